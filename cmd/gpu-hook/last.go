@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/gpu-hook/gpu-hook/hook"
+)
+
+func last(p process, options hook.Options, args []string) error {
+	flags := newFlags("last", p, commandUsage("last [--json] [ID]"))
+	asJSON := flags.Bool("json", false, "print one JSON object")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 1 {
+		_, _ = fmt.Fprintln(p.stderr, "gpu-hook: last takes one container id")
+		return errUsage
+	}
+	report, err := hook.Last(options, flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	return show(p, report, *asJSON)
+}

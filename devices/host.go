@@ -1,0 +1,231 @@
+package devices
+
+import (
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+// Complete checks every edit against the host and fills in what the Spec leaves to it: a node's type, numbers, mode and
+// owner (that of the process, as the CDI library has it). What config.json carries already, because the engine applied
+// the same Spec, becomes Present. root is the container's root filesystem, or "" where it is not known; nothing of the
+// host may come from there. An error names the first edit that cannot be carried out; it reads and changes nothing else.
+func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) error {
+	for _, d := range e.DeviceNodes {
+		if err := d.complete(container); err != nil {
+			return err
+		}
+	}
+	for _, m := range e.Mounts {
+		if err := m.complete(container, root); err != nil {
+			return err
+		}
+	}
+	for _, h := range e.Hooks {
+		if err := h.complete(container, owner); err != nil {
+			return err
+		}
+	}
+	for _, n := range e.NetDevices {
+		return fault.New(fault.NetDev, "network device "+n.HostInterfaceName, "this version cannot move network devices").
+			WithHint("ask for the device through an engine with CDI 1.1 support")
+	}
+	for _, v := range e.Env {
+		if container.Process != nil && slices.Contains(container.Process.Env, v.Value) {
+			v.Status = Present
+		}
+	}
+	for _, g := range e.AdditionalGIDs {
+		if container.Process != nil && slices.Contains(container.Process.User.AdditionalGids, g.Value) {
+			g.Status = Present
+		}
+	}
+	return nil
+}
+
+func (d *DeviceNode) complete(container *specs.Spec) error {
+	what := "device node " + d.HostPath
+	hint := "load the driver or, if the host's devices have changed, generate the CDI Spec anew"
+	if err := checkContainerPath(d.Path); err != nil {
+		return fault.New(fault.Node, "device node "+d.Path, "%w", err).WithHint("correct the path in the CDI Spec")
+	}
+	if !path.IsAbs(d.HostPath) {
+		return fault.New(fault.Node, what, "the path is not absolute").WithHint("correct hostPath in the CDI Spec")
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(d.HostPath, &st); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return fault.New(fault.Node, what, "it is missing on this host").WithHint("%s", hint)
+		}
+		return fault.New(fault.Node, what, "%w", err).WithHint("%s", hint)
+	}
+	kind := nodeType(st.Mode)
+	want := d.Type
+	if want == "u" {
+		want = "c"
+	}
+	if kind == "" || (want != "" && want != kind) {
+		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).WithHint("%s", hint)
+	}
+	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))
+	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
+		return fault.New(fault.Node, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
+	}
+	d.Type, d.Major, d.Minor = kind, major, minor
+	d.fill(container, &st)
+	d.Status = d.present(container)
+	return nil
+}
+
+// fill takes over mode and owner: the Spec's, else for the mode the host's and for the owner the process's.
+func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
+	switch d.Permissions {
+	case "":
+		// A node that exists need not be made again by the container: no "m".
+		d.Permissions = "rw"
+	case "none":
+		d.Permissions = ""
+	}
+	if d.Type == "p" {
+		d.Permissions, d.Major, d.Minor = "", 0, 0
+	}
+	if d.FileMode == nil {
+		mode := os.FileMode(st.Mode & 0o777)
+		d.FileMode = &mode
+	}
+	var user specs.User
+	if container.Process != nil {
+		user = container.Process.User
+	}
+	if d.UID == nil {
+		d.UID = &user.UID
+	}
+	if d.GID == nil {
+		d.GID = &user.GID
+	}
+}
+
+func (d *DeviceNode) present(container *specs.Spec) Status {
+	if container.Linux == nil {
+		return d.Status
+	}
+	for _, o := range container.Linux.Devices {
+		if path.Clean(o.Path) == path.Clean(d.Path) && o.Major == d.Major && o.Minor == d.Minor {
+			return Present
+		}
+	}
+	return d.Status
+}
+
+func (m *Mount) complete(container *specs.Spec, root string) error {
+	what := "mount of " + m.HostPath
+	if err := checkContainerPath(m.ContainerPath); err != nil {
+		return fault.New(fault.Mount, "mount on "+m.ContainerPath, "%w", err).WithHint("correct containerPath in the CDI Spec")
+	}
+	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
+		return fault.New(fault.Mount, what, "the path is not that of a file or directory below the host's root").WithHint("correct hostPath in the CDI Spec")
+	}
+	if m.Type != "" && m.Type != "bind" && m.Type != "none" {
+		return fault.New(fault.Mount, what, "this version cannot make a mount of type %q", m.Type).WithHint("use a bind mount in the CDI Spec")
+	}
+	if _, err := m.Attributes(); err != nil {
+		return fault.New(fault.Mount, what, "%w", err).WithHint("correct the options in the CDI Spec")
+	}
+	resolved, err := filepath.EvalSymlinks(m.HostPath)
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.Mount, what, "it is missing on this host").WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec anew")
+	}
+	if err != nil {
+		return fault.New(fault.Mount, what, "%w", err).WithHint("make the file readable to root")
+	}
+	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
+		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")
+	}
+	for _, o := range container.Mounts {
+		if path.Clean(o.Destination) == path.Clean(m.ContainerPath) && path.Clean(o.Source) == path.Clean(m.HostPath) {
+			m.Status = Present
+		}
+	}
+	return nil
+}
+
+func (h *Hook) complete(container *specs.Spec, owner trust.Owner) error {
+	if h.Status != Apply {
+		return nil
+	}
+	if err := owner.Executable(h.Path); err != nil {
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
+	}
+	if container.Hooks == nil {
+		return nil
+	}
+	for _, list := range [][]specs.Hook{container.Hooks.Prestart, container.Hooks.CreateRuntime, container.Hooks.CreateContainer} { //nolint:staticcheck // prestart is deprecated, engines still write it
+		for _, o := range list {
+			if o.Path == h.Path && slices.Equal(o.Args, h.Args) {
+				h.Status = Present
+			}
+		}
+	}
+	return nil
+}
+
+func checkContainerPath(p string) error {
+	switch {
+	case !path.IsAbs(p):
+		return errors.New("the path is not absolute")
+	case path.Clean(p) == "/":
+		return errors.New("the path is the container's root")
+	case slices.Contains(strings.Split(p, "/"), ".."):
+		return errors.New(`the path has a ".." in it`)
+	}
+	return nil
+}
+
+func nodeType(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		return "c"
+	case unix.S_IFBLK:
+		return "b"
+	case unix.S_IFIFO:
+		return "p"
+	}
+	return ""
+}
+
+func describe(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		return "a character device"
+	case unix.S_IFBLK:
+		return "a block device"
+	case unix.S_IFIFO:
+		return "a FIFO"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	case unix.S_IFDIR:
+		return "a directory"
+	}
+	return "no device node"
+}
+
+func orDevice(kind string) string {
+	switch kind {
+	case "c":
+		return "a character device"
+	case "b":
+		return "a block device"
+	case "p":
+		return "a FIFO"
+	}
+	return "a device node"
+}

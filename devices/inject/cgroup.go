@@ -1,0 +1,167 @@
+package inject
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// rule allows one device.
+type rule struct {
+	kind         string // c or b
+	major, minor int64
+	permissions  string
+}
+
+func (r rule) String() string {
+	return fmt.Sprintf("%s %d:%d %s", r.kind, r.major, r.minor, r.permissions)
+}
+
+// rules returns what the nodes need, each once.
+func rules(nodes []*devices.DeviceNode) []rule {
+	var out []rule
+	for _, d := range nodes {
+		r := rule{d.Type, d.Major, d.Minor, d.Permissions}
+		if d.Status == devices.Failed || (r.kind != "c" && r.kind != "b") || r.permissions == "" || slices.Contains(out, r) {
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// errNotOwn says that the container has no cgroup of its own whose rules could be changed.
+var errNotOwn = errors.New("the container has no device cgroup of its own, its device rules are those of its surroundings and stay as they are")
+
+// allow opens the rules' devices in the container's own cgroup, version 1 or 2, and reads the result back. A cgroup that
+// is not the container's is never touched: that is errNotOwn.
+func (t *Target) allow(rules []rule) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	err := t.allowIn(rules)
+	if err == nil || errors.Is(err, errNotOwn) {
+		return err
+	}
+	return fault.New(fault.Cgroup, "device rules of the container", "%w", err).
+		WithHint("see that gpu-hook runs as root with all capabilities; the container's cgroup and its parents must allow these devices")
+}
+
+func (t *Target) allowIn(rules []rule) error {
+	its, err := cgroups(t.Process.PID)
+	if err != nil {
+		return err
+	}
+	ours, err := cgroups(os.Getpid())
+	if err != nil {
+		return err
+	}
+	controller, filesystem := "devices", "cgroup"
+	if its[controller] == "" {
+		controller, filesystem = "", "cgroup2"
+	}
+	group := its[controller]
+	unit := t.unit()
+	if group == "" || group == "/" || group == ours[controller] || !within(group, unit) {
+		return errNotOwn
+	}
+	mount, err := cgroupMount(filesystem, controller)
+	if err != nil {
+		return err
+	}
+	dir, err := mount.dir(group)
+	if err != nil {
+		return err
+	}
+	if filesystem == "cgroup" {
+		return allowV1(dir, rules)
+	}
+	return allowV2(dir, filepath.Base(unit), rules)
+}
+
+// unit is the path, or the end of the path, of the cgroup that the runtime made for this container alone:
+// linux.cgroupsPath, which is slice:prefix:name for the systemd driver, else the container's id.
+func (t *Target) unit() string {
+	id := t.Container.State.ID
+	if t.Container.Spec.Linux == nil || t.Container.Spec.Linux.CgroupsPath == "" {
+		return id
+	}
+	unsafePath := t.Container.Spec.Linux.CgroupsPath
+	parts := strings.Split(unsafePath, ":")
+	if len(parts) != 3 {
+		return path.Clean(unsafePath)
+	}
+	if parts[1] == "" {
+		return parts[2]
+	}
+	return parts[1] + "-" + parts[2] + ".scope"
+}
+
+// within says whether the components of unit stand one after the other in the cgroup's path.
+func within(group, unit string) bool {
+	unit = strings.Trim(unit, "/")
+	return unit != "" && unit != "." && strings.Contains(group+"/", "/"+unit+"/")
+}
+
+// cgroups reads /proc/PID/cgroup: controller ("" is version 2) to path.
+func cgroups(pid int) (map[string]string, error) {
+	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	out := map[string]string{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		fields := strings.SplitN(lines.Text(), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			out[controller] = fields[2]
+		}
+	}
+	return out, lines.Err()
+}
+
+type hierarchy struct{ mountpoint, root string }
+
+// cgroupMount finds where the hierarchy is mounted in our mount namespace.
+func cgroupMount(filesystem, controller string) (hierarchy, error) {
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		if m.FSType != filesystem {
+			return true, false
+		}
+		return controller != "" && !slices.Contains(strings.Split(m.VFSOptions, ","), controller), false
+	})
+	if err != nil {
+		return hierarchy{}, err
+	}
+	if len(mounts) == 0 {
+		return hierarchy{}, fmt.Errorf("no %s filesystem is mounted", filesystem)
+	}
+	return hierarchy{mounts[0].Mountpoint, mounts[0].Root}, nil
+}
+
+// dir is the directory of the cgroup, which must lie below what is mounted.
+func (h hierarchy) dir(group string) (string, error) {
+	below, ok := strings.CutPrefix(path.Clean(group)+"/", path.Clean(h.root+"/")+"/")
+	if h.root == "/" {
+		below, ok = group, true
+	}
+	if !ok || slices.Contains(strings.Split(group, "/"), "..") {
+		return "", fmt.Errorf("cgroup %q lies outside what is mounted on %s", group, h.mountpoint)
+	}
+	return filepath.Join(h.mountpoint, below), nil
+}

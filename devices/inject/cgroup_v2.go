@@ -1,0 +1,176 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// The layout of struct bpf_cgroup_dev_ctx and its constants, from linux/bpf.h.
+const (
+	ctxAccessType = 0 // access << 16 | type
+	ctxMajor      = 4
+	ctxMinor      = 8
+)
+
+// allowV2 extends every device program of the container's own unit, from the cgroup at dir, where its process is, up to
+// the directory called unit: the kernel asks all of them, and each must say yes. A cgroup without a program has nothing
+// to extend and gets none, since a program can only take away.
+func allowV2(dir, unit string, rules []rule) error {
+	for {
+		if err := extendAll(dir, rules); err != nil {
+			return err
+		}
+		if filepath.Base(dir) == unit || filepath.Dir(dir) == dir {
+			return nil
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func extendAll(dir string, rules []rule) error {
+	cgroup, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer cgroup.Close()
+	attached, err := query(cgroup)
+	if err != nil {
+		return err
+	}
+	var want []ebpf.ProgramID
+	for _, id := range attached {
+		extended, err := extend(cgroup, id, rules)
+		if err != nil {
+			return fmt.Errorf("extend device program %d: %w", id, err)
+		}
+		want = append(want, extended)
+	}
+	now, err := query(cgroup)
+	if err != nil {
+		return err
+	}
+	slices.Sort(want)
+	slices.Sort(now)
+	if !slices.Equal(want, now) {
+		return fmt.Errorf("programs %v are attached, not %v: something else changes this cgroup", now, want)
+	}
+	return nil
+}
+
+func query(cgroup *os.File) ([]ebpf.ProgramID, error) {
+	result, err := link.QueryPrograms(link.QueryOptions{Target: int(cgroup.Fd()), Attach: ebpf.AttachCGroupDevice})
+	if err != nil {
+		return nil, fmt.Errorf("query device programs: %w", err)
+	}
+	var ids []ebpf.ProgramID
+	for _, p := range result.Programs {
+		ids = append(ids, p.ID)
+	}
+	return ids, nil
+}
+
+// extend puts a program that allows the rules' devices and asks the old program about all others in the old one's place.
+// The exchange is one step of the kernel's: there is no moment without a filter, and on error the old one stays.
+func extend(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID, error) {
+	old, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return 0, err
+	}
+	defer old.Close()
+	info, err := old.Info()
+	if err != nil {
+		return 0, err
+	}
+	instructions, err := info.Instructions()
+	if err != nil {
+		return 0, fmt.Errorf("read its instructions: %w", err)
+	}
+	if len(instructions) == 0 {
+		return 0, errors.New("the kernel does not show its instructions (net.core.bpf_jit_harden, lockdown)")
+	}
+	extended, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: prepend(rules, instructions),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("load the extended program: %w", err)
+	}
+	defer extended.Close()
+	err = link.RawAttachProgram(link.RawAttachProgramOptions{
+		Target: int(cgroup.Fd()), Program: extended, Attach: ebpf.AttachCGroupDevice,
+		Flags: unix.BPF_F_ALLOW_MULTI, Anchor: link.ReplaceProgram(old),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("attach the extended program: %w", err)
+	}
+	newInfo, err := extended.Info()
+	if err != nil {
+		return 0, err
+	}
+	newID, _ := newInfo.ID()
+	return newID, nil
+}
+
+// prepend returns a program that answers yes to the rules and otherwise runs old. At the start of a program only R1, the
+// context, has a value, and it is left alone.
+func prepend(rules []rule, old asm.Instructions) asm.Instructions {
+	const next = "gpu-hook-%d"
+	program := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, ctxAccessType, asm.Word),
+		asm.Mov.Reg32(asm.R3, asm.R2),
+		asm.And.Imm32(asm.R2, 0xFFFF),
+		asm.RSh.Imm32(asm.R3, 16),
+		asm.LoadMem(asm.R4, asm.R1, ctxMajor, asm.Word),
+		asm.LoadMem(asm.R5, asm.R1, ctxMinor, asm.Word),
+	}
+	for i, r := range rules {
+		after := fmt.Sprintf(next, i+1)
+		block := asm.Instructions{
+			asm.JNE.Imm(asm.R2, deviceType(r), after),
+			asm.Mov.Reg32(asm.R0, asm.R3),
+			asm.And.Imm32(asm.R0, ^access(r)),
+			asm.JNE.Imm(asm.R0, 0, after),
+			asm.JNE.Imm(asm.R4, int32(r.major), after), //nolint:gosec // majors have 12 bits
+			asm.JNE.Imm(asm.R5, int32(r.minor), after), //nolint:gosec // minors have 20 bits
+			asm.Mov.Imm32(asm.R0, 1),
+			asm.Return(),
+		}
+		if i > 0 {
+			block[0] = block[0].WithSymbol(fmt.Sprintf(next, i))
+		}
+		program = append(program, block...)
+	}
+	old = slices.Clone(old)
+	old[0] = old[0].WithSymbol(fmt.Sprintf(next, len(rules)))
+	return append(program, old...)
+}
+
+func deviceType(r rule) int32 {
+	if r.kind == "b" {
+		return unix.BPF_DEVCG_DEV_BLOCK
+	}
+	return unix.BPF_DEVCG_DEV_CHAR
+}
+
+func access(r rule) int32 {
+	var mask int32
+	for _, p := range r.permissions {
+		switch p {
+		case 'r':
+			mask |= unix.BPF_DEVCG_ACC_READ
+		case 'w':
+			mask |= unix.BPF_DEVCG_ACC_WRITE
+		case 'm':
+			mask |= unix.BPF_DEVCG_ACC_MKNOD
+		}
+	}
+	return mask
+}

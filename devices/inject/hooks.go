@@ -1,0 +1,88 @@
+package inject
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// path is all that a foreign program is told of our environment.
+const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// runHooks runs the hooks of the stages prestart, createRuntime and createContainer, stage by stage and within one in the
+// order of the Spec, as a runtime would: each with the state on standard input, its own environment and timeout, the
+// first two in the runtime's namespaces with the bundle as working directory, the last in the container's.
+func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook) error {
+	for _, stage := range []string{cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook} {
+		for _, h := range hooks {
+			if h.HookName != stage || h.Status != devices.Apply {
+				continue
+			}
+			h.Status = devices.Failed
+			if err := t.runHook(ctx, h); err != nil {
+				return fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
+					WithHint("run it by hand with the state on its standard input, or correct the CDI Spec")
+			}
+			h.Status = devices.Applied
+		}
+	}
+	return nil
+}
+
+func (t *Target) runHook(ctx context.Context, h *devices.Hook) error {
+	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: t.StateJSON}
+	if len(c.args) == 0 {
+		c.args = []string{h.Path}
+	}
+	if h.Timeout != nil {
+		c.timeout = time.Duration(*h.Timeout) * time.Second
+	}
+	if h.HookName != cdi.CreateContainerHook {
+		return c.run(ctx)
+	}
+	// Not the root filesystem, which the image's author has furnished (CVE-2025-23266).
+	c.dir = "/"
+	namespaces, err := t.namespaces()
+	if err != nil {
+		return err
+	}
+	defer closeAll(namespaces)
+	return inNamespaces(namespaces, func() error { return c.run(ctx) })
+}
+
+// namespaces opens those of the container that its createContainer hooks run in. The pid namespace is left out: there,
+// programs of a container that shares it could reach into the hook's /proc (CVE-2016-9962).
+func (t *Target) namespaces() ([]*os.File, error) {
+	var out []*os.File
+	for _, name := range []string{"net", "ipc", "uts", "cgroup", "mnt"} {
+		ns, err := t.Process.Namespace(name)
+		if err != nil {
+			closeAll(out)
+			return nil, err
+		}
+		out = append(out, ns)
+	}
+	return out, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// environment completes a Spec hook's environment: it is never empty, which some programs take for permission to use
+// another, and has a PATH.
+func environment(env []string) []string {
+	if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
+		return env
+	}
+	return append([]string{searchPath}, env...)
+}

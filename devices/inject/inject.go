@@ -1,0 +1,201 @@
+// Package inject carries a plan out: it makes device nodes and mounts in a container that is being created, opens its
+// device rules and runs the hooks of CDI Specs and the vendor's own hook. It is the only package that changes anything.
+//
+// The container is at its createRuntime stage: its namespaces and mounts exist, its root is not pivoted into yet, its
+// device rules are set. Everything below the root filesystem is in the hands of strangers and reached by handle alone.
+package inject
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// Target is the container to change.
+type Target struct {
+	Container *state.Container
+	Process   *state.Process
+	Root      string // as [state.Container.Root] returns it
+	StateJSON []byte // for the hooks' standard input
+	RunDir    string // where a private bundle for the delegate may be made
+}
+
+// Result is what happened beyond the statuses of the edits.
+type Result struct {
+	// NoCgroup says that device rules were needed, but the container has no cgroup of its own to set them in.
+	NoCgroup error
+	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
+	Delegated []*devices.DeviceNode
+	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
+	Foreign []string
+}
+
+// Apply makes the edits whose status is Apply, mounts first, then nodes, device rules, hooks and at last the delegates,
+// and sets each edit's status. On error, what it made in the root filesystem and on volumes is gone again; mounts,
+// device rules and what lies on the container's own tmpfs end with the container, whose start must now fail.
+func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
+	var result Result
+	sources, err := t.clones(edits.Mounts)
+	defer closeSources(sources)
+	if err != nil {
+		return result, err
+	}
+	r := &rootfs{}
+	err = t.apply(ctx, r, sources, edits, delegates, &result)
+	if err != nil {
+		err = errors.Join(err, r.undo())
+	}
+	r.close()
+	if r.root != nil {
+		_ = r.root.Close()
+	}
+	return result, err
+}
+
+func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
+	// The container's own statuses are settled here: "present" is what config.json carries, with its rule.
+	nodes := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status != devices.Apply })
+	if err := t.enter(ctx, r, sources, nodes); err != nil {
+		return err
+	}
+	err := t.allow(rules(nodes))
+	if errors.Is(err, errNotOwn) {
+		result.NoCgroup, err = err, nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.Process.Alive(); err != nil {
+		return err
+	}
+	err = t.runHooks(ctx, edits.Hooks)
+	for _, h := range edits.Hooks {
+		if h.Status == devices.Applied || h.Status == devices.Failed {
+			result.Foreign = append(result.Foreign, h.Path)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range delegates {
+		result.Foreign = append(result.Foreign, d.Path)
+		made, err := t.delegate(ctx, r.root, d)
+		if err != nil {
+			return err
+		}
+		result.Delegated = append(result.Delegated, made...)
+		if err := t.allow(rules(made)); errors.Is(err, errNotOwn) {
+			result.NoCgroup = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// enter makes mounts and nodes from inside the container's mount namespace and leaves the root open in r.
+func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes []*devices.DeviceNode) error {
+	seen, err := os.Stat(t.Root)
+	if err != nil {
+		return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err)
+	}
+	propagation, err := hostPropagation()
+	if err != nil {
+		return fault.New(fault.Internal, "mounts of the host", "%w", err)
+	}
+	ns, err := t.Process.Namespace("mnt")
+	if err != nil {
+		return fault.New(fault.State, "mount namespace of the container", "%w", err)
+	}
+	defer ns.Close()
+	return inNamespaces([]*os.File{ns}, func() error {
+		// Modes are exact here; the umask is this thread's own since it left the others' fs_struct.
+		unix.Umask(0)
+		var err error
+		if r.root, err = openRoot(t.Root, seen); err != nil {
+			return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err).
+				WithHint("the runtime must have mounted the root filesystem before it runs this hook")
+		}
+		if len(sources) > 0 {
+			if propagation.shared, err = readPropagation(); err != nil {
+				return fault.New(fault.Internal, "mounts of the container", "%w", err)
+			}
+		}
+		for _, s := range sources {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.attach(s, propagation); err != nil {
+				return err
+			}
+		}
+		for _, d := range nodes {
+			if err := r.makeNode(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// openRoot opens the root filesystem in the container's mount namespace: the same directory that was seen from outside
+// and, there, the root of a mount, as a runtime leaves it.
+func openRoot(path string, seen os.FileInfo) (*os.File, error) {
+	root, err := os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Statx_t
+	err = unix.Statx(int(root.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st)
+	if err == nil {
+		err = checkRoot(root, seen, &st)
+	}
+	if err != nil {
+		_ = root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+func checkRoot(root *os.File, seen os.FileInfo, st *unix.Statx_t) error {
+	info, err := root.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(info, seen) {
+		return errors.New("in the container's mount namespace another directory stands there")
+	}
+	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return errors.New("it is not mounted in the container's mount namespace")
+	}
+	return nil
+}
+
+func (t *Target) clones(mounts []*devices.Mount) ([]*source, error) {
+	var sources []*source
+	for _, m := range mounts {
+		if m.Status != devices.Apply {
+			continue
+		}
+		s, err := cloneMount(m)
+		if err != nil {
+			m.Status = devices.Failed
+			return sources, err
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+func closeSources(sources []*source) {
+	for _, s := range sources {
+		_ = s.tree.Close()
+	}
+}

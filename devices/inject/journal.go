@@ -1,0 +1,70 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again.
+type journal struct {
+	made []entry
+}
+
+type entry struct {
+	parent *os.File
+	name   string
+	dir    bool
+}
+
+// add remembers that name was just made in parent. Where that cannot be remembered, it is removed at once.
+func (j *journal) add(parent *os.File, name string, dir bool) error {
+	handle, err := dup(parent)
+	if err != nil {
+		return errors.Join(err, entry{parent, name, dir}.remove())
+	}
+	j.made = append(j.made, entry{handle, name, dir})
+	return nil
+}
+
+func (e entry) remove() error {
+	flags := 0
+	if e.dir {
+		flags = unix.AT_REMOVEDIR
+	}
+	err := unix.Unlinkat(int(e.parent.Fd()), e.name, flags)
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("remove %q: %w", e.name, err)
+	}
+	return nil
+}
+
+// undo removes what was made, last first; directories only where nothing else has come to lie in them. It must run
+// outside the container's mount namespace: there, what we mounted on a file of ours would keep it busy, while from here
+// the kernel detaches such mounts. Every entry is tried.
+func (j *journal) undo() error {
+	var errs []error
+	for _, e := range slices.Backward(j.made) {
+		errs = append(errs, e.remove())
+	}
+	j.close()
+	return errors.Join(errs...)
+}
+
+func (j *journal) close() {
+	for _, e := range j.made {
+		_ = e.parent.Close()
+	}
+	j.made = nil
+}
+
+func dup(file *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), file.Name()), nil
+}

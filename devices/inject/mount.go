@@ -1,0 +1,136 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// source is a mount that is made but attached nowhere yet; closing it takes it away again.
+type source struct {
+	*devices.Mount
+	tree *os.File
+	dir  bool
+}
+
+// cloneMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
+func cloneMount(m *devices.Mount) (*source, error) {
+	s, err := clone(m)
+	if errors.Is(err, unix.ENOSYS) {
+		return nil, fault.New(fault.Kernel, "mount of "+m.HostPath, "this kernel lacks mount_setattr").WithHint("gpu-hook needs Linux 5.12 or newer to mount")
+	}
+	if err != nil {
+		return nil, fault.New(fault.Mount, "mount of "+m.HostPath, "%w", err).WithHint("see that root can reach this path of the host")
+	}
+	return s, nil
+}
+
+func clone(m *devices.Mount) (*source, error) {
+	attributes, err := m.Attributes()
+	if err != nil {
+		return nil, err
+	}
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if attributes.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, m.HostPath, flags)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	s := &source{Mount: m, tree: os.NewFile(uintptr(fd), m.HostPath)}
+	if err := s.setAttributes(attributes); err != nil {
+		_ = s.tree.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *source) setAttributes(a devices.MountAttributes) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.tree.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	attr := unix.MountAttr{Attr_set: a.Set, Attr_clr: a.Clear, Propagation: a.Propagation}
+	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return os.NewSyscallError("mount_setattr", err)
+	}
+	if !s.dir || !a.Recursive {
+		return nil
+	}
+	// "ro" and its like are for the mount itself, as runtimes take them; propagation is for all that came along.
+	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: a.Propagation}); err != nil {
+		return os.NewSyscallError("mount_setattr", err)
+	}
+	return nil
+}
+
+// attach puts the mount in its place in the root filesystem and sets its status. It must run in the container's mount
+// namespace. What is missing of the place is made; what is there must be of the same kind, a directory or not.
+func (r *rootfs) attach(s *source, propagation *propagation) error {
+	s.Status = devices.Failed
+	if err := r.move(s, propagation); err != nil {
+		return fault.New(fault.Mount, "mount on "+s.ContainerPath, "%w", err).
+			WithHint("nothing of the image may stand in the way of this path")
+	}
+	s.Status = devices.Applied
+	return nil
+}
+
+func (r *rootfs) move(s *source, propagation *propagation) error {
+	target, err := r.mountPoint(s)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	if err := checkWritable(target, s.ContainerPath); err != nil {
+		return err
+	}
+	if err := propagation.check(target); err != nil {
+		return err
+	}
+	err = unix.MoveMount(int(s.tree.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if err != nil {
+		return os.NewSyscallError("move_mount", err)
+	}
+	attached, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
+	if err != nil {
+		return err
+	}
+	defer attached.Close()
+	same, err := sameFile(s.tree, attached)
+	if err == nil && !same {
+		err = errors.New("the path was moved while it was mounted on")
+	}
+	return err
+}
+
+func (r *rootfs) mountPoint(s *source) (*os.File, error) {
+	target, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
+	if errors.Is(err, os.ErrNotExist) {
+		if s.dir {
+			return r.openDir(s.ContainerPath)
+		}
+		return r.createFile(s.ContainerPath)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(target.Fd()), &st); err != nil {
+		_ = target.Close()
+		return nil, os.NewSyscallError("fstat", err)
+	}
+	if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != s.dir {
+		_ = target.Close()
+		return nil, fmt.Errorf("a directory can be mounted on a directory alone and a file on a file, and here one meets the other")
+	}
+	return target, nil
+}

@@ -1,0 +1,121 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"golang.org/x/sys/unix"
+)
+
+// dirMode and fileMode are what runtimes give to the mount points that they make.
+const (
+	dirMode  = 0o755
+	fileMode = 0o644
+)
+
+// rootfs is the container's root filesystem, by handle. Every path below it is the container's to change at any moment;
+// all lookups go through pathrs-lite, which follows links inside the root and never out of it.
+type rootfs struct {
+	root *os.File
+	journal
+}
+
+// openDir opens the directory at unsafePath in the root, making what is missing of it. A link that leads nowhere is an
+// error, never a place to make something.
+func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
+	handle, err := pathrs.OpenatInRoot(r.root, unsafePath)
+	if !errors.Is(err, os.ErrNotExist) {
+		return handle, err
+	}
+	parent, name := path.Split(path.Clean(unsafePath))
+	if name == "" {
+		return nil, err
+	}
+	dir, err := r.openDir(parent)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if err := checkWritable(dir, unsafePath); err != nil {
+		return nil, err
+	}
+	if err := unix.Mkdirat(int(dir.Fd()), name, dirMode); err != nil {
+		return nil, &os.PathError{Op: "mkdir", Path: unsafePath, Err: err}
+	}
+	if err := r.add(dir, name, true); err != nil {
+		return nil, err
+	}
+	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+}
+
+// createFile makes an empty file at unsafePath, where nothing may be yet, and returns an O_PATH handle to it.
+func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
+	parent, name := path.Split(path.Clean(unsafePath))
+	dir, err := r.openDir(parent)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if err := checkWritable(dir, unsafePath); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+	if err != nil {
+		return nil, &os.PathError{Op: "create", Path: unsafePath, Err: err}
+	}
+	created := os.NewFile(uintptr(fd), unsafePath)
+	defer created.Close()
+	if err := r.add(dir, name, false); err != nil {
+		return nil, err
+	}
+	handle, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	if same, err := sameFile(created, handle); err != nil || !same {
+		_ = handle.Close()
+		return nil, errors.Join(fmt.Errorf("%q was replaced while it was made", unsafePath), err)
+	}
+	return handle, nil
+}
+
+// checkWritable refuses to make or mount anything on the kernel's own filesystems, where a write is an order to the
+// kernel (CVE-2025-52881). /proc/driver/nvidia is the one place that vendors do mount on.
+func checkWritable(handle *os.File, unsafePath string) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(handle.Fd()), &st); err != nil {
+		return &os.PathError{Op: "fstatfs", Path: unsafePath, Err: err}
+	}
+	switch uint32(st.Type) { //nolint:gosec // magic numbers are 32 bits wide
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
+		unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC:
+		if strings.HasPrefix(path.Clean(unsafePath)+"/", "/proc/driver/nvidia/") {
+			return nil
+		}
+		return fmt.Errorf("%q lies on a filesystem of the kernel", unsafePath)
+	}
+	return nil
+}
+
+func openat(dir *os.File, name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
+}
+
+func sameFile(a, b *os.File) (bool, error) {
+	var sa, sb unix.Stat_t
+	if err := unix.Fstat(int(a.Fd()), &sa); err != nil {
+		return false, os.NewSyscallError("fstat", err)
+	}
+	if err := unix.Fstat(int(b.Fd()), &sb); err != nil {
+		return false, os.NewSyscallError("fstat", err)
+	}
+	return sa.Dev == sb.Dev && sa.Ino == sb.Ino, nil
+}

@@ -1,0 +1,152 @@
+package devices
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+// Registry is what the CDI Specs of this host define. A Spec that cannot be read or trusted defines nothing, hides
+// nothing, and is remembered with the reason.
+type Registry struct {
+	dirs     []dir
+	devices  map[string]*device
+	problems []*fault.Error
+}
+
+type dir struct {
+	path  string
+	files int
+	err   error
+}
+
+type device struct {
+	spec  *spec
+	raw   *cdispecs.Device
+	rival string // the path of another Spec of the same priority that defines the same name
+}
+
+// Load reads every .json and .yaml file of the directories, as CDI has it: not below them, a later directory over an
+// earlier one, and a name that two Specs of one directory define is a conflict.
+func Load(dirs []string, owner trust.Owner) *Registry {
+	r := &Registry{devices: map[string]*device{}}
+	for priority, path := range dirs {
+		d := dir{path: path}
+		entries, err := os.ReadDir(path)
+		d.err = err
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.problems = append(r.problems, fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).WithHint("make %s a readable directory", path))
+		}
+		for _, entry := range entries {
+			if ext := filepath.Ext(entry.Name()); entry.IsDir() || (ext != ".json" && ext != ".yaml") {
+				continue
+			}
+			d.files++
+			s, err := readSpec(filepath.Join(path, entry.Name()), priority, owner)
+			if err != nil {
+				r.problems = append(r.problems, fault.From(err))
+				continue
+			}
+			r.add(s)
+		}
+		r.dirs = append(r.dirs, d)
+	}
+	return r
+}
+
+func (r *Registry) add(s *spec) {
+	for i := range s.raw.Devices {
+		raw := &s.raw.Devices[i]
+		name := Name{s.vendor, s.class, raw.Name}.String()
+		d := &device{spec: s, raw: raw}
+		if old, ok := r.devices[name]; ok && old.spec.priority == s.priority {
+			d.rival = old.spec.path
+		}
+		r.devices[name] = d
+	}
+}
+
+// Problems returns why Specs of this host were left out.
+func (r *Registry) Problems() []*fault.Error { return r.problems }
+
+// Resolve returns the edits of the named devices: each Spec's own edits once, before those of its first device, in the
+// order of names. A name that is not defined is an error that says which names, directories and rejected files there
+// are. Nothing of the host but the Specs was looked at yet.
+func (r *Registry) Resolve(names []string) (*Edits, error) {
+	edits := NewEdits()
+	used := map[*spec]bool{}
+	for _, name := range names {
+		d, ok := r.devices[name]
+		if !ok {
+			return nil, r.unresolved(name)
+		}
+		if d.rival != "" {
+			return nil, fault.New(fault.Name, name, "two CDI Specs of one directory define it: %s and %s", d.rival, d.spec.path).
+				WithHint("remove one of the two")
+		}
+		if !used[d.spec] {
+			used[d.spec] = true
+			edits.Append(fromSpec(&d.spec.raw.ContainerEdits))
+		}
+		edits.Append(fromSpec(&d.raw.ContainerEdits))
+	}
+	return edits, nil
+}
+
+func (r *Registry) unresolved(name string) error {
+	kind, _, _ := strings.Cut(name, "=")
+	var known []string
+	for _, n := range slices.Sorted(maps.Keys(r.devices)) {
+		if k, device, _ := strings.Cut(n, "="); k == kind {
+			known = append(known, device)
+		}
+	}
+	switch {
+	case len(known) > 0:
+		return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s", kind, list(known)).
+			WithHint("ask for one of these names, or generate the Spec anew if the host's devices have changed")
+	case len(r.problems) > 0:
+		p := r.problems[0]
+		return fault.New(p.Code, name, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
+	}
+	return fault.New(fault.NoSpec, name, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).
+		WithHint("generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml")
+}
+
+// looked is "/etc/cdi: 2 files, /var/run/cdi: missing".
+func (r *Registry) looked() string {
+	var out []string
+	for _, d := range r.dirs {
+		switch {
+		case errors.Is(d.err, fs.ErrNotExist):
+			out = append(out, d.path+": missing")
+		case d.err != nil:
+			out = append(out, d.path+": unreadable")
+		default:
+			out = append(out, fmt.Sprintf("%s: %d files", d.path, d.files))
+		}
+	}
+	if len(out) == 0 {
+		return "no directory"
+	}
+	return strings.Join(out, ", ")
+}
+
+// list names the first dozen.
+func list(names []string) string {
+	const most = 12
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

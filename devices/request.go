@@ -1,0 +1,169 @@
+// Package devices knows what a container may ask for and what that comes to: Docker's device requests and --gpus
+// syntax, CDI names, CDI Specs and their edits, and whether the host has what the edits need. It changes nothing.
+package devices
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"tags.cncf.io/container-device-interface/pkg/parser"
+)
+
+// maxCount bounds a request by count: it is more than any host has.
+const maxCount = 4096
+
+// Request is one device request, as Docker's API has it.
+type Request struct {
+	// Driver is asked for by name, or "".
+	Driver string
+	// Count is a number of devices, negative for all of them. With DeviceIDs it is 0.
+	Count int
+	// DeviceIDs are ids of the driver's vendor or qualified CDI names, as they were written.
+	DeviceIDs []string
+	// Capabilities are all wanted at once.
+	Capabilities []string
+	// Options are for the driver.
+	Options map[string]string
+}
+
+// ParseGPUs reads the value of Docker's --gpus: one CSV record of key=value fields (driver, count, device, capabilities,
+// options) or a bare count, "all" or a number. Without count and device it asks for one device; "gpu" is always among
+// the capabilities. Beyond Docker, a list that was not quoted means what its author meant: in device=0,1 the bare "1" is
+// an id, and in capabilities=compute,utility the bare "utility" is a capability.
+func ParseGPUs(value string) (Request, error) {
+	fields, err := csv.NewReader(strings.NewReader(value)).Read()
+	if errors.Is(err, io.EOF) {
+		return Request{}, errors.New("it is empty")
+	}
+	if err != nil {
+		return Request{}, fmt.Errorf("read it as one CSV record: %w", err)
+	}
+	p := gpusParser{seen: map[string]bool{}}
+	for _, field := range fields {
+		if err := p.field(field); err != nil {
+			return Request{}, err
+		}
+	}
+	if !p.seen["count"] && !p.seen["device"] {
+		p.request.Count = 1
+	}
+	p.request.Capabilities = append(p.request.Capabilities, "gpu")
+	return p.request, nil
+}
+
+type gpusParser struct {
+	request Request
+	seen    map[string]bool
+	// list is the key of the last field, where that is one whose value is a list.
+	list string
+}
+
+func (p *gpusParser) field(field string) error {
+	key, value, found := strings.Cut(field, "=")
+	if !found || p.continues(field) {
+		return p.bare(field)
+	}
+	p.list = ""
+	if p.seen[key] {
+		return fmt.Errorf("key %q stands twice", key)
+	}
+	p.seen[key] = true
+	switch key {
+	case "driver":
+		p.request.Driver = value
+	case "count":
+		return p.count(value)
+	case "device":
+		p.list = key
+		p.request.DeviceIDs = strings.Split(value, ",")
+	case "capabilities":
+		p.list = key
+		p.request.Capabilities = strings.Split(value, ",")
+	case "options":
+		return p.options(value)
+	default:
+		return fmt.Errorf("unexpected key %q in %q (keys: driver, count, device, capabilities, options)", key, field)
+	}
+	return nil
+}
+
+// continues says whether a field with a "=" is the next id of an unquoted device list, a qualified CDI name.
+func (p *gpusParser) continues(field string) bool {
+	return p.list == "device" && parser.IsQualifiedName(field)
+}
+
+func (p *gpusParser) bare(field string) error {
+	_, err := parseCount(field)
+	switch {
+	case p.list == "device":
+		p.request.DeviceIDs = append(p.request.DeviceIDs, field)
+		return nil
+	case p.list == "capabilities" && err != nil:
+		p.request.Capabilities = append(p.request.Capabilities, field)
+		return nil
+	case p.seen["count"]:
+		return fmt.Errorf("the count stands twice, again as %q", field)
+	}
+	p.seen["count"] = true
+	return p.count(field)
+}
+
+func (p *gpusParser) count(value string) error {
+	n, err := parseCount(value)
+	if err != nil {
+		return err
+	}
+	p.request.Count = n
+	return nil
+}
+
+func (p *gpusParser) options(value string) error {
+	p.request.Options = map[string]string{}
+	for _, option := range strings.Split(value, ",") {
+		k, v, found := strings.Cut(option, "=")
+		if !found || k == "" {
+			return fmt.Errorf("option %q is not of the form key=value", option)
+		}
+		p.request.Options[k] = v
+	}
+	return nil
+}
+
+func parseCount(value string) (int, error) {
+	if value == "all" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return 0, fmt.Errorf(`count %q is neither "all" nor a whole number`, value)
+	}
+	return n, nil
+}
+
+// IDs returns the ids that the request comes to: the ids as given, "0" to "n-1" for a count of n, "all" for a negative
+// count, none for a count of 0. A count and ids together, an empty id and an absurd count are errors.
+func (r Request) IDs() ([]string, error) {
+	switch {
+	case r.Count != 0 && len(r.DeviceIDs) > 0:
+		return nil, errors.New("it has both a count and device ids")
+	case r.Count < 0:
+		return []string{"all"}, nil
+	case r.Count > maxCount:
+		return nil, fmt.Errorf("count %d is more than any host has (%d)", r.Count, maxCount)
+	}
+	ids := make([]string, 0, max(r.Count, len(r.DeviceIDs)))
+	for i := range r.Count {
+		ids = append(ids, strconv.Itoa(i))
+	}
+	for _, id := range r.DeviceIDs {
+		if id == "" {
+			return nil, errors.New("a device id is empty")
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}

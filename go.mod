@@ -1,0 +1,21 @@
+module github.com/gpu-hook/gpu-hook
+
+go 1.26.0
+
+require (
+	github.com/BurntSushi/toml v1.6.0
+	github.com/cilium/ebpf v0.22.0
+	github.com/cyphar/filepath-securejoin v0.7.0
+	github.com/moby/sys/mountinfo v0.7.2
+	github.com/opencontainers/runtime-spec v1.3.0
+	golang.org/x/sys v0.50.0
+	tags.cncf.io/container-device-interface/specs-go v1.1.1
+)
+
+require cyphar.com/go-pathrs v0.2.5 // indirect
+
+require (
+	github.com/fsnotify/fsnotify v1.7.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	tags.cncf.io/container-device-interface v1.1.1
+)

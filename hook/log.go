@@ -1,0 +1,41 @@
+package hook
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// The system log's socket and RFC 3164 priorities of facility daemon.
+const (
+	logSocket   = "/dev/log"
+	logWarning  = 3<<3 | 4
+	logError    = 3<<3 | 3
+	logPatience = 100 * time.Millisecond
+)
+
+// tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
+// delays or fails nothing: the record has it all.
+func tell(report *Report) {
+	if len(report.Warnings)+len(report.Errors) == 0 {
+		return
+	}
+	log, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: logSocket, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer log.Close()
+	if log.SetWriteDeadline(time.Now().Add(logPatience)) != nil {
+		return
+	}
+	write := func(priority int, m Message) {
+		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s", priority, os.Getpid(), report.Container.ID, m.Code, m.Message)
+	}
+	for _, m := range report.Warnings {
+		write(logWarning, m)
+	}
+	for _, m := range report.Errors {
+		write(logError, m)
+	}
+}

@@ -1,0 +1,58 @@
+package hook
+
+import (
+	"strings"
+	"unicode"
+)
+
+// maxLine bounds one line of ours, in bytes.
+const maxLine = 4096
+
+// plain makes a message fit to be shown: one line, no control characters, no more than a screenful, and none of the four
+// phrases by which podman takes a hook's message for its own and throws the rest of it away (libpod/oci_util.go). They
+// come from errno, from Spec's hooks and from the delegate; podman matches them in any case.
+func plain(text string) string {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	for _, phrase := range [][2]string{
+		{"no such file or directory", "it does not exist"},
+		{"permission denied", "access is denied"},
+		{"operation not permitted", "the kernel does not allow it"},
+		{"executable file not found", "the program is not installed"},
+	} {
+		text = replaceFold(text, phrase[0], phrase[1])
+	}
+	if len(text) > maxLine {
+		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	}
+	return text
+}
+
+// replaceFold replaces every occurrence of the lower-case ASCII phrase in text, whatever its case there.
+func replaceFold(text, phrase, instead string) string {
+	var out strings.Builder
+	for {
+		i := indexFold(text, phrase)
+		if i < 0 {
+			out.WriteString(text)
+			return out.String()
+		}
+		out.WriteString(text[:i])
+		out.WriteString(instead)
+		text = text[i+len(phrase):]
+	}
+}
+
+func indexFold(text, phrase string) int {
+	for i := 0; i+len(phrase) <= len(text); i++ {
+		if strings.EqualFold(text[i:i+len(phrase)], phrase) {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,112 @@
+package hook
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Text writes the report for people. Everything in it that a container controls is quoted or was checked.
+func (r *Report) Text(w io.Writer) error {
+	t := &textWriter{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
+	t.container(r)
+	t.requests(r)
+	t.grants(r)
+	t.edits(r)
+	t.messages("warning", r.Warnings)
+	t.messages("error", r.Errors)
+	return t.Flush()
+}
+
+type textWriter struct{ *tabwriter.Writer }
+
+func (t *textWriter) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(t, format+"\n", args...)
+}
+
+func (t *textWriter) container(r *Report) {
+	name := r.Container.ID
+	if name == "" {
+		name = r.Container.Bundle
+	}
+	if name == "" {
+		name = "(an example)"
+	}
+	engine := ""
+	if r.Container.Engine != "" {
+		engine = " (" + r.Container.Engine + ")"
+	}
+	t.line("container %s%s: %s", name, engine, r.Result)
+	var total int64
+	for _, p := range r.Phases {
+		total += p.Microseconds
+	}
+	t.line("%s %s, %.1f ms", r.Container.Stage, r.Time.Format(time.RFC3339), float64(total)/1000)
+}
+
+func (t *textWriter) requests(r *Report) {
+	if len(r.Requests) == 0 {
+		t.line("\nasked for: nothing")
+		return
+	}
+	t.line("\nasked for:")
+	for i, q := range r.Requests {
+		reason := q.Reason
+		if reason != "" {
+			reason = ": " + reason
+		}
+		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)
+		for _, a := range r.Attempts {
+			if a.Request == i {
+				t.line("    driver %s\t%s\t\t%s", a.Driver, a.Status, a.Reason)
+			}
+		}
+	}
+}
+
+func (t *textWriter) grants(r *Report) {
+	if len(r.Grants) == 0 {
+		return
+	}
+	t.line("\ngiven:")
+	for _, g := range r.Grants {
+		if g.Delegate != nil {
+			t.line("  by %s\t%s %s", g.Driver, g.Delegate.Path, strings.Join(g.Delegate.Env, " "))
+			continue
+		}
+		t.line("  by %s\t%s", g.Driver, strings.Join(g.CDIDevices, " "))
+	}
+}
+
+func (t *textWriter) edits(r *Report) {
+	e := r.Edits
+	for _, d := range e.DeviceNodes {
+		t.line("  node %s\t%s %d:%d %s\t%s", d.Path, d.Type, d.Major, d.Minor, d.Permissions, d.Status)
+	}
+	for _, m := range e.Mounts {
+		t.line("  mount %s\t%s\t%s", m.ContainerPath, strings.Join(m.Options, ","), m.Status)
+	}
+	for _, h := range e.Hooks {
+		t.line("  hook %s\t%s\t%s", h.HookName, h.Path, h.Status)
+	}
+	for _, v := range e.Env {
+		t.line("  env %s\t\t%s", v.Value, v.Status)
+	}
+	for _, g := range e.AdditionalGIDs {
+		t.line("  group %d\t\t%s", g.Value, g.Status)
+	}
+	for _, rdt := range e.IntelRdt {
+		t.line("  intelRdt %q\t\t%s", rdt.ClosID, rdt.Status)
+	}
+}
+
+func (t *textWriter) messages(kind string, messages []Message) {
+	for _, m := range messages {
+		t.line("\n%s %s: %s", kind, m.Code, m.Message)
+		if m.Hint != "" {
+			t.line("  hint: %s", m.Hint)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// Process is the container's init process, held so that its pid cannot come to mean another.
+type Process struct {
+	PID   int
+	pidfd *os.File
+}
+
+// OpenProcess opens the process that the state names and refuses one that cannot be this container's: not the child of
+// our own parent (the runtime; checkParent false leaves this out, for VM runtimes), in the mount namespace that we are
+// in, or in a user namespace that is not ours. Both namespaces are compared by inode, never by name.
+func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
+	pid := c.State.Pid
+	what := "process " + strconv.Itoa(pid) + " of the state"
+	if pid <= 1 {
+		return nil, fault.New(fault.State, what, "it cannot be a container's process").WithHint("a runtime states the pid of the container that it creates")
+	}
+	if s := c.State.Status; s != specs.StateCreating && s != specs.StateCreated {
+		return nil, fault.New(fault.State, what, "the container's status is %q, not creating or created", s).WithHint("register gpu-hook for the stage createRuntime and no other")
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fault.New(fault.State, what, "it is gone: %w", err).WithHint("the container ended while it was being created")
+	}
+	p := &Process{PID: pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
+	if err := p.check(checkParent); err != nil {
+		_ = p.Close()
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return nil, err
+		}
+		return nil, fault.New(fault.State, what, "%w", err).WithHint("the container ended while it was being created")
+	}
+	return p, nil
+}
+
+// Close lets go of the process.
+func (p *Process) Close() error { return p.pidfd.Close() }
+
+// Alive reports an error once the process has ended.
+func (p *Process) Alive() error {
+	if err := unix.PidfdSendSignal(int(p.pidfd.Fd()), 0, nil, 0); err != nil {
+		return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err)
+	}
+	return nil
+}
+
+// Namespace opens the process's namespace of the given /proc/PID/ns name.
+func (p *Process) Namespace(name string) (*os.File, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", p.PID, name))
+	if err != nil {
+		return nil, err
+	}
+	// The link was followed by pid; only a process that still lives now was the one meant.
+	if err := p.Alive(); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func (p *Process) check(checkParent bool) error {
+	what := "process " + strconv.Itoa(p.PID) + " of the state"
+	if checkParent {
+		parent, err := parentOf(p.PID)
+		if err != nil {
+			return err
+		}
+		if parent != os.Getppid() {
+			return fault.New(fault.State, what, "it is a child of process %d, not of the runtime that runs this hook (%d)", parent, os.Getppid()).
+				WithHint("for a runtime that starts containers through another process (Kata), set check-parent = false under [process]")
+		}
+	}
+	same, err := p.shares("mnt")
+	if err != nil {
+		return err
+	}
+	if same {
+		return fault.New(fault.State, what, "it has no mount namespace of its own: every edit would land on the host").
+			WithHint("give the container a mount namespace")
+	}
+	same, err = p.shares("user")
+	if err != nil {
+		return err
+	}
+	if !same {
+		return fault.New(fault.State, what, "it has a user namespace of its own, where this version cannot make devices").
+			WithHint("run the container without --uidmap and --userns")
+	}
+	return p.Alive()
+}
+
+// shares says whether the process is in the same namespace of this kind as gpu-hook.
+func (p *Process) shares(name string) (bool, error) {
+	own, err := os.Stat("/proc/self/ns/" + name)
+	if err != nil {
+		return false, err
+	}
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/ns/%s", p.PID, name))
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(own, its), nil
+}
+
+// parentOf reads the fourth field of /proc/PID/stat; the second, the command, may hold anything up to the last ")".
+func parentOf(pid int) (int, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
+		return 0, errors.New("it has ended")
+	}
+	return strconv.Atoi(fields[1])
+}

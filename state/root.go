@@ -1,0 +1,84 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+var (
+	errNotRegular = errors.New("it is not a regular file")
+	errNull       = errors.New("it holds null")
+)
+
+// Root returns the absolute path, without symbolic links, of the container's root filesystem as the runtime's own mount
+// namespace shows it: crun's root if the state has one, else root.path of config.json, relative to the bundle. It is a
+// directory and not the host's own root, where every edit would land on the host. The path is the runtime's word;
+// what lies below it is the container's.
+func (c *Container) Root() (string, error) {
+	if c.Spec.Process == nil {
+		return "", c.incomplete("process")
+	}
+	if c.Spec.Root == nil || c.Spec.Root.Path == "" {
+		return "", c.incomplete("root")
+	}
+	root, err := c.resolve(c.Spec.Root.Path)
+	if err != nil {
+		return "", err
+	}
+	if c.State.Root == "" {
+		return root, nil
+	}
+	stated, err := c.resolve(c.State.Root)
+	if err != nil {
+		return "", err
+	}
+	if stated != root {
+		return "", fault.New(fault.Bundle, "root filesystem", "the state says %q, config.json says %q", stated, root).
+			WithHint("a runtime states the root that it was given; report this with the runtime's version")
+	}
+	return root, nil
+}
+
+func (c *Container) incomplete(field string) error {
+	return fault.New(fault.Bundle, filepath.Join(c.State.Bundle, "config.json"), "it has no %s", field).
+		WithHint("a container that asks for devices needs process and root in its config.json")
+}
+
+func (c *Container) resolve(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.State.Bundle, path)
+	}
+	hint := "the root filesystem must be a directory that the runtime has mounted"
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fault.New(fault.Bundle, "root filesystem "+path, "%w", cause(err)).WithHint("%s", hint)
+	}
+	info, err := os.Stat(resolved)
+	if err != nil {
+		return "", fault.New(fault.Bundle, "root filesystem "+path, "%w", cause(err)).WithHint("%s", hint)
+	}
+	if !info.IsDir() {
+		return "", fault.New(fault.Bundle, "root filesystem "+path, "it is not a directory").WithHint("%s", hint)
+	}
+	host, err := os.Stat("/")
+	if err != nil {
+		return "", fault.New(fault.Bundle, "root filesystem "+path, "%w", cause(err))
+	}
+	if os.SameFile(info, host) {
+		return "", fault.New(fault.Bundle, "root filesystem "+path, "it is the root of the host itself").
+			WithHint("give the container a root filesystem of its own; a container on / already has the host's devices")
+	}
+	return resolved, nil
+}
+
+// cause strips the operation and path that the caller names anyway.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

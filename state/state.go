@@ -1,0 +1,64 @@
+// Package state reads what an OCI runtime hands to a hook: the state JSON on standard input, the bundle's config.json
+// and, behind them, the container's process and root filesystem. It changes nothing. The runtime is trusted to write
+// well-formed JSON about its own child; what stands inside (environment, annotations, paths) is the container's own
+// word and is trusted by nobody.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// maxState and maxConfig bound what is read into memory, in bytes.
+const (
+	maxState  = 1 << 20
+	maxConfig = 16 << 20
+)
+
+// State is the state JSON of runtime-spec, with the root filesystem that crun adds to it.
+type State struct {
+	specs.State
+	// Root is crun's extension: the root filesystem as the runtime resolved it, or "".
+	Root string `json:"root,omitempty"`
+	// Raw is the object as it was read.
+	Raw []byte `json:"-"`
+}
+
+// Read reads one state object from r, 1 MiB at most, and nothing may follow it but white space. The bundle is an
+// absolute path; nothing else is checked yet.
+func Read(r io.Reader) (State, error) {
+	var s State
+	raw, err := decode(r, maxState, &s)
+	if err != nil {
+		return State{}, fault.New(fault.State, "state on standard input", "%w", err).
+			WithHint("gpu-hook createRuntime is run by a container runtime; to try a bundle by hand use: gpu-hook explain --bundle DIR")
+	}
+	if !filepath.IsAbs(s.Bundle) {
+		return State{}, fault.New(fault.State, "state on standard input", "bundle %q is not an absolute path", s.Bundle).
+			WithHint("the runtime that calls this hook writes a state that runtime-spec does not allow")
+	}
+	s.Raw = raw
+	return s, nil
+}
+
+// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes too.
+func decode(r io.Reader, limit int64, v any) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > limit:
+		return nil, errTooLarge
+	case len(data) == 0:
+		return nil, errors.New("it is empty")
+	}
+	return data, json.Unmarshal(data, v)
+}
+
+var errTooLarge = errors.New("it is larger than gpu-hook reads")
