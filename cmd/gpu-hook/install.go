@@ -103,4 +103,3 @@ func put(path string, data []byte, mode os.FileMode) error {
 func installError(path string, err error) error {
 	return fault.New(fault.Install, path, "%w", err).WithHint("run it as root, or choose another place with --bin-dir and --hooks-dir")
 }
-

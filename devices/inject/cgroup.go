@@ -58,36 +58,50 @@ func (t *Target) allow(rules []rule) error {
 		WithHint("see that gpu-hook runs as root with all capabilities; the container's cgroup and its parents must allow these devices")
 }
 
+// allowIn goes by both versions: on a hybrid host the container has a cgroup in each, and the kernel asks both.
 func (t *Target) allowIn(rules []rule) error {
-	its, err := cgroups(t.Process.PID)
+	v1, err := t.ownCgroup("devices", "cgroup")
 	if err != nil {
 		return err
+	}
+	v2, err := t.ownCgroup("", "cgroup2")
+	if err != nil {
+		return err
+	}
+	if v1 == "" && v2 == "" {
+		return errNotOwn
+	}
+	if v1 != "" {
+		if err := allowV1(v1, rules); err != nil {
+			return err
+		}
+	}
+	if v2 != "" {
+		return allowV2(v2, filepath.Base(t.unit()), rules)
+	}
+	return nil
+}
+
+// ownCgroup returns the directory of the container's cgroup in the hierarchy of the controller, or "" where it has none
+// of its own: it is the root, or ours, or not the one that the runtime made for it, or the hierarchy is not mounted.
+func (t *Target) ownCgroup(controller, filesystem string) (string, error) {
+	its, err := cgroups(t.Process.PID)
+	if err != nil {
+		return "", err
 	}
 	ours, err := cgroups(os.Getpid())
 	if err != nil {
-		return err
-	}
-	controller, filesystem := "devices", "cgroup"
-	if its[controller] == "" {
-		controller, filesystem = "", "cgroup2"
+		return "", err
 	}
 	group := its[controller]
-	unit := t.unit()
-	if group == "" || group == "/" || group == ours[controller] || !within(group, unit) {
-		return errNotOwn
+	if group == "" || group == "/" || group == ours[controller] || !within(group, t.unit()) {
+		return "", nil
 	}
 	mount, err := cgroupMount(filesystem, controller)
-	if err != nil {
-		return err
+	if err != nil || mount.mountpoint == "" {
+		return "", err
 	}
-	dir, err := mount.dir(group)
-	if err != nil {
-		return err
-	}
-	if filesystem == "cgroup" {
-		return allowV1(dir, rules)
-	}
-	return allowV2(dir, filepath.Base(unit), rules)
+	return mount.dir(group)
 }
 
 // unit is the path, or the end of the path, of the cgroup that the runtime made for this container alone:
@@ -137,7 +151,7 @@ func cgroups(pid int) (map[string]string, error) {
 
 type hierarchy struct{ mountpoint, root string }
 
-// cgroupMount finds where the hierarchy is mounted in our mount namespace.
+// cgroupMount finds where the hierarchy is mounted in our mount namespace; nowhere is no error.
 func cgroupMount(filesystem, controller string) (hierarchy, error) {
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		if m.FSType != filesystem {
@@ -149,7 +163,7 @@ func cgroupMount(filesystem, controller string) (hierarchy, error) {
 		return hierarchy{}, err
 	}
 	if len(mounts) == 0 {
-		return hierarchy{}, fmt.Errorf("no %s filesystem is mounted", filesystem)
+		return hierarchy{}, nil
 	}
 	return hierarchy{mounts[0].Mountpoint, mounts[0].Root}, nil
 }

@@ -43,7 +43,11 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	if err := checkWritable(dir, unsafePath); err != nil {
 		return nil, err
 	}
-	if err := unix.Mkdirat(int(dir.Fd()), name, dirMode); err != nil {
+	err = unix.Mkdirat(int(dir.Fd()), name, dirMode)
+	if errors.Is(err, unix.EEXIST) {
+		return nil, fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
+	}
+	if err != nil {
 		return nil, &os.PathError{Op: "mkdir", Path: unsafePath, Err: err}
 	}
 	if err := r.add(dir, name, true); err != nil {

@@ -1,0 +1,310 @@
+// Package holder runs the real binary on synthetic states, against a process that holds a mount namespace as a runtime
+// leaves it when it calls a createRuntime hook: root filesystem bound on itself, tmpfs on its /dev. The test process
+// is the parent of both, as the runtime is.
+package holder
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+// holdEnv makes the test binary the holder.
+const holdEnv = "GPU_HOOK_TEST_HOLD"
+
+func TestMain(m *testing.M) {
+	if root := os.Getenv(holdEnv); root != "" {
+		hold(root)
+	}
+	os.Exit(m.Run())
+}
+
+// hold mounts, but for a root filesystem that is shared with the host, and then waits until its standard input ends. Every line it reads is a path to list, which it answers with
+// what it sees there: the container's own view.
+func hold(root string) {
+	if os.Getenv("GPU_HOOK_TEST_SHARED") == "" {
+		must(unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""))
+		must(unix.Mount("", root, "", unix.MS_PRIVATE, ""))
+		if info, err := os.Lstat(root + "/dev"); err == nil && info.IsDir() {
+			must(unix.Mount("tmpfs", root+"/dev", "tmpfs", unix.MS_NOSUID, "mode=755"))
+			must(unix.Mount("proc", root+"/proc", "proc", 0, ""))
+		}
+	}
+	fmt.Println("ready")
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Println(look(filepath.Join(root, lines.Text())))
+	}
+	os.Exit(0)
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// look says in one line what is at path: "missing", or mode, numbers and content.
+func look(path string) string {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return "missing"
+	}
+	s := fmt.Sprintf("%06o %d:%d uid=%d gid=%d", st.Mode, unix.Major(st.Rdev), unix.Minor(st.Rdev), st.Uid, st.Gid)
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		data, _ := os.ReadFile(path)
+		s += " " + strings.TrimSpace(string(data))
+		if f, err := os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+			s += " (read-only)"
+		} else {
+			_ = f.Close()
+		}
+	}
+	return s
+}
+
+// container is a bundle with a holder, on a synthetic host.
+type container struct {
+	t      *testing.T
+	host   *gpuhost.Host
+	bundle string
+	pid    int
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	before string // the root filesystem and its surroundings before the hook ran
+	env    []string
+}
+
+type option func(*container, *gpuhost.Bundle)
+
+func annotated(gpus string) option {
+	return func(_ *container, b *gpuhost.Bundle) { b.Annotations = map[string]string{"gpu-hook/gpus": gpus} }
+}
+
+func withEnv(env ...string) option {
+	return func(_ *container, b *gpuhost.Bundle) { b.Env = env }
+}
+
+func edited(edit func(config map[string]any)) option {
+	return func(_ *container, b *gpuhost.Bundle) { b.Edit = edit }
+}
+
+func shared(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_TEST_SHARED=1") }
+
+// newBundle makes host and bundle; start makes the holder.
+func newBundle(t *testing.T, options ...option) *container {
+	t.Helper()
+	require.Root(t)
+	require.Program(t, "runc")
+	require.Program(t, "busybox")
+	dir := t.TempDir()
+	host, err := gpuhost.New(filepath.Join(dir, "host"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &container{t: t, host: host, bundle: filepath.Join(dir, "bundle")}
+	b := gpuhost.Bundle{Args: []string{"true"}}
+	for _, o := range options {
+		o(c, &b)
+	}
+	if err := gpuhost.WriteBundle(c.bundle, b); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newContainer(t *testing.T, options ...option) *container {
+	t.Helper()
+	return newBundle(t, options...).start()
+}
+
+func (c *container) rootfs(path string) string { return filepath.Join(c.bundle, "rootfs", path) }
+
+func (c *container) start() *container {
+	c.t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = stdin.Close(); _ = cmd.Wait() })
+	c.pid, c.stdin, c.stdout = cmd.Process.Pid, stdin, bufio.NewReader(stdout)
+	if line := c.line(); line != "ready" {
+		c.t.Fatalf("the holder says %q", line)
+	}
+	c.before = c.snapshot()
+	return c
+}
+
+func (c *container) line() string {
+	c.t.Helper()
+	line, err := c.stdout.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("the holder has ended: %v", err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// sees asks the holder what is at path in the container.
+func (c *container) sees(path string) string {
+	c.t.Helper()
+	if _, err := fmt.Fprintln(c.stdin, path); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.line()
+}
+
+// snapshot is everything about the bundle's folder and its surroundings that must not change on a refusal.
+func (c *container) snapshot() string {
+	c.t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(filepath.Dir(c.bundle), func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path == c.host.Path("run") {
+			return filepath.SkipDir
+		}
+		b.WriteString(path + " " + strings.TrimSuffix(look(path), " (read-only)") + "\n")
+		return nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return b.String() + string(mounts)
+}
+
+func (c *container) unchanged() {
+	c.t.Helper()
+	if after := c.snapshot(); after != c.before {
+		c.t.Errorf("something was left behind or changed:\n%s", diff(c.before, after))
+	}
+}
+
+func diff(a, b string) string {
+	have := map[string]bool{}
+	for line := range strings.Lines(a) {
+		have[line] = true
+	}
+	var out strings.Builder
+	for line := range strings.Lines(b) {
+		if !have[line] {
+			out.WriteString("+ " + line)
+		}
+		delete(have, line)
+	}
+	for line := range have {
+		out.WriteString("- " + line)
+	}
+	return out.String()
+}
+
+func (c *container) state() map[string]any {
+	return map[string]any{"ociVersion": "1.0.2", "id": "test", "status": "creating", "pid": c.pid, "bundle": c.bundle}
+}
+
+// result is a run of the hook.
+type result struct {
+	status         int
+	stdout, stderr string
+	report         *hook.Report // its record, or nil
+}
+
+// run runs the hook on the container's own state.
+func (c *container) run() result {
+	c.t.Helper()
+	data, err := json.Marshal(c.state())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.runOn(string(data))
+}
+
+func (c *container) runOn(state string) result {
+	c.t.Helper()
+	return c.runCommand(state, require.GPUHook(c.t), "--config", c.host.Path("config.toml"), "createRuntime")
+}
+
+func (c *container) runCommand(state string, argv ...string) result {
+	c.t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = []string{"PATH=.:/nowhere", "NVIDIA_VISIBLE_DEVICES=all", "GOTRACEBACK=none"}
+	if argv[0] == require.GPUHook(c.t) {
+		cmd.Env = append(cmd.Env, "LD_PRELOAD=/nowhere/evil.so")
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(state), &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		c.t.Fatal(err)
+	}
+	r := result{status: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	if data, err := os.ReadFile(c.host.Path("run/records/test.json")); err == nil {
+		r.report = &hook.Report{}
+		if err := json.Unmarshal(data, r.report); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// applied checks that the run went well and left a record that says so.
+func (r result) applied(t *testing.T) {
+	t.Helper()
+	if r.status != 0 || r.stderr != "" {
+		t.Fatalf("status %d, stderr: %s", r.status, r.stderr)
+	}
+	if r.report == nil || r.report.Result != "applied" {
+		t.Fatalf("record: %+v", r.report)
+	}
+}
+
+// refused checks that the run was a refusal: status 1, one line that holds every part, one hint, and none of the phrases
+// that podman rewrites.
+func (r result) refused(t *testing.T, parts ...string) {
+	t.Helper()
+	if r.status != 1 {
+		t.Errorf("status %d, not 1", r.status)
+	}
+	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "gpu-hook: E-") || !strings.HasPrefix(lines[1], "gpu-hook: hint: ") {
+		t.Fatalf("not one line and one hint:\n%s", r.stderr)
+	}
+	for _, part := range parts {
+		if !strings.Contains(lines[0], part) {
+			t.Errorf("no %q in: %s", part, lines[0])
+		}
+	}
+	for _, phrase := range []string{"no such file or directory", "permission denied", "operation not permitted", "executable file not found"} {
+		if strings.Contains(strings.ToLower(r.stderr), phrase) {
+			t.Errorf("podman would rewrite this: %s", r.stderr)
+		}
+	}
+}

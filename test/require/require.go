@@ -1,0 +1,71 @@
+// Package require says what a test needs. Where it is missing the test is skipped with a clear word, and with
+// GPU_HOOK_NO_SKIP set, as in CI, it fails.
+package require
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("GPU_HOOK_NO_SKIP") != "" {
+		t.Fatalf("GPU_HOOK_NO_SKIP is set, and "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Root needs uid 0.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "this test needs root")
+	}
+}
+
+// Program needs a program and returns its path: one that test/setup has built, or one in PATH.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	built := filepath.Join(Tree(), "bin", "tools", name)
+	if _, err := os.Stat(built); err == nil {
+		return built
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, "this test needs %s; test/setup installs it", name)
+	}
+	return path
+}
+
+// Tree is the top of the project's tree.
+func Tree() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+var build struct {
+	once sync.Once
+	path string
+	out  []byte
+	err  error
+}
+
+// GPUHook builds the binary, as it is shipped, and returns its path.
+func GPUHook(t testing.TB) string {
+	t.Helper()
+	build.once.Do(func() {
+		build.path = filepath.Join(Tree(), "bin", "test", "gpu-hook")
+		cmd := exec.Command("go", "build", "-trimpath", "-o", build.path, "./cmd/gpu-hook")
+		cmd.Dir = Tree()
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build.out, build.err = cmd.CombinedOutput()
+	})
+	if build.err != nil {
+		t.Fatalf("build gpu-hook: %v\n%s", build.err, build.out)
+	}
+	return build.path
+}
