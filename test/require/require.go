@@ -7,11 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 )
 
-func missing(t testing.TB, format string, args ...any) {
+// Missing skips or fails the test, which needs what is not there.
+func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("GPU_HOOK_NO_SKIP") != "" {
 		t.Fatalf("GPU_HOOK_NO_SKIP is set, and "+format, args...)
@@ -23,8 +25,22 @@ func missing(t testing.TB, format string, args ...any) {
 func Root(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		missing(t, "this test needs root")
+		Missing(t, "this test needs root")
 	}
+}
+
+// Cgroup returns the version of the control groups that containers get here, 1 or 2, and checks it against the one that
+// GPU_HOOK_CGROUP asks for.
+func Cgroup(t testing.TB) int {
+	t.Helper()
+	version := 1
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		version = 2
+	}
+	if want := os.Getenv("GPU_HOOK_CGROUP"); want != "" && want != strconv.Itoa(version) {
+		Missing(t, "this run is for cgroup version %s, and here is version %d", want, version)
+	}
+	return version
 }
 
 // Program needs a program and returns its path: one that test/setup has built, or one in PATH.
@@ -36,7 +52,7 @@ func Program(t testing.TB, name string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, "this test needs %s; test/setup installs it", name)
+		Missing(t, "this test needs %s; test/setup installs it", name)
 	}
 	return path
 }

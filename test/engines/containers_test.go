@@ -1,0 +1,272 @@
+package engines
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+func asks(gpus string) gpuhost.Bundle {
+	return gpuhost.Bundle{Annotations: map[string]string{"gpu-hook/gpus": gpus}}
+}
+
+// The main job: a container that asks gets its nodes, open, and its libraries, and the record says so.
+func TestGives(t *testing.T) {
+	for _, e := range engines(t) {
+		for _, test := range []struct {
+			name     string
+			bundle   gpuhost.Bundle
+			has, not []string
+		}{
+			{"annotation", asks("device=0"), []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open"}, []string{"node /dev/nvidia1"}},
+			{"all", asks("all"), []string{"node /dev/nvidia0", "node /dev/nvidia1", library, "open"}, nil},
+			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
+			{"CDI annotation", gpuhost.Bundle{Annotations: map[string]string{"cdi.k8s.io/gpu": "nvidia.com/gpu=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
+		} {
+			t.Run(e.name+"/"+test.name, func(t *testing.T) {
+				s := newSite(t)
+				o := e.run(s, test.bundle)
+				if o.status != 0 {
+					t.Fatalf("status %d: %s", o.status, o.stderr)
+				}
+				o.has(t, test.has...)
+				o.hasNot(t, append(test.not, "denied")...)
+				r := s.last()
+				if r.Result != "applied" || r.Requests[0].Status != "granted" || r.Grants[0].Driver == "" {
+					t.Errorf("record: %+v", r)
+				}
+				for _, w := range r.Warnings {
+					if w.Code != "W-LATE" {
+						t.Errorf("warning %+v", w)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The other side of the device rules: the same node, put into the container by other means, stays shut.
+func TestDeniedWithoutRequest(t *testing.T) {
+	for _, e := range engines(t)[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			o := e.run(s, gpuhost.Bundle{Edit: func(config map[string]any) {
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+			}})
+			o.has(t, "node /dev/nvidia0", "denied")
+			s.noRecord()
+		})
+	}
+}
+
+// Rules give what the Spec says and no more.
+func TestPermissions(t *testing.T) {
+	for _, e := range engines(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			spec := strings.ReplaceAll(s.host.Spec(), "- path: /dev/nvidia0\n", "- path: /dev/nvidia0\n      permissions: r\n")
+			spec = strings.ReplaceAll(spec, "- path: /dev/nvidiactl\n", "- path: /dev/nvidiactl\n    permissions: none\n")
+			if err := s.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			e.run(s, asks("device=0")).has(t, "node /dev/nvidia0", "denied")
+		})
+	}
+}
+
+func TestNothingAsked(t *testing.T) {
+	for _, e := range engines(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			// Not even a Spec that would stop a container that asks is looked at.
+			if err := s.host.Write("cdi/nvidia.yaml", "kind: [", 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := e.run(s, gpuhost.Bundle{Args: []string{"sh", "-c", script + "; echo started"}})
+			o.has(t, "started")
+			o.hasNot(t, "node /dev/nvidia0", library)
+			s.noRecord()
+		})
+	}
+}
+
+// CDI cannot serve, NVIDIA's own hook takes over: with the request's variables, held to its legacy mode and away from
+// cgroups, from a bundle that is gone afterwards; and what it left in /dev can be opened.
+func TestDelegates(t *testing.T) {
+	for _, e := range engines(t) {
+		for _, test := range []struct {
+			name   string
+			bundle gpuhost.Bundle
+			device string
+			caps   []string
+		}{
+			{"annotation over environment", gpuhost.Bundle{
+				Annotations: map[string]string{"gpu-hook/gpus": `"device=0,nvidia.com/gpu=1","capabilities=compute,utility"`},
+				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_DRIVER_CAPABILITIES=video", "LD_PRELOAD=/evil.so"},
+			}, "--device=0,1", []string{"--compute", "--utility"}},
+			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-1", "NVIDIA_DRIVER_CAPABILITIES=video"}}, "--device=GPU-1", []string{"--video"}},
+		} {
+			t.Run(e.name+"/"+test.name, func(t *testing.T) {
+				s := newSite(t)
+				s.delegate()
+				o := e.run(s, test.bundle)
+				if o.status != 0 {
+					t.Fatalf("status %d: %s", o.status, o.stderr)
+				}
+				o.has(t, "node /dev/nvidia0", "put here by the delegate", "open")
+				args := s.recorded("args")
+				for _, want := range append(test.caps, "configure", test.device, "--no-cgroups", "--load-kmods") {
+					if !slices.Contains(args, want) {
+						t.Errorf("nvidia-container-cli was not told %q: %q", want, args)
+					}
+				}
+				if slices.Contains(args, "--video") != slices.Contains(test.caps, "--video") {
+					t.Errorf("capabilities: %q", args)
+				}
+				for _, v := range s.recorded("env") {
+					if name, _, _ := strings.Cut(v, "="); name != "PATH" && name != "PWD" && name != "SHLVL" && name != "_" {
+						t.Errorf("nvidia-container-cli was run with %s", v)
+					}
+				}
+				s.delegated(e)
+			})
+		}
+	}
+}
+
+func (s *site) recorded(name string) []string {
+	s.t.Helper()
+	data, err := os.ReadFile(s.host.Path("recorded/" + name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
+}
+
+func (s *site) delegated(e engine) {
+	s.t.Helper()
+	r := s.last()
+	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" || r.Attempts[1].Status != "chosen" {
+		s.t.Errorf("attempts: %+v", r.Attempts)
+	}
+	if r.Grants[0].Delegate == nil || r.Warnings[0].Code != "W-FALLBACK" || len(r.Warnings) != 1 {
+		s.t.Errorf("record: %+v %+v", r.Grants, r.Warnings)
+	}
+	if n := r.Edits.DeviceNodes; len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
+		s.t.Errorf("nodes in the record: %+v", n)
+	}
+	if left, _ := filepath.Glob(s.host.Path("run/delegate-*")); len(left) > 0 {
+		s.t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, e := range engines(t) {
+		t.Run(e.name+"/unknown device", func(t *testing.T) {
+			s := newSite(t)
+			o := e.run(s, asks("device=7"))
+			s.refused(o, "E-NAME", "nvidia.com/gpu=7", "nvidia.cdi", "nvidia.runtime-hook")
+		})
+		t.Run(e.name+"/missing node", func(t *testing.T) {
+			s := newSite(t)
+			if err := os.Remove(s.host.Path("dev/nvidia0")); err != nil {
+				t.Fatal(err)
+			}
+			o := e.run(s, asks("driver=cdi,device=nvidia.com/gpu=0"))
+			s.refused(o, "E-NODE", "nvidia0", "missing on this host")
+		})
+		t.Run(e.name+"/delegate that fails", func(t *testing.T) {
+			s := newSite(t)
+			s.delegate()
+			if err := os.MkdirAll(s.host.Path("recorded"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.host.Write("recorded/FAIL", "", 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := e.run(s, asks("device=0"))
+			s.refused(o, "E-DELEGATE", "exit status 1", "driver rpc error: access is denied")
+		})
+	}
+}
+
+// refused checks that the container did not start and that the engine shows our line, whole.
+func (s *site) refused(o outcome, parts ...string) {
+	s.t.Helper()
+	if o.status == 0 || strings.Contains(o.stdout, "node") {
+		s.t.Errorf("the container started: status %d, %s", o.status, o.stdout)
+	}
+	for _, part := range parts {
+		if !strings.Contains(o.stderr, strings.ReplaceAll(part, `"`, `\"`)) {
+			s.t.Errorf("the engine does not show %q:\n%s", part, o.stderr)
+		}
+	}
+	if r := s.last(); len(r.Errors) != 1 || string(r.Errors[0].Code) != parts[0] {
+		s.t.Errorf("record: %+v", r.Errors)
+	}
+}
+
+// The real nvidia-cdi-hook works as a createContainer hook that we run.
+func TestRealCDIHook(t *testing.T) {
+	for _, e := range engines(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			data, err := os.ReadFile(require.Program(t, "nvidia-cdi-hook"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.host.Write("bin/nvidia-cdi-hook", string(data), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			spec := s.host.Spec() + `  hooks:
+  - hookName: createContainer
+    path: ` + s.host.Path("bin/nvidia-cdi-hook") + `
+    args: [nvidia-cdi-hook, create-symlinks, --link, "libcuda.so.` + gpuhost.Driver + `::` + gpuhost.LibDir + `/libcuda.so.1"]
+    env: [NVIDIA_CTK_DEBUG=false]
+`
+			if err := s.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			b := asks("device=0")
+			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1"}
+			e.run(s, b).has(t, library)
+		})
+	}
+}
+
+// Under CRI-O anybody who may make a pod writes its annotations and environment: they do not count, and the container
+// starts without. What the kubelet put among the container's own annotations does.
+func TestCRIODefaults(t *testing.T) {
+	own, err := json.Marshal(map[string]string{"cdi.k8s.io/plugin": "nvidia.com/gpu=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	o := engines(t)[0].run(s, gpuhost.Bundle{
+		Annotations: map[string]string{
+			"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own), "gpu-hook/gpus": "all",
+			"cdi.k8s.io/plugin": "nvidia.com/gpu=1", "cdi.k8s.io/pod": "nvidia.com/gpu=0",
+		},
+		Env: []string{"NVIDIA_VISIBLE_DEVICES=0"},
+	})
+	o.has(t, "node /dev/nvidia1")
+	o.hasNot(t, "node /dev/nvidia0")
+	var status []string
+	for _, r := range s.last().Requests {
+		status = append(status, r.Source+" "+r.Status)
+	}
+	slices.Sort(status)
+	want := []string{"annotation:cdi.k8s.io/plugin granted", "annotation:cdi.k8s.io/pod refused", "annotation:gpu-hook/gpus refused", "env:NVIDIA_VISIBLE_DEVICES refused"}
+	if !slices.Equal(status, want) {
+		t.Errorf("requests: %q", status)
+	}
+}
