@@ -76,7 +76,7 @@ func (d *DeviceNode) complete(container *specs.Spec) error {
 	if kind == "" || (want != "" && want != kind) {
 		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).WithHint("%s", hint)
 	}
-	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))
+	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
 		return fault.New(fault.Node, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
 	}

@@ -98,11 +98,12 @@ func (p *gpusParser) continues(field string) bool {
 
 func (p *gpusParser) bare(field string) error {
 	_, err := parseCount(field)
+	isCount := err == nil
 	switch {
 	case p.list == "device":
 		p.request.DeviceIDs = append(p.request.DeviceIDs, field)
 		return nil
-	case p.list == "capabilities" && err != nil:
+	case p.list == "capabilities" && !isCount:
 		p.request.Capabilities = append(p.request.Capabilities, field)
 		return nil
 	case p.seen["count"]:

@@ -96,5 +96,3 @@ func validateEdits(e *cdispecs.ContainerEdits) error {
 	}
 	return (&cdi.ContainerEdits{ContainerEdits: e}).Validate()
 }
-
-func (s *spec) kind() string { return s.vendor + "/" + s.class }

@@ -91,8 +91,8 @@ func From(err error) *Error {
 	if !errors.As(err, &e) {
 		return &Error{Code: Internal, Err: err, Hint: "this is a defect of gpu-hook: report it with this line"}
 	}
-	if error(e) == err {
-		return e
+	if outermost, ok := err.(*Error); ok { //nolint:errorlint // is it the outermost itself
+		return outermost
 	}
 	return &Error{Code: e.Code, Err: err, Hint: e.Hint}
 }

@@ -25,7 +25,7 @@ func tell(report *Report) {
 	if err != nil {
 		return
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	if log.SetWriteDeadline(time.Now().Add(logPatience)) != nil {
 		return
 	}

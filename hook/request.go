@@ -102,17 +102,17 @@ func (g *gatherer) annotation() []*Request {
 	template := Request{Source: source, Value: value}
 	parsed, err := devices.ParseGPUs(value)
 	if err != nil {
-		return []*Request{template.mistake("%w", err)}
+		return []*Request{template.mistake(err)}
 	}
 	template.Driver, template.Capabilities = parsed.Driver, parsed.Capabilities
 	template.unused = slices.Sorted(maps.Keys(parsed.Options))
 	ids, err := parsed.IDs()
 	if err != nil {
-		return []*Request{template.mistake("%w", err)}
+		return []*Request{template.mistake(err)}
 	}
 	vendor, err := g.config.choose(parsed)
 	if err != nil {
-		return []*Request{template.mistake("%w", err)}
+		return []*Request{template.mistake(err)}
 	}
 	if len(ids) == 0 {
 		template.Vendor = vendor.Name
@@ -134,7 +134,7 @@ func (g *gatherer) cdiAnnotations() []*Request {
 			continue
 		}
 		if a.Err != nil {
-			out = append(out, template.mistake("%w", a.Err))
+			out = append(out, template.mistake(a.Err))
 			continue
 		}
 		var ids []string
@@ -190,11 +190,11 @@ func (g *gatherer) byVendor(template Request, ids []string, vendor *Vendor) []*R
 	for _, id := range ids {
 		name, err := devices.ParseName(id, kind)
 		if err != nil {
-			return []*Request{template.mistake("%w", err)}
+			return []*Request{template.mistake(err)}
 		}
 		owner, err := g.config.owner(name, template.Driver, vendor)
 		if err != nil {
-			return []*Request{template.mistake("%w", err)}
+			return []*Request{template.mistake(err)}
 		}
 		i := slices.IndexFunc(out, func(r *Request) bool { return r.Vendor == owner })
 		if i < 0 {
@@ -258,9 +258,8 @@ func (c *Config) owner(name devices.Name, driver string, vendor *Vendor) (string
 	return vendor.Name, nil
 }
 
-func (r Request) mistake(format string, args ...any) *Request {
-	what := fmt.Sprintf("%s %q", r.Source, r.Value)
-	r.err = fault.New(fault.Request, what, format, args...).
+func (r Request) mistake(err error) *Request {
+	r.err = fault.New(fault.Request, describe(&r), "%w", err).
 		WithHint(`ask for example for "all", for "2", for "device=0,1" or, in CDI's names, for "device=nvidia.com/gpu=0"`)
 	r.Devices, r.Capabilities = []string{}, nonNil(r.Capabilities)
 	return &r

@@ -137,7 +137,7 @@ func TestDelegates(t *testing.T) {
 						t.Errorf("nvidia-container-cli was run with %s", v)
 					}
 				}
-				s.delegated(e)
+				s.delegated()
 			})
 		}
 	}
@@ -152,7 +152,7 @@ func (s *site) recorded(name string) []string {
 	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
-func (s *site) delegated(e engine) {
+func (s *site) delegated() {
 	s.t.Helper()
 	r := s.last()
 	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" || r.Attempts[1].Status != "chosen" {

@@ -209,9 +209,11 @@ func (s *site) podman(b gpuhost.Bundle) outcome {
 		awaitEnd(s.t, runroot)
 		removeCgroups(s.t, parent)
 	})
-	argv := []string{podman, "--root", filepath.Join(s.dir, "store"), "--runroot", runroot, "--tmpdir", filepath.Join(s.dir, "tmp"),
+	argv := []string{
+		podman, "--root", filepath.Join(s.dir, "store"), "--runroot", runroot, "--tmpdir", filepath.Join(s.dir, "tmp"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--hooks-dir", s.host.Path("hooks.d"),
-		"run", "--rm", "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0"}
+		"run", "--rm", "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0",
+	}
 	for _, v := range b.Env {
 		argv = append(argv, "--env", v)
 	}

@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh Debian 12 machine with Go: make demo, make test.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+HOOKSDIR ?= /usr/share/containers/oci/hooks.d
+VERSION ?=
+
+export CGO_ENABLED = 0
+
+.PHONY: build demo test unit engines lint install clean
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
+
+# Runs real containers on a synthetic GPU host and shows what each gets.
+demo: build
+	test/setup demo
+	$(GO) run ./test/demo
+
+test: unit engines
+
+unit:
+	test/setup test
+	$(GO) test -count=1 $$($(GO) list ./... | grep -v /test/engines)
+
+# The tests with real engines run once for each version of the control groups.
+engines:
+	test/setup test
+	GPU_HOOK_CGROUP=1 $(GO) test -count=1 ./test/engines
+	if [ "$$(id -u)" = 0 ]; then export GPU_HOOK_CGROUP=2; exec test/with-cgroup2 $(GO) test -count=1 ./test/engines; fi
+
+lint:
+	test/setup lint
+	bin/tools/golangci-lint run ./...
+
+install: build
+	bin/gpu-hook install --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR))
+
+clean:
+	rm -rf bin
