@@ -53,9 +53,10 @@ func (t *textWriter) requests(r *Report) {
 	}
 	t.line("\nasked for:")
 	for i, q := range r.Requests {
-		reason := q.Reason
-		if reason != "" {
-			reason = ": " + reason
+		reason := ""
+		// The reasons of an unserved request stand with its drivers, below.
+		if q.Reason != "" && q.Status != statusUnserved {
+			reason = ": " + q.Reason
 		}
 		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)
 		for _, a := range r.Attempts {

@@ -21,7 +21,7 @@ func asks(gpus string) gpuhost.Bundle {
 
 // The main job: a container that asks gets its nodes, open, and its libraries, and the record says so.
 func TestGives(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		for _, test := range []struct {
 			name     string
 			bundle   gpuhost.Bundle
@@ -35,8 +35,8 @@ func TestGives(t *testing.T) {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
 				o := e.run(s, test.bundle)
-				if o.status != 0 {
-					t.Fatalf("status %d: %s", o.status, o.stderr)
+				if o.Status != 0 {
+					t.Fatalf("status %d: %s", o.Status, o.Stderr)
 				}
 				o.has(t, test.has...)
 				o.hasNot(t, append(test.not, "denied")...)
@@ -56,7 +56,7 @@ func TestGives(t *testing.T) {
 
 // The other side of the device rules: the same node, put into the container by other means, stays shut.
 func TestDeniedWithoutRequest(t *testing.T) {
-	for _, e := range engines(t)[:2] {
+	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			o := e.run(s, gpuhost.Bundle{Edit: func(config map[string]any) {
@@ -70,12 +70,12 @@ func TestDeniedWithoutRequest(t *testing.T) {
 
 // Rules give what the Spec says and no more.
 func TestPermissions(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			spec := strings.ReplaceAll(s.host.Spec(), "- path: /dev/nvidia0\n", "- path: /dev/nvidia0\n      permissions: r\n")
+			spec := strings.ReplaceAll(s.Host.Spec(), "- path: /dev/nvidia0\n", "- path: /dev/nvidia0\n      permissions: r\n")
 			spec = strings.ReplaceAll(spec, "- path: /dev/nvidiactl\n", "- path: /dev/nvidiactl\n    permissions: none\n")
-			if err := s.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+			if err := s.Host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			e.run(s, asks("device=0")).has(t, "node /dev/nvidia0", "denied")
@@ -84,11 +84,11 @@ func TestPermissions(t *testing.T) {
 }
 
 func TestNothingAsked(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			// Not even a Spec that would stop a container that asks is looked at.
-			if err := s.host.Write("cdi/nvidia.yaml", "kind: [", 0o644); err != nil {
+			if err := s.Host.Write("cdi/nvidia.yaml", "kind: [", 0o644); err != nil {
 				t.Fatal(err)
 			}
 			o := e.run(s, gpuhost.Bundle{Args: []string{"sh", "-c", script + "; echo started"}})
@@ -102,7 +102,7 @@ func TestNothingAsked(t *testing.T) {
 // CDI cannot serve, NVIDIA's own hook takes over: with the request's variables, held to its legacy mode and away from
 // cgroups, from a bundle that is gone afterwards; and what it left in /dev can be opened.
 func TestDelegates(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		for _, test := range []struct {
 			name   string
 			bundle gpuhost.Bundle
@@ -119,8 +119,8 @@ func TestDelegates(t *testing.T) {
 				s := newSite(t)
 				s.delegate()
 				o := e.run(s, test.bundle)
-				if o.status != 0 {
-					t.Fatalf("status %d: %s", o.status, o.stderr)
+				if o.Status != 0 {
+					t.Fatalf("status %d: %s", o.Status, o.Stderr)
 				}
 				o.has(t, "node /dev/nvidia0", "put here by the delegate", "open")
 				args := s.recorded("args")
@@ -145,7 +145,7 @@ func TestDelegates(t *testing.T) {
 
 func (s *site) recorded(name string) []string {
 	s.t.Helper()
-	data, err := os.ReadFile(s.host.Path("recorded/" + name))
+	data, err := os.ReadFile(s.Host.Path("recorded/" + name))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -164,13 +164,13 @@ func (s *site) delegated() {
 	if n := r.Edits.DeviceNodes; len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
 		s.t.Errorf("nodes in the record: %+v", n)
 	}
-	if left, _ := filepath.Glob(s.host.Path("run/delegate-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(s.Host.Path("run/delegate-*")); len(left) > 0 {
 		s.t.Errorf("left behind: %v", left)
 	}
 }
 
 func TestRefused(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		t.Run(e.name+"/unknown device", func(t *testing.T) {
 			s := newSite(t)
 			o := e.run(s, asks("device=7"))
@@ -178,7 +178,7 @@ func TestRefused(t *testing.T) {
 		})
 		t.Run(e.name+"/missing node", func(t *testing.T) {
 			s := newSite(t)
-			if err := os.Remove(s.host.Path("dev/nvidia0")); err != nil {
+			if err := os.Remove(s.Host.Path("dev/nvidia0")); err != nil {
 				t.Fatal(err)
 			}
 			o := e.run(s, asks("driver=cdi,device=nvidia.com/gpu=0"))
@@ -187,10 +187,10 @@ func TestRefused(t *testing.T) {
 		t.Run(e.name+"/delegate that fails", func(t *testing.T) {
 			s := newSite(t)
 			s.delegate()
-			if err := os.MkdirAll(s.host.Path("recorded"), 0o755); err != nil {
+			if err := os.MkdirAll(s.Host.Path("recorded"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.host.Write("recorded/FAIL", "", 0o644); err != nil {
+			if err := s.Host.Write("recorded/FAIL", "", 0o644); err != nil {
 				t.Fatal(err)
 			}
 			o := e.run(s, asks("device=0"))
@@ -202,12 +202,12 @@ func TestRefused(t *testing.T) {
 // refused checks that the container did not start and that the engine shows our line, whole.
 func (s *site) refused(o outcome, parts ...string) {
 	s.t.Helper()
-	if o.status == 0 || strings.Contains(o.stdout, "node") {
-		s.t.Errorf("the container started: status %d, %s", o.status, o.stdout)
+	if o.Status == 0 || strings.Contains(o.Stdout, "node") {
+		s.t.Errorf("the container started: status %d, %s", o.Status, o.Stdout)
 	}
 	for _, part := range parts {
-		if !strings.Contains(o.stderr, strings.ReplaceAll(part, `"`, `\"`)) {
-			s.t.Errorf("the engine does not show %q:\n%s", part, o.stderr)
+		if !strings.Contains(o.Stderr, strings.ReplaceAll(part, `"`, `\"`)) {
+			s.t.Errorf("the engine does not show %q:\n%s", part, o.Stderr)
 		}
 	}
 	if r := s.last(); len(r.Errors) != 1 || string(r.Errors[0].Code) != parts[0] {
@@ -217,23 +217,23 @@ func (s *site) refused(o outcome, parts ...string) {
 
 // The real nvidia-cdi-hook works as a createContainer hook that we run.
 func TestRealCDIHook(t *testing.T) {
-	for _, e := range engines(t) {
+	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			data, err := os.ReadFile(require.Program(t, "nvidia-cdi-hook"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.host.Write("bin/nvidia-cdi-hook", string(data), 0o755); err != nil {
+			if err := s.Host.Write("bin/nvidia-cdi-hook", string(data), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			spec := s.host.Spec() + `  hooks:
+			spec := s.Host.Spec() + `  hooks:
   - hookName: createContainer
-    path: ` + s.host.Path("bin/nvidia-cdi-hook") + `
+    path: ` + s.Host.Path("bin/nvidia-cdi-hook") + `
     args: [nvidia-cdi-hook, create-symlinks, --link, "libcuda.so.` + gpuhost.Driver + `::` + gpuhost.LibDir + `/libcuda.so.1"]
     env: [NVIDIA_CTK_DEBUG=false]
 `
-			if err := s.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+			if err := s.Host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
@@ -251,7 +251,7 @@ func TestCRIODefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t)
-	o := engines(t)[0].run(s, gpuhost.Bundle{
+	o := starters(t)[0].run(s, gpuhost.Bundle{
 		Annotations: map[string]string{
 			"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own), "gpu-hook/gpus": "all",
 			"cdi.k8s.io/plugin": "nvidia.com/gpu=1", "cdi.k8s.io/pod": "nvidia.com/gpu=0",

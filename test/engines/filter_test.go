@@ -3,7 +3,6 @@ package engines
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -22,16 +21,23 @@ func TestOneDeviceProgramStays(t *testing.T) {
 	s := newSite(t)
 	b := asks("device=0")
 	b.Args = []string{"sleep", "600"}
-	group := "/" + s.id()
+	group := "/" + s.ID()
 	b.Edit = func(config map[string]any) { config["linux"].(map[string]any)["cgroupsPath"] = group }
 	programs := func(b gpuhost.Bundle) int {
-		dir := s.bundle(b)
-		start := exec.Command("runc", "--root", filepath.Join(s.dir, "runc"), "run", "--detach", s.id())
-		start.Dir = dir
-		if err := start.Run(); err != nil {
+		dir, err := s.Bundle(b)
+		if err != nil {
 			t.Fatal(err)
 		}
-		defer run(t, dir, "runc", "--root", filepath.Join(s.dir, "runc"), "delete", "--force", s.id())
+		runc := func(args ...string) {
+			argv := s.RuncCommand("runc", args...)
+			cmd := exec.Command(argv[0], argv[1:]...)
+			cmd.Dir = dir
+			if err := cmd.Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runc("run", "--detach", s.ID())
+		defer runc("delete", "--force", s.ID())
 		cgroup, err := os.Open("/sys/fs/cgroup" + group)
 		if err != nil {
 			t.Fatal(err)
