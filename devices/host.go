@@ -119,7 +119,8 @@ func (d *DeviceNode) present(container *specs.Spec) Status {
 		return d.Status
 	}
 	for _, o := range container.Linux.Devices {
-		if path.Clean(o.Path) == path.Clean(d.Path) && o.Major == d.Major && o.Minor == d.Minor {
+		kind := strings.Replace(o.Type, "u", "c", 1)
+		if path.Clean(o.Path) == path.Clean(d.Path) && kind == d.Type && o.Major == d.Major && o.Minor == d.Minor {
 			return Present
 		}
 	}
@@ -146,6 +147,9 @@ func (m *Mount) complete(container *specs.Spec, root string) error {
 	}
 	if err != nil {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("make the file readable to root")
+	}
+	if resolved == "/" {
+		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
 		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")

@@ -27,7 +27,9 @@ func (m *Mount) Attributes() (MountAttributes, error) {
 
 func (a *MountAttributes) option(option string) error {
 	switch option {
-	case "bind", "defaults", "private", "rprivate", "":
+	case "bind", "defaults", "":
+	case "private", "rprivate":
+		a.Propagation = unix.MS_PRIVATE
 	case "rbind":
 		a.Recursive = true
 	case "slave", "rslave":

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -104,23 +102,18 @@ func (r *Registry) Resolve(names []string) (*Edits, error) {
 }
 
 func (r *Registry) unresolved(name string) error {
-	kind, _, _ := strings.Cut(name, "=")
+	kind := kindOf(name)
 	var known []string
-	for _, n := range slices.Sorted(maps.Keys(r.devices)) {
-		if k, device, _ := strings.Cut(n, "="); k == kind {
-			known = append(known, device)
+	for _, n := range r.names() {
+		if kindOf(n) == kind {
+			known = append(known, n[len(kind)+1:])
 		}
 	}
-	switch {
-	case len(known) > 0:
-		return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s", kind, list(known)).
-			WithHint("ask for one of these names, or generate the Spec anew if the host's devices have changed")
-	case len(r.problems) > 0:
-		p := r.problems[0]
-		return fault.New(p.Code, name, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
+	if len(known) == 0 {
+		return r.undefined(name, kind)
 	}
-	return fault.New(fault.NoSpec, name, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).
-		WithHint("generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml")
+	return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s", kind, list(known)).
+		WithHint("ask for one of these names, or generate the Spec anew if the host's devices have changed")
 }
 
 // looked is "/etc/cdi: 2 files, /var/run/cdi: missing".

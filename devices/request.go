@@ -4,19 +4,24 @@ package devices
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"tags.cncf.io/container-device-interface/pkg/parser"
 )
 
-// maxCount bounds a request by count: it is more than any host has.
-const maxCount = 4096
+// maxCount bounds a request by count: it is more than any host has. maxRequests bounds a list.
+const (
+	maxCount    = 4096
+	maxRequests = 64
+)
 
-// Request is one device request, as Docker's API has it.
+// Request is one device request, as Docker's API has it, and has it in JSON.
 type Request struct {
 	// Driver is asked for by name, or "".
 	Driver string
@@ -24,10 +29,41 @@ type Request struct {
 	Count int
 	// DeviceIDs are ids of the driver's vendor or qualified CDI names, as they were written.
 	DeviceIDs []string
-	// Capabilities are all wanted at once.
-	Capabilities []string
+	// Capabilities is an OR of ANDs: one of the lists must be had whole.
+	Capabilities [][]string
 	// Options are for the driver.
 	Options map[string]string
+}
+
+// ParseRequests reads one request in the syntax of Docker's --gpus, see [ParseGPUs], or a JSON list of Docker's
+// DeviceRequest objects, of which all are meant at once.
+func ParseRequests(value string) ([]Request, error) {
+	if !strings.HasPrefix(strings.TrimSpace(value), "[") {
+		r, err := ParseGPUs(value)
+		return []Request{r}, err
+	}
+	var list []*Request
+	in := json.NewDecoder(strings.NewReader(value))
+	in.DisallowUnknownFields()
+	if err := in.Decode(&list); err != nil {
+		return nil, fmt.Errorf("read it as a JSON list of device requests: %w", err)
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the JSON list")
+	}
+	switch {
+	case len(list) == 0:
+		return nil, errors.New("the list is empty")
+	case len(list) > maxRequests:
+		return nil, fmt.Errorf("%d requests are too many (%d)", len(list), maxRequests)
+	case slices.Contains(list, nil):
+		return nil, errors.New("a request of the list is null")
+	}
+	out := make([]Request, 0, len(list))
+	for _, r := range list {
+		out = append(out, *r)
+	}
+	return out, nil
 }
 
 // ParseGPUs reads the value of Docker's --gpus: one CSV record of key=value fields (driver, count, device, capabilities,
@@ -35,12 +71,16 @@ type Request struct {
 // the capabilities. Beyond Docker, a list that was not quoted means what its author meant: in device=0,1 the bare "1" is
 // an id, and in capabilities=compute,utility the bare "utility" is a capability.
 func ParseGPUs(value string) (Request, error) {
-	fields, err := csv.NewReader(strings.NewReader(value)).Read()
+	in := csv.NewReader(strings.NewReader(value))
+	fields, err := in.Read()
 	if errors.Is(err, io.EOF) {
 		return Request{}, errors.New("it is empty")
 	}
 	if err != nil {
 		return Request{}, fmt.Errorf("read it as one CSV record: %w", err)
+	}
+	if _, err := in.Read(); !errors.Is(err, io.EOF) {
+		return Request{}, errors.New("a second line follows the first")
 	}
 	p := gpusParser{seen: map[string]bool{}}
 	for _, field := range fields {
@@ -51,13 +91,28 @@ func ParseGPUs(value string) (Request, error) {
 	if !p.seen["count"] && !p.seen["device"] {
 		p.request.Count = 1
 	}
-	p.request.Capabilities = append(p.request.Capabilities, "gpu")
+	p.request.Capabilities = [][]string{append(p.capabilities, "gpu")}
 	return p.request, nil
 }
 
+// Match returns the first of the request's capability lists that set has whole, and whether there is one. A nil set has
+// none, not even an empty list.
+func (r Request) Match(set []string) (selected []string, ok bool) {
+	if set == nil {
+		return nil, false
+	}
+	for _, all := range r.Capabilities {
+		if !slices.ContainsFunc(all, func(c string) bool { return !slices.Contains(set, c) }) {
+			return all, true
+		}
+	}
+	return nil, false
+}
+
 type gpusParser struct {
-	request Request
-	seen    map[string]bool
+	request      Request
+	capabilities []string
+	seen         map[string]bool
 	// list is the key of the last field, where that is one whose value is a list.
 	list string
 }
@@ -82,7 +137,7 @@ func (p *gpusParser) field(field string) error {
 		p.request.DeviceIDs = strings.Split(value, ",")
 	case "capabilities":
 		p.list = key
-		p.request.Capabilities = strings.Split(value, ",")
+		p.capabilities = strings.Split(value, ",")
 	case "options":
 		return p.options(value)
 	default:
@@ -101,10 +156,10 @@ func (p *gpusParser) bare(field string) error {
 	isCount := err == nil
 	switch {
 	case p.list == "device":
-		p.request.DeviceIDs = append(p.request.DeviceIDs, field)
+		p.request.DeviceIDs = append(p.request.DeviceIDs, strings.Split(field, ",")...)
 		return nil
 	case p.list == "capabilities" && !isCount:
-		p.request.Capabilities = append(p.request.Capabilities, field)
+		p.capabilities = append(p.capabilities, strings.Split(field, ",")...)
 		return nil
 	case p.seen["count"]:
 		return fmt.Errorf("the count stands twice, again as %q", field)

@@ -14,6 +14,9 @@ type Code string
 const (
 	Request  Code = "E-REQUEST"
 	Policy   Code = "E-POLICY"
+	Conflict Code = "E-CONFLICT"
+	Require  Code = "E-REQUIRE"
+	LateEdit Code = "E-LATE"
 	NoSpec   Code = "E-NOSPEC"
 	Name     Code = "E-NAME"
 	Parse    Code = "E-PARSE"
@@ -30,6 +33,8 @@ const (
 	Config   Code = "E-CONFIG"
 	Record   Code = "E-RECORD"
 	Install  Code = "E-INSTALL"
+	Timeout  Code = "E-TIMEOUT"
+	Ended    Code = "E-ENDED"
 	Internal Code = "E-INTERNAL"
 )
 
@@ -42,12 +47,42 @@ const (
 	Weak       Code = "W-WEAK"
 	Refused    Code = "W-REFUSED"
 	CgroupNote Code = "W-CGROUP"
+	OtherHook  Code = "W-HOOK"
+	Unknown    Code = "W-REQUIRE"
+	ConfigNote Code = "W-CONFIG"
 	SpecNote   Code = "W-SPEC"
 	RecordNote Code = "W-RECORD"
 	NoNode     Code = "W-NONODE"
 	Skipped    Code = "W-SKIPPED"
 	Leftover   Code = "W-LEFTOVER"
 )
+
+// Kind tells what to do about an error: it is the same everywhere.
+type Kind int
+
+// Kinds. A mistake is the user's, or a decision of the administrator's against the request: it stops, and is never an
+// occasion to try another driver. What is unavailable is not here: the next driver is tried. What is broken is here and
+// of no use: policy decides whether the next driver may be tried.
+const (
+	Broken Kind = iota
+	Unavailable
+	Mistake
+)
+
+// KindOf returns the kind of err by the outermost code in it.
+func KindOf(err error) Kind {
+	var e *Error
+	if !errors.As(err, &e) {
+		return Broken
+	}
+	switch e.Code {
+	case Request, Policy, Conflict, Require:
+		return Mistake
+	case NoSpec, Name, Delegate, NetDev, Kernel:
+		return Unavailable
+	}
+	return Broken
+}
 
 // Error is an error with a code. What names the thing (a device, a file, an annotation), Err is the cause, Hint says in
 // one sentence what to do about it.

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"strings"
@@ -8,122 +9,96 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // Example is a container that is not there: what explain is asked about without a bundle.
 type Example struct {
-	GPUs        string // value of gpu-hook/gpus, as --gpus
-	HasGPUs     bool
+	GPUs        *string // value of gpu-hook/gpus, as --gpus
 	Env         []string
 	Annotations map[string]string
+	Mounts      []string // SRC:DST
 	Privileged  bool
 }
 
-// Container makes the container of the example. It has no root filesystem.
-func (e Example) Container() *state.Container {
+// Explain reports the plan for a container that is not there. It has no root filesystem.
+func (e Example) Explain(o Options) (*report.Report, error) {
 	process := &specs.Process{Env: e.Env, Capabilities: &specs.LinuxCapabilities{}}
 	if e.Privileged {
 		process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}
 	}
-	annotations := maps.Clone(e.Annotations)
-	return &state.Container{Spec: &specs.Spec{Version: specs.Version, Process: process, Annotations: annotations}}
-}
-
-// ExplainExample reports the plan for a container that is not there.
-func ExplainExample(o Options, e Example) *Report {
-	var flag *string
-	if e.HasGPUs {
-		flag = &e.GPUs
+	spec := &specs.Spec{Version: specs.Version, Process: process, Annotations: maps.Clone(e.Annotations)}
+	for _, m := range e.Mounts {
+		source, destination, found := strings.Cut(m, ":")
+		if !found || source == "" || destination == "" {
+			return nil, fault.New(fault.Request, "mount "+m, "it is not of the form SRC:DST")
+		}
+		spec.Mounts = append(spec.Mounts, specs.Mount{Source: source, Destination: destination})
 	}
-	return explain(o, e.Container(), flag, false)
+	return explain(o, &state.Container{Spec: spec}, e.GPUs, false), nil
 }
 
 // ExplainBundle reports the plan for the bundle: what createRuntime would do, without a process to check or change.
-func ExplainBundle(o Options, bundle string) *Report {
+func ExplainBundle(o Options, bundle string) *report.Report {
 	var s state.State
 	s.Bundle = bundle
 	return explainState(o, s)
 }
 
 // ExplainState reports the plan for the container whose state is read from r.
-func ExplainState(o Options, r io.Reader) *Report {
+func ExplainState(o Options, r io.Reader) *report.Report {
 	s, err := state.Read(r)
 	if err != nil {
-		report := newReport(StageCreateRuntime)
-		report.fail(resultRefused, err)
-		return report
+		out := report.New(StageCreateRuntime)
+		out.Fail(report.ResultRefused, err)
+		return out
 	}
 	return explainState(o, s)
 }
 
-func explainState(o Options, s state.State) *Report {
+func explainState(o Options, s state.State) *report.Report {
 	container, err := state.Load(s)
 	if err != nil {
-		report := newReport(StageCreateRuntime)
-		report.Container.Bundle = s.Bundle
-		report.fail(resultRefused, err)
-		return report
+		out := report.New(StageCreateRuntime)
+		out.Container.Bundle = s.Bundle
+		out.Fail(report.ResultRefused, err)
+		return out
 	}
 	return explain(o, container, nil, true)
 }
 
-func explain(o Options, container *state.Container, flag *string, hasRoot bool) *Report {
-	report := newReport(StageCreateRuntime)
-	report.describe(container)
-	config, err := o.load()
-	won := winners(config, container, flag, report)
-	if err != nil {
-		report.fail(resultRefused, err)
-	}
-	if len(won) == 0 || report.Failed() {
-		settle(report)
-		return report
-	}
-	p := &planner{config: config, container: container, owner: trust.Root(), report: report}
-	if hasRoot {
-		p.root, err = container.Root()
-	}
-	if err == nil {
-		err = p.plan(won)
-	}
-	report.phase("plan")
-	switch {
-	case err != nil:
-		report.fail(resultRefused, err)
-	case len(report.Grants) > 0:
-		report.Result = resultPlanned
-	}
-	settle(report)
-	return report
+func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
+	s := &Start{Report: report.New(StageCreateRuntime), container: container}
+	s.Report.Describe(container)
+	s.plan(o, flag, func() (err error) {
+		if hasRoot {
+			if err := container.CheckNamespaces(); err != nil {
+				return err
+			}
+			s.root, err = container.Root()
+		}
+		return err
+	})
+	return s.Report
 }
 
 // ParseAnnotation reads K=V.
 func ParseAnnotation(pair string) (key, value string, err error) {
 	key, value, found := strings.Cut(pair, "=")
 	if !found || key == "" {
-		return "", "", fault.New(fault.Request, "annotation "+pair, "it is not of the form KEY=VALUE")
+		return "", "", fmt.Errorf("%q is not of the form KEY=VALUE", pair)
 	}
 	return key, value, nil
 }
 
-// Lines are the report's errors as they go to standard error.
-func (r *Report) Lines() []string {
-	var out []string
-	for _, m := range r.Errors {
-		out = append(out, m.lines()...)
+// Last reads the newest record, or the one of the container whose id is, or alone begins with, id. A configuration that
+// cannot be read is a warning: the records of the runs that it made fail are worth reading.
+func Last(o Options, id string) (*report.Report, error) {
+	c, configErr := o.load()
+	r, err := report.Last(c.RunDir(), id)
+	if f := fault.From(configErr); err == nil && f != nil {
+		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint))
 	}
-	return out
-}
-
-// Lines is an error as it goes to standard error: one line with its code, and its hint another.
-func Lines(err error) []string { return message(fault.From(err)).lines() }
-
-func (m Message) lines() []string {
-	out := []string{"gpu-hook: " + string(m.Code) + ": " + m.Message}
-	if m.Hint != "" {
-		out = append(out, "gpu-hook: hint: "+m.Hint)
-	}
-	return out
+	return r, err
 }

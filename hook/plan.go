@@ -9,185 +9,319 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
-	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-// plannedHandle is a delegate to run, as inject takes it.
-type plannedHandle = inject.Delegate
-
 // planner makes the plan for one container in its report. It reads Specs and host paths and changes nothing.
 type planner struct {
-	config    *Config
+	config    *config.Config
 	container *state.Container
 	root      string // "" where there is no container yet
 	owner     trust.Owner
-	report    *Report
+	report    *report.Report
+	requests  []*request
 	registry  *devices.Registry // of the CDI Specs, once one is needed
+	delegates []inject.Delegate
 }
 
-// plan chooses a driver for every winner. All of them are served or, weak ones apart, none is: an error means that the
-// container must not start.
-func (p *planner) plan(winners []*Request) error {
+// group are the requests of one vendor, served by one driver.
+type group struct {
+	name     string
+	vendor   *config.Vendor // nil for a vendor that is not configured
+	requests []*request
+}
+
+// plan chooses a driver for the winners of each vendor. All of them are served or, weak ones apart, none is: an error
+// means that the container must not start.
+func (p *planner) plan(winners []*request) error {
 	for _, r := range winners {
-		if err := p.serve(r); err != nil {
+		if err := p.settle(r); err != nil {
+			return err
+		}
+	}
+	for _, g := range groups(winners) {
+		if err := p.serve(g); err != nil {
 			return err
 		}
 	}
 	if p.registry != nil {
 		for _, problem := range p.registry.Problems() {
-			p.report.warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
+			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
-	p.late()
-	return nil
+	if n := present(p.report.Edits); n > 0 {
+		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
+			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
+	}
+	return p.late()
 }
 
-// serve tries the request's drivers in order. The first whose plan holds gets it; a failed attempt leaves nothing behind
-// but its reason.
-func (p *planner) serve(r *Request) error {
-	drivers, vendor := p.drivers(r)
-	var failures []error
-	chosen := ""
-	for _, driver := range drivers {
-		a := Attempt{Request: p.index(r), Vendor: r.Vendor, Driver: driver, Status: "skipped", Reason: chosen}
-		if chosen != "" {
-			p.report.Attempts = append(p.report.Attempts, a)
+func groups(winners []*request) []*group {
+	var out []*group
+	for _, r := range winners {
+		if r.Status == report.Unserved {
 			continue
 		}
-		err := p.try(driver, vendor, r)
-		if err == nil {
-			a.Status, chosen = "chosen", driver+" serves the request"
-			p.fellBack(r, driver, failures)
-		} else {
-			f := fault.From(err)
-			a.Status, a.Reason, a.Hint = "failed", plain(f.Error()), plain(f.Hint)
-			failures = append(failures, &fault.Error{Code: f.Code, What: driver, Err: err, Hint: f.Hint})
+		i := slices.IndexFunc(out, func(g *group) bool { return g.name == r.Vendor })
+		if i < 0 {
+			g := &group{name: r.Vendor}
+			if len(r.vendors) > 0 {
+				g.vendor = r.vendors[0]
+			}
+			out, i = append(out, g), len(out)
 		}
-		p.report.Attempts = append(p.report.Attempts, a)
-		if fault.Is(err, fault.Request) {
+		out[i].requests = append(out[i].requests, r)
+	}
+	return out
+}
+
+// settle gives a request that may go to several vendors to the first whose drivers can serve it: one vendor's tools on the
+// host do not hide another's devices.
+func (p *planner) settle(r *request) error {
+	if len(r.vendors) < 2 {
+		return nil
+	}
+	var failures []*fault.Error
+	candidates := r.vendors
+	for _, v := range candidates {
+		r.vendors, r.Vendor = []*config.Vendor{v}, v.Name
+		g := &group{v.Name, v, []*request{r}}
+		failed, err := p.try(g)
+		if err != nil {
+			return err
+		}
+		if failed == nil {
+			selected, _ := r.asked.Match(v.Capabilities)
+			r.Capabilities = append([]string{}, selected...)
+			p.fellBack(g, v.Name, failures)
+			return nil
+		}
+		for driver, errs := range failed.all() {
+			p.attempt(g, driver, errs)
+			failures = append(failures, failed.labelled(driver, errs)...)
+		}
+		if f := mayFallBack(p.config, failures); f != nil {
 			break
 		}
 	}
-	if chosen != "" {
-		r.Status = statusGranted
-		return nil
-	}
-	return p.unserved(r, failures)
+	r.vendors, r.Vendor = candidates, candidates[0].Name
+	return p.unserved([]*request{r}, failures)
 }
 
-// unserved ends a request that no driver could serve: with every driver's reason in one error, or for a weak one with a
+// failed are the reasons of the drivers of one vendor that could not serve, in order.
+type failed struct {
+	drivers []string
+	errs    [][]error // per driver, per request
+}
+
+func (f *failed) all() func(yield func(string, []error) bool) {
+	return func(yield func(string, []error) bool) {
+		for i, driver := range f.drivers {
+			if !yield(driver, f.errs[i]) {
+				return
+			}
+		}
+	}
+}
+
+// labelled are the errors with the driver's name before them, each once.
+func (f *failed) labelled(driver string, errs []error) []*fault.Error {
+	var out []*fault.Error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		e := fault.From(err)
+		e = &fault.Error{Code: e.Code, What: driver, Err: err, Hint: e.Hint}
+		if !slices.ContainsFunc(out, func(o *fault.Error) bool { return o.Error() == e.Error() }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// try says whether one of the vendor's drivers can serve the group, nil, or how all of them fail.
+func (p *planner) try(g *group) (*failed, error) {
+	list, err := drivers(g.vendor, g.requests)
+	if err != nil {
+		return nil, err
+	}
+	f := &failed{}
+	for _, driver := range list {
+		_, errs := p.offer(driver, g)
+		if !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+			return nil, nil //nolint:nilnil // nothing failed
+		}
+		f.drivers, f.errs = append(f.drivers, driver), append(f.errs, errs)
+	}
+	return f, nil
+}
+
+// serve tries the drivers of the group's vendor in order. The first whose plan holds gets all its requests; a failed
+// attempt leaves nothing behind but its reason.
+func (p *planner) serve(g *group) error {
+	if err := p.precondition(g); err != nil {
+		return err
+	}
+	list, err := drivers(g.vendor, g.requests)
+	if err != nil {
+		return err
+	}
+	var failures []*fault.Error
+	chosen := ""
+	for _, driver := range list {
+		if chosen != "" {
+			p.skip(g, driver, chosen+" serves the request")
+			continue
+		}
+		if f := mayFallBack(p.config, failures); f != nil {
+			p.skip(g, driver, "no other driver is tried")
+			continue
+		}
+		offer, errs := p.offer(driver, g)
+		p.attempt(g, driver, errs)
+		if labelled := (&failed{}).labelled(driver, errs); len(labelled) > 0 {
+			failures = append(failures, labelled...)
+			continue
+		}
+		chosen = driver
+		p.fellBack(g, driver, failures)
+		p.accept(g, driver, offer)
+	}
+	if chosen != "" {
+		return nil
+	}
+	return p.unserved(g.requests, failures)
+}
+
+func (p *planner) index(r *request) int {
+	return slices.IndexFunc(p.requests, func(o *request) bool { return o == r })
+}
+
+func (p *planner) skip(g *group, driver, reason string) {
+	for _, r := range g.requests {
+		p.report.Attempts = append(p.report.Attempts, report.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: report.Skipped, Reason: reason})
+	}
+}
+
+// attempt writes down how a driver took each request.
+func (p *planner) attempt(g *group, driver string, errs []error) {
+	whole := !slices.ContainsFunc(errs, func(err error) bool { return err != nil })
+	for i, r := range g.requests {
+		a := report.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: report.Chosen}
+		switch {
+		case errs[i] != nil:
+			f := fault.From(errs[i])
+			a.Status, a.Reason, a.Hint = report.Failed, report.Plain(f.Error()), report.Plain(f.Hint)
+		case !whole:
+			a.Status, a.Reason = report.Skipped, "it cannot serve another request of this vendor"
+		}
+		p.report.Attempts = append(p.report.Attempts, a)
+	}
+}
+
+// unserved ends requests that no driver could serve: with every driver's reason in one error, or for weak ones with a
 // warning, and the container starts without.
-func (p *planner) unserved(r *Request, failures []error) error {
-	first := fault.New(fault.Config, "", "the vendor has no drivers")
+func (p *planner) unserved(requests []*request, failures []*fault.Error) error {
+	first := fault.New(fault.Config, "", "the vendor has no drivers").WithHint("list some under [[vendor]] in %s", config.DefaultPath)
 	why := []string{first.Error()}
 	if len(failures) > 0 {
-		first, why = fault.From(failures[0]), nil
+		first, why = failures[0], nil
 	}
 	for _, f := range failures {
 		why = append(why, f.Error())
 	}
+	// What stopped the search explains more than what is merely not there.
+	if f := mayFallBack(p.config, failures); f != nil {
+		first = f
+	}
 	reason := "no driver can serve it: " + strings.Join(why, "; ")
-	r.Status, r.Reason = statusUnserved, plain(reason)
-	if r.weak {
-		p.report.warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint))
+	weak := !slices.ContainsFunc(requests, func(r *request) bool { return !r.weak })
+	for _, r := range requests {
+		r.Status, r.Reason = report.Unserved, report.Plain(reason)
+		if weak {
+			p.report.Warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint))
+		}
+	}
+	if weak {
 		return nil
 	}
-	return fault.New(first.Code, describe(r), "%s", reason).WithHint("%s", first.Hint)
+	return fault.New(first.Code, describe(requests[0]), "%s", reason).WithHint("%s", first.Hint)
 }
 
-func (p *planner) fellBack(r *Request, driver string, failures []error) {
+func (p *planner) fellBack(g *group, driver string, failures []*fault.Error) {
 	if len(failures) == 0 {
 		return
 	}
-	first := fault.From(failures[0])
-	p.report.warn(fault.New(fault.Fallback, describe(r), "%s serves it, because %w", driver, errors.Join(failures...)).WithHint("%s", first.Hint))
+	why := make([]error, 0, len(failures))
+	for _, f := range failures {
+		why = append(why, f)
+	}
+	p.report.Warn(fault.New(fault.Fallback, describe(g.requests[0]), "%s serves it, because %w", driver, errors.Join(why...)).WithHint("%s", failures[0].Hint))
 }
 
-// drivers returns what may serve the request: the named driver alone, else the vendor's in its order.
-func (p *planner) drivers(r *Request) ([]string, *Vendor) {
-	i := slices.IndexFunc(p.config.Vendors, func(v Vendor) bool { return v.Name == r.Vendor })
-	if i < 0 {
-		return []string{driverAnyCDI}, nil
+// accept makes an offer part of the plan.
+func (p *planner) accept(g *group, driver string, o offer) {
+	if o.edits != nil {
+		p.report.Edits.Append(o.edits)
 	}
-	v := &p.config.Vendors[i]
-	if r.Driver != "" && r.Driver != v.Name {
-		return []string{r.Driver}, v
+	if o.delegation != nil {
+		p.delegates = append(p.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
 	}
-	return v.Drivers, v
-}
-
-func (p *planner) try(driver string, vendor *Vendor, r *Request) error {
-	if strings.HasSuffix(driver, driverRuntimeHook) {
-		return p.tryDelegate(driver, vendor, r)
-	}
-	return p.tryCDI(driver, r)
-}
-
-func (p *planner) tryCDI(driver string, r *Request) error {
-	if p.registry == nil {
-		p.registry = devices.Load(p.config.CDI.SpecDirs, p.owner)
-	}
-	var names []string
-	for _, n := range r.names {
-		names = append(names, n.String())
-	}
-	edits, err := p.registry.Resolve(names)
-	if err != nil {
-		return err
-	}
-	if err := edits.Complete(p.container.Spec, p.root, p.owner); err != nil {
-		return err
-	}
-	p.report.Edits.Append(edits)
-	p.report.Grants = append(p.report.Grants, Grant{Request: p.index(r), Vendor: r.Vendor, Driver: driver, CDIDevices: names})
-	for _, n := range names {
-		if slices.Contains(p.report.CDIDevices, n) {
-			p.report.warn(fault.New(fault.Duplicate, n, "two requests ask for it; it is given once").WithHint("remove one of the two requests"))
-			continue
+	for i, r := range g.requests {
+		r.Status = report.Granted
+		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
+		if o.delegation != nil {
+			grant.Delegate = &report.DelegateInfo{Path: o.delegation.Path, Args: o.delegation.Args, Env: o.delegation.Env}
+		} else {
+			grant.CDIDevices = append(grant.CDIDevices, o.names[i]...)
+			p.collect(o.names[i])
 		}
-		p.report.CDIDevices = append(p.report.CDIDevices, n)
+		p.report.Grants = append(p.report.Grants, grant)
 	}
+}
+
+// collect adds devices to those of all grants; two names of one device are one device, and the first stays.
+func (p *planner) collect(names []string) {
+	all := append(slices.Clone(p.report.CDIDevices), names...)
+	distinct, again := p.registry.Distinct(all)
+	for _, name := range names {
+		first, double := again[name]
+		switch {
+		case !double:
+		case first == name:
+			p.report.Warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").WithHint("remove one of the two requests"))
+		default:
+			p.report.Warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).WithHint("ask for it by one name"))
+		}
+	}
+	p.report.CDIDevices = distinct
+}
+
+// late warns of the edits that a createRuntime hook cannot make, or makes them the error.
+func (p *planner) late() error {
+	what := p.lateEdits()
+	if len(what) == 0 {
+		return nil
+	}
+	f := fault.New(fault.Late, "edits of the CDI Spec", "a createRuntime hook cannot make these: %s", strings.Join(what, ", ")).
+		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
+	if p.config.CDI.OnLate == config.Error {
+		f.Code = fault.LateEdit
+		return f
+	}
+	p.report.Warn(f)
 	return nil
 }
 
-func (p *planner) tryDelegate(driver string, vendor *Vendor, r *Request) error {
-	var ids []string
-	for _, n := range r.names {
-		if n.Kind() != vendor.Kind {
-			return fault.New(fault.Delegate, n.String(), "the delegate knows devices of kind %s alone", vendor.Kind).
-				WithHint("have CDI serve it: a Spec must define the kind %s", n.Kind())
-		}
-		ids = append(ids, n.Device)
-	}
-	request := nvidia.Request{
-		Container: p.container, Root: p.root, IDs: ids, FromEnv: strings.HasPrefix(r.Source, "env:"), Variable: vendor.Env,
-	}
-	if !request.FromEnv {
-		request.Capabilities = nvidia.Selected(r.Capabilities)
-	}
-	toolkit := nvidia.Toolkit{Hook: vendor.RuntimeHook, Config: p.config.NVIDIA.RuntimeConfig, Owner: p.owner}
-	d, err := toolkit.Delegate(request)
-	if err != nil {
-		return err
-	}
-	p.report.Grants = append(p.report.Grants, Grant{
-		Request: p.index(r), Vendor: r.Vendor, Driver: driver, CDIDevices: []string{},
-		Delegate: &DelegateInfo{Path: d.Path, Args: d.Args, Env: d.Env},
-	})
-	p.report.delegates = append(p.report.delegates, inject.Delegate{Path: d.Path, Args: d.Args, Files: d.Files})
-	return nil
-}
-
-func (p *planner) index(r *Request) int { return slices.Index(p.report.Requests, r) }
-
-// late warns of the edits that a createRuntime hook cannot make.
-func (p *planner) late() {
+func (p *planner) lateEdits() []string {
 	var what []string
 	e := p.report.Edits
 	for _, v := range e.Env {
-		if v.Status == devices.Late {
+		if v.Status == devices.Late && !p.mark(v.Value) {
 			what = append(what, "variable "+v.Value)
 		}
 	}
@@ -204,8 +338,11 @@ func (p *planner) late() {
 	for _, rdt := range e.IntelRdt {
 		what = append(what, "Intel RDT class "+rdt.ClosID)
 	}
-	if len(what) > 0 {
-		p.report.warn(fault.New(fault.Late, "edits of the CDI Spec", "a createRuntime hook cannot make these: %s", strings.Join(what, ", ")).
-			WithHint("where the program needs them, set them on the container itself (--env, --group-add)"))
-	}
+	return what
+}
+
+// mark says whether a variable is the mark by which Specs keep a vendor's own hook away: no program misses it.
+func (p *planner) mark(variable string) bool {
+	name, value, _ := strings.Cut(variable, "=")
+	return value == "void" && slices.ContainsFunc(p.config.Vendors, func(v config.Vendor) bool { return v.Env == name })
 }

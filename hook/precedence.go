@@ -1,69 +1,242 @@
 package hook
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
+// This file is the one place that decides what takes precedence over what, and says why: source over source, vendor over
+// vendor, driver over driver, and our hook beside others.
+
 // contest decides, per vendor, which requests hold: those of the highest source that is set, be it to an explicit
-// nothing. Refused ones are out of it. It sets the status of the losers, returns the winners that ask for something and
-// says of each loser that asked for something else what it lost to. A mistake in a value that wins is the error, and so
-// is one that leaves no vendor to contest for.
-func contest(requests []*Request) (winners []*Request, warnings []*fault.Error, err error) {
-	highest := map[string]*Request{}
+// nothing. A request that may go to any of several vendors takes part for each of them, and holds if nobody stands above
+// it with any. Refused ones are out of it. It sets the status of the losers, returns the winners that ask for something
+// and says of each loser that asked for something else what it lost to. A mistake in a value that wins is the error, and
+// so is one that leaves no vendor to contest for.
+func contest(c *config.Config, requests []*request) (winners []*request, warnings []*fault.Error, err error) {
 	for _, r := range requests {
-		if r.Status == statusRefused {
-			warnings = append(warnings, fault.New(fault.Refused, describe(r), "%s", r.Reason).
-				WithHint("the administrator of this host decides this in %s", DefaultConfig))
+		if r.Status == report.Refused {
+			f := fault.New(fault.Refused, describe(r), "%s", r.Reason).WithHint("%s", cmp.Or(r.hint, "the administrator of this host decides this in "+config.DefaultPath))
+			if c.Requests.OnRefused == config.Error {
+				f.Code = fault.Policy
+				return nil, warnings, f
+			}
+			warnings = append(warnings, f)
 			continue
 		}
-		if r.err != nil && r.Vendor == "" {
-			r.Status, r.Reason = statusRefused, r.err.Error()
-			return nil, warnings, r.err
-		}
-		if best := highest[r.Vendor]; best == nil || r.level < best.level {
-			highest[r.Vendor] = r
+		if r.err != nil && len(r.vendors) == 0 && r.Vendor == "" {
+			return nil, warnings, r.lost(r.err)
 		}
 	}
 	for _, r := range requests {
-		best := highest[r.Vendor]
-		switch {
-		case r.Status == statusRefused:
-		case r.level > best.level:
-			if differs(r, best) && r.Status != statusEmpty {
-				warnings = append(warnings, fault.New(fault.Overridden, describe(r), "overridden by %s, which stands higher", describe(best)).
-					WithHint("remove one of the two requests"))
+		switch above := overriding(r, requests); {
+		case r.Status == report.Refused:
+		case above != nil:
+			f := override(r, above)
+			if f == nil {
+				continue
 			}
-			if r.Status != statusEmpty {
-				r.Status, r.Reason = statusOverridden, fmt.Sprintf("%s is set, and stands higher", best.Source)
+			if c.Requests.OnConflict == config.Error {
+				f.Code = fault.Conflict
+				return nil, warnings, f
 			}
+			warnings = append(warnings, f)
 		case r.err != nil:
-			r.Status, r.Reason = statusRefused, r.err.Error()
-			return nil, warnings, r.err
-		case r.Status != statusEmpty:
+			return nil, warnings, r.lost(r.err)
+		case r.Status != report.Empty:
 			winners = append(winners, r)
 		}
 	}
 	return winners, warnings, nil
 }
 
-func differs(a, b *Request) bool {
-	compare := func(x, y devices.Name) int {
-		switch {
-		case x.String() < y.String():
-			return -1
-		case x.String() > y.String():
-			return 1
+// overriding returns the highest request that stands above r for one of its vendors, or nil.
+func overriding(r *request, requests []*request) *request {
+	var above *request
+	for _, o := range requests {
+		if o.Status == report.Refused || o.level >= r.level || (above != nil && o.level >= above.level) {
+			continue
 		}
-		return 0
+		// An engine that has applied CDI leaves "void" for other hooks: it must not cancel what the user asked for.
+		if o.void && strings.HasPrefix(r.Source, "annotation:") {
+			continue
+		}
+		if slices.ContainsFunc(o.parties(), func(party string) bool { return slices.Contains(r.parties(), party) }) {
+			above = o
+		}
 	}
-	x, y := slices.Clone(a.names), slices.Clone(b.names)
-	slices.SortFunc(x, compare)
-	slices.SortFunc(y, compare)
-	return !slices.Equal(x, y)
+	return above
 }
 
-func describe(r *Request) string { return fmt.Sprintf("%s %q", r.Source, r.Value) }
+// override settles a request that lost to another, and says so if it asked for something else.
+func override(r, above *request) *fault.Error {
+	if r.Status == report.Empty {
+		return nil
+	}
+	r.Status, r.Reason = report.Overridden, fmt.Sprintf("%s is set, and stands higher", above.Source)
+	if sameDevices(r, above) {
+		return nil
+	}
+	hint := "remove one of the two requests"
+	if len(r.vendors) > 1 || len(above.vendors) > 1 {
+		hint += ", or name a driver in both if they are meant for different vendors"
+	}
+	return fault.New(fault.Overridden, describe(r), "overridden by %s, which stands higher", describe(above)).WithHint("%s", hint)
+}
+
+// lost settles a request that stops the start.
+func (r *request) lost(err *fault.Error) *fault.Error {
+	r.Status, r.Reason = report.Refused, report.Plain(err.Err.Error())
+	return err
+}
+
+func sameDevices(a, b *request) bool {
+	names := func(r *request) []string {
+		var v *config.Vendor
+		if len(r.vendors) > 0 {
+			v = r.vendors[0]
+		}
+		var out []string
+		for _, n := range r.names(v) {
+			out = append(out, n.String())
+		}
+		slices.Sort(out)
+		return out
+	}
+	return a.files == b.files && (a.Status == report.Empty) == (b.Status == report.Empty) && slices.Equal(names(a), names(b))
+}
+
+// otherHook is NVIDIA's own hook in config.json: it runs for this container whatever we do, and it reads the environment.
+type otherHook struct {
+	path, stage string
+	serves      *request // what it will serve, or nil
+}
+
+// findOther looks for NVIDIA's own hook among the hooks that run before the container's program.
+func findOther(c *config.Config, container *state.Container) *otherHook {
+	vendor := c.OfNVIDIA()
+	if container.Spec.Hooks == nil || vendor == nil {
+		return nil
+	}
+	for _, stage := range []struct {
+		name  string
+		hooks []specs.Hook
+	}{
+		{"prestart", container.Spec.Hooks.Prestart}, //nolint:staticcheck // deprecated, and what NVIDIA's tools write
+		{"createRuntime", container.Spec.Hooks.CreateRuntime},
+	} {
+		for _, h := range stage.hooks {
+			if name := path.Base(h.Path); name == "nvidia-container-runtime-hook" || name == "nvidia-container-toolkit" {
+				return &otherHook{h.Path, stage.name, fromEnvironment(vendor, container)}
+			}
+		}
+	}
+	return nil
+}
+
+// fromEnvironment is what NVIDIA's hook takes the environment to ask for, or nil.
+func fromEnvironment(vendor *config.Vendor, container *state.Container) *request {
+	value, set := container.Env(nvidia.VisibleDevices)
+	if !set && nvidia.LegacyImage(container) {
+		value = "all"
+	}
+	v, err := nvidia.ParseVisible(value)
+	if err != nil || v.Nothing != "" {
+		return nil
+	}
+	r := newRequest("env:"+nvidia.VisibleDevices, value).with([]*config.Vendor{vendor}, v.IDs)
+	r.files = v.None
+	return r
+}
+
+// leave takes out of the winners what NVIDIA's own hook will serve. Another request of the same vendor would be served
+// beside it, which nobody has asked for: that is the error.
+func (o *otherHook) leave(winners []*request) (left []*request, warnings []*fault.Error, err error) {
+	if o == nil || o.serves == nil {
+		return winners, nil, nil
+	}
+	for _, r := range winners {
+		if !slices.ContainsFunc(r.vendors, (*config.Vendor).NVIDIA) {
+			left = append(left, r)
+			continue
+		}
+		if !strings.HasPrefix(r.Source, "env:") && !sameDevices(r, o.serves) {
+			f := fault.New(fault.Conflict, describe(r), "config.json also runs %s (%s), which will serve %s beside it", o.path, o.stage, describe(o.serves)).
+				WithHint("remove the other hook's definition from the hooks directories, or set %s=void", nvidia.VisibleDevices)
+			return nil, warnings, r.lost(f)
+		}
+		r.Status, r.Reason = report.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
+		warnings = append(warnings, fault.New(fault.OtherHook, describe(r), "%s", r.Reason).
+			WithHint("to have gpu-hook serve it, remove the other hook's definition from the hooks directories"))
+	}
+	return left, warnings, nil
+}
+
+// drivers returns what may serve requests of the vendor, in order: the one driver that a request is pinned to, else the
+// vendor's own order. One vendor has one driver in one container, since two would inject over each other.
+func drivers(v *config.Vendor, requests []*request) ([]string, error) {
+	pinned := (*request)(nil)
+	for _, r := range requests {
+		switch {
+		case r.pin == "":
+		case pinned == nil:
+			pinned = r
+		case pinned.pin != r.pin:
+			return nil, r.lost(fault.New(fault.Conflict, describe(r), "it is for driver %q, and %s for driver %q: one vendor has one driver in one container", r.pin, describe(pinned), pinned.pin).
+				WithHint("name the same driver in both, or none"))
+		}
+	}
+	switch {
+	case v == nil:
+		return []string{config.DriverAnyCDI}, nil
+	case pinned != nil:
+		return []string{pinned.pin}, nil
+	}
+	return v.Drivers, nil
+}
+
+// mayFallBack says whether the next driver may be tried after these failures, or returns the one that forbids it.
+func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
+	for _, f := range failures {
+		switch {
+		case fault.KindOf(f) == fault.Mistake:
+			return f
+		case fault.KindOf(f) == fault.Broken && c.Drivers.OnFallback == config.Error:
+			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint)
+		}
+	}
+	return nil
+}
+
+// present says whether the engine, or another hook, has put edits into config.json already.
+func present(e *devices.Edits) int {
+	n := 0
+	for _, d := range e.DeviceNodes {
+		if d.Status == devices.Present {
+			n++
+		}
+	}
+	for _, m := range e.Mounts {
+		if m.Status == devices.Present {
+			n++
+		}
+	}
+	for _, h := range e.Hooks {
+		if h.Status == devices.Present {
+			n++
+		}
+	}
+	return n
+}

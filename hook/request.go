@@ -1,283 +1,263 @@
 package hook
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// AnnotationGPUs asks for devices in Docker's --gpus syntax.
-const AnnotationGPUs = "gpu-hook/gpus"
+// partIMEX is what is asked for apart from devices, and contested apart: IMEX channels.
+const partIMEX = "imex"
 
-// Drivers: "cdi" for qualified names of any vendor, and for a vendor NAME the drivers NAME.cdi and NAME.runtime-hook;
-// NAME itself is the first of them that can serve.
+// maxValue bounds the value of a request, in bytes; maxShown what a report shows of it.
 const (
-	driverAnyCDI      = "cdi"
-	driverCDI         = ".cdi"
-	driverRuntimeHook = ".runtime-hook"
+	maxValue = 64 << 10
+	maxShown = 512
 )
 
-// What has become of a request.
-const (
-	statusGranted    = "granted"
-	statusOverridden = "overridden"
-	statusRefused    = "refused"
-	statusEmpty      = "empty"    // an explicit nothing
-	statusUnserved   = "unserved" // no driver could serve it
-)
-
-// Request is what one source asks of one vendor.
-type Request struct {
-	Source       string   `json:"source"`
-	Value        string   `json:"value"`
-	Vendor       string   `json:"vendor"`
-	Driver       string   `json:"driver"`
-	Devices      []string `json:"devices"`
-	Capabilities []string `json:"capabilities"`
-	Status       string   `json:"status"`
-	Reason       string   `json:"reason"`
-
-	level  int // of the source; the lowest number stands highest
-	names  []devices.Name
-	err    *fault.Error // why the value is none; it stops the start if the request wins
-	weak   bool         // an image's way to say "if there is one"
-	unused []string     // options that no driver takes
+// request is what one source asks of one vendor, or of the first of several that can serve it.
+type request struct {
+	*report.Request
+	level   int              // of the source; the lowest number stands highest
+	part    string           // "" or partIMEX
+	vendors []*config.Vendor // whom it may go to, in order; none for a kind of no configured vendor
+	pin     string           // the one driver that it may be served by, or ""
+	ids     []string         // as written, each once
+	asked   devices.Request  // where it is one of Docker's
+	files   bool             // the driver's files, without a device
+	void    bool             // an explicit nothing that engines write by themselves
+	weak    bool             // a wish: where nothing can serve it, the container starts without
+	hint    string           // what to do where it is refused, if the policy is not to blame
+	err     *fault.Error     // why the value makes no sense; it stops the start if the request wins
 }
+
+func newRequest(source, unsafeValue string) *request {
+	shown := unsafeValue
+	if len(shown) > maxShown {
+		shown = strings.ToValidUTF8(shown[:maxShown], "") + "…"
+	}
+	return &request{Request: &report.Request{Source: source, Value: shown, Devices: []string{}, Capabilities: []string{}}}
+}
+
+// with returns a copy of r for other ids.
+func (r *request) with(vendors []*config.Vendor, ids []string) *request {
+	c := *r
+	shown := *r.Request
+	c.Request, c.vendors = &shown, vendors
+	c.Devices, c.Capabilities = []string{}, slices.Clone(r.Capabilities)
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			c.ids, c.Devices = append(c.ids, id), append(c.Devices, id)
+		}
+	}
+	if len(vendors) > 0 {
+		c.Vendor = vendors[0].Name
+	}
+	return &c
+}
+
+func (r *request) refuse(format string, args ...any) *request {
+	r.err = nil
+	r.Status, r.Reason = report.Refused, fmt.Sprintf(format, args...)
+	return r
+}
+
+func (r *request) nothing(why string) *request {
+	r.Status, r.Reason = report.Empty, "it asks for nothing: "+why
+	return r
+}
+
+// mistake makes err, which may carry a code of its own, the reason why r makes no sense.
+func (r *request) mistake(err error) *request {
+	const hint = `ask for example for "all", for "2", for "device=0,1" or, in CDI's names, for "device=nvidia.com/gpu=0"`
+	code := fault.Request
+	var f *fault.Error
+	if errors.As(err, &f) {
+		code = f.Code
+	}
+	r.err = fault.New(code, describe(r), "%w", err).WithHint(hint)
+	if f != nil && f.Hint != "" {
+		r.err = r.err.WithHint("%s", f.Hint)
+	}
+	return r
+}
+
+// parties are the vendors in whose contests the request takes part.
+func (r *request) parties() []string {
+	if len(r.vendors) == 0 {
+		return []string{r.Vendor + "/" + r.part}
+	}
+	var out []string
+	for _, v := range r.vendors {
+		out = append(out, v.Name+"/"+r.part)
+	}
+	return out
+}
+
+// names are the CDI names of what is asked for, bare ids completed by the vendor's kind.
+func (r *request) names(v *config.Vendor) []devices.Name {
+	kind := ""
+	if v != nil {
+		kind = v.Kind
+	}
+	if r.part == partIMEX {
+		kind = nvidia.IMEXKind
+	}
+	var out []devices.Name
+	for _, id := range r.ids {
+		out = append(out, nameOf(id, kind))
+	}
+	return out
+}
+
+// nameOf is the name of an id that was checked before.
+func nameOf(id, kind string) devices.Name {
+	name, err := devices.ParseName(id, kind)
+	if err != nil {
+		domain, class, _ := strings.Cut(kind, "/")
+		return devices.Name{Vendor: domain, Class: class, Device: id}
+	}
+	return name
+}
+
+func describe(r *request) string { return fmt.Sprintf("%s %q", r.Source, r.Value) }
 
 // gatherer collects the requests that a container carries.
 type gatherer struct {
-	config    *Config
+	config    *config.Config
 	container *state.Container
 	flag      *string // explain's --gpus, in the place of the annotation
-	requests  []*Request
 }
 
-// gather returns every request that the container carries, highest source first and each vendor's on its own, those of
-// sources that do not count with status refused. The infra container of a pod never asks.
-func gather(config *Config, container *state.Container, flag *string) []*Request {
-	g := &gatherer{config: config, container: container, flag: flag}
+// gather returns every request that the container carries, highest source first, those of sources that do not count with
+// status refused. The infra container of a pod never asks.
+func gather(c *config.Config, container *state.Container, flag *string) []*request {
 	if container.Infra() {
 		return nil
 	}
-	order, key := config.sources(container.Engine())
-	collect := map[string]func() []*Request{
-		sourceAnnotation: g.annotation, sourceCDIAnnotation: g.cdiAnnotations, sourceEnv: g.environment,
-	}
+	g := &gatherer{c, container, flag}
+	order, key := c.SourcesFor(container.Engine(), container.PodNamespace())
+	var out []*request
 	for level, source := range order {
-		for _, r := range collect[source]() {
-			r.level = level
-			g.requests = append(g.requests, r)
+		for _, r := range g.from(source) {
+			// One source has up to two levels of its own.
+			r.level += 2 * level
+			out = append(out, r)
 		}
-		delete(collect, source)
 	}
-	for _, source := range slices.Sorted(maps.Keys(collect)) {
-		for _, r := range collect[source]() {
-			if r.Status == statusEmpty {
-				continue
+	for _, source := range config.Sources() {
+		if slices.Contains(order, source) {
+			continue
+		}
+		for _, r := range g.from(source) {
+			if r.Status != report.Empty {
+				out = append(out, r.refuse("%s does not list %q", key, source))
 			}
-			r.err = nil
-			r.Status, r.Reason = statusRefused, fmt.Sprintf("%s does not list %q", key, source)
-			g.requests = append(g.requests, r)
 		}
-	}
-	return g.requests
-}
-
-// annotation reads gpu-hook/gpus.
-func (g *gatherer) annotation() []*Request {
-	source := "annotation:" + AnnotationGPUs
-	value, set := g.container.Spec.Annotations[AnnotationGPUs]
-	if g.flag != nil {
-		source, value, set = "flag", *g.flag, true
-	}
-	if !set {
-		return nil
-	}
-	template := Request{Source: source, Value: value}
-	parsed, err := devices.ParseGPUs(value)
-	if err != nil {
-		return []*Request{template.mistake(err)}
-	}
-	template.Driver, template.Capabilities = parsed.Driver, parsed.Capabilities
-	template.unused = slices.Sorted(maps.Keys(parsed.Options))
-	ids, err := parsed.IDs()
-	if err != nil {
-		return []*Request{template.mistake(err)}
-	}
-	vendor, err := g.config.choose(parsed)
-	if err != nil {
-		return []*Request{template.mistake(err)}
-	}
-	if len(ids) == 0 {
-		template.Vendor = vendor.Name
-		return []*Request{template.nothing("a count of 0")}
-	}
-	return g.byVendor(template, ids, vendor)
-}
-
-// cdiAnnotations reads cdi.k8s.io/*. Under CRI-O only the container's own count: the kubelet writes them, while anybody
-// who may make a pod writes the pod's.
-func (g *gatherer) cdiAnnotations() []*Request {
-	own := g.container.OwnAnnotations()
-	var out []*Request
-	for _, a := range devices.FromAnnotations(g.container.Spec.Annotations) {
-		template := Request{Source: "annotation:" + a.Key, Value: a.Value, Driver: driverAnyCDI}
-		if v, ok := own[a.Key]; !ok || v != a.Value {
-			template.Status, template.Reason = statusRefused, "it is the pod's annotation, not the container's own"
-			out = append(out, &template)
-			continue
-		}
-		if a.Err != nil {
-			out = append(out, template.mistake(a.Err))
-			continue
-		}
-		var ids []string
-		for _, n := range a.Names {
-			ids = append(ids, n.String())
-		}
-		out = append(out, g.byVendor(template, ids, nil)...)
 	}
 	return out
 }
 
-// environment reads each vendor's visible-devices variable.
-func (g *gatherer) environment() []*Request {
-	var out []*Request
-	for i := range g.config.Vendors {
-		v := &g.config.Vendors[i]
-		value, set := g.container.Env(v.Env)
-		if v.Env == "" || !set {
-			continue
-		}
-		template := Request{Source: "env:" + v.Env, Value: value, Vendor: v.Name}
-		if v.Env == nvidia.VisibleDevices {
-			template.Capabilities = g.driverCapabilities()
-		}
-		visible := nvidia.ParseVisible(value)
-		if visible.Nothing != "" {
-			out = append(out, template.nothing(visible.Nothing))
-			continue
-		}
-		template.weak = slices.Equal(visible.IDs, []string{"all"})
-		requests := g.byVendor(template, visible.IDs, v)
-		for _, r := range requests {
-			r.Vendor = v.Name // the variable is this vendor's, whatever it names
-		}
-		out = append(out, requests...)
+func (g *gatherer) from(source string) []*request {
+	switch source {
+	case config.SourceAnnotation:
+		return g.annotations()
+	case config.SourceCDIAnnotation:
+		return g.cdiAnnotations()
+	case config.SourceMount:
+		return g.mounts()
+	case config.SourceEnv:
+		return g.environment()
 	}
-	return out
+	return nil
 }
 
-func (g *gatherer) driverCapabilities() []string {
-	value, _ := g.container.Env(nvidia.DriverCapabilities)
-	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// byVendor makes one request per vendor of the ids: vendor's for those without a kind, that of its kind for a qualified
-// name.
-func (g *gatherer) byVendor(template Request, ids []string, vendor *Vendor) []*Request {
-	var out []*Request
-	kind := ""
-	if vendor != nil {
-		kind = vendor.Kind
-	}
+// split makes one request per vendor of the ids: template's vendors for those without a kind, that of its kind for a
+// qualified name, the vendor part of the kind where none is configured for it. Beside names of one vendor of template's,
+// ids without a kind are of that vendor too. fixed says that template's vendor is named and gets them all.
+func (g *gatherer) split(template *request, ids []string, fixed bool) []*request {
+	var bare []string
+	qualified := map[string][]string{}
+	var order []string
 	for _, id := range ids {
-		name, err := devices.ParseName(id, kind)
+		name, err := g.parse(id, template.vendors)
 		if err != nil {
-			return []*Request{template.mistake(err)}
+			return []*request{template.with(template.vendors, nil).mistake(err)}
 		}
-		owner, err := g.config.owner(name, template.Driver, vendor)
-		if err != nil {
-			return []*Request{template.mistake(err)}
-		}
-		i := slices.IndexFunc(out, func(r *Request) bool { return r.Vendor == owner })
-		if i < 0 {
-			r := template
-			r.Vendor, r.Devices, r.Capabilities = owner, []string{}, nonNil(template.Capabilities)
-			out, i = append(out, &r), len(out)
-		}
-		if !slices.Contains(out[i].names, name) {
-			out[i].Devices, out[i].names = append(out[i].Devices, id), append(out[i].names, name)
-		}
-	}
-	return out
-}
-
-// choose returns the vendor that a request's bare ids and count are for: that of the named driver, else the first whose
-// capability set has all that are asked for. It is nil for the driver "cdi", where every id must be qualified.
-func (c *Config) choose(r devices.Request) (*Vendor, error) {
-	if r.Driver == driverAnyCDI {
-		if r.Count != 0 {
-			return nil, fmt.Errorf("driver %q takes qualified device names, not a count", r.Driver)
-		}
-		return nil, nil //nolint:nilnil // no vendor is an answer here, see above
-	}
-	var drivers []string
-	for i := range c.Vendors {
-		v := &c.Vendors[i]
-		if r.Driver == "" && contains(v.Capabilities, r.Capabilities) {
-			return v, nil
-		}
-		if r.Driver == v.Name || slices.Contains(v.Drivers, r.Driver) {
-			if !contains(v.Capabilities, r.Capabilities) {
-				return nil, fmt.Errorf("capabilities %s: driver %q knows %s", strings.Join(r.Capabilities, ","), r.Driver, strings.Join(v.Capabilities, ","))
-			}
-			return v, nil
-		}
-		drivers = append(append(drivers, v.Name), v.Drivers...)
-	}
-	if r.Driver == "" {
-		return nil, fmt.Errorf("no vendor has all the capabilities %s", strings.Join(r.Capabilities, ","))
-	}
-	return nil, fmt.Errorf("driver %q is not one of: %s", r.Driver, strings.Join(append(drivers, driverAnyCDI), ", "))
-}
-
-// owner returns the name of the vendor whose device this is; for a kind of no configured vendor, the vendor part of it.
-func (c *Config) owner(name devices.Name, driver string, vendor *Vendor) (string, error) {
-	if name.Vendor == "" {
-		return "", fmt.Errorf("%q has no kind, and driver %q takes qualified names (vendor.com/class=name)", name.Device, driver)
-	}
-	owner := name.Vendor
-	for _, v := range c.Vendors {
-		if v.Kind == name.Kind() {
+		owner := name.Vendor
+		switch v := g.config.OfKind(name.Kind()); {
+		case fixed || !strings.Contains(id, "="):
+			bare = append(bare, id)
+			continue
+		case v != nil:
 			owner = v.Name
 		}
+		if qualified[owner] == nil {
+			order = append(order, owner)
+		}
+		qualified[owner] = append(qualified[owner], id)
 	}
-	if driver == "" || driver == driverAnyCDI {
-		return owner, nil
+	var out []*request
+	if owner := g.only(order, template.vendors); len(bare) > 0 && owner != "" {
+		qualified[owner] = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+			return strings.Contains(id, "=") && !slices.Contains(qualified[owner], id)
+		})
+	} else if len(bare) > 0 {
+		out = append(out, template.with(template.vendors, bare))
 	}
-	if domain, _, _ := strings.Cut(vendor.Kind, "/"); domain != name.Vendor {
-		return "", fmt.Errorf("%q is not a device of driver %q", name, driver)
+	for _, owner := range order {
+		var vendors []*config.Vendor
+		v := g.config.Vendor(owner)
+		if v != nil {
+			vendors = []*config.Vendor{v}
+		}
+		r := template.with(vendors, qualified[owner])
+		r.Vendor = owner
+		if r.pin == config.DriverAnyCDI && v != nil {
+			r.pin = v.Name + config.DriverCDI
+		}
+		out = append(out, r)
 	}
-	return vendor.Name, nil
+	return out
 }
 
-func (r Request) mistake(err error) *Request {
-	r.err = fault.New(fault.Request, describe(&r), "%w", err).
-		WithHint(`ask for example for "all", for "2", for "device=0,1" or, in CDI's names, for "device=nvidia.com/gpu=0"`)
-	r.Devices, r.Capabilities = []string{}, nonNil(r.Capabilities)
-	return &r
-}
-
-func (r Request) nothing(why string) *Request {
-	r.Status, r.Reason = statusEmpty, "it asks for nothing: "+why
-	r.Devices, r.Capabilities = []string{}, nonNil(r.Capabilities)
-	return &r
-}
-
-func contains(set, wanted []string) bool {
-	return !slices.ContainsFunc(wanted, func(c string) bool { return !slices.Contains(set, c) })
-}
-
-func nonNil[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// only returns the one of vendors that is among the owners, or "".
+func (g *gatherer) only(owners []string, vendors []*config.Vendor) string {
+	found := ""
+	for _, v := range vendors {
+		if !slices.Contains(owners, v.Name) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = v.Name
 	}
-	return list
+	return found
+}
+
+// parse checks an id: a qualified CDI name, or one of the vendors' own.
+func (g *gatherer) parse(id string, vendors []*config.Vendor) (devices.Name, error) {
+	kind := ""
+	if len(vendors) > 0 {
+		kind = vendors[0].Kind
+	}
+	if nvidia.IsMIGInstance(id) && slices.ContainsFunc(vendors, (*config.Vendor).NVIDIA) {
+		return nameOf(id, kind), nil
+	}
+	name, err := devices.ParseName(id, kind)
+	if err == nil && name.Vendor == "" {
+		err = fmt.Errorf("%q has no kind: a device is asked for here by its qualified name (vendor.com/class=name)", id)
+	}
+	return name, err
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
@@ -24,146 +26,213 @@ type Options struct {
 	SpecDirs []string // over the configuration's
 }
 
-// load reads the configuration. What of it a run needs before anything is asked for stands in the result also when there
-// is an error: the built-in rules then decide whether something is.
-func (o Options) load() (*Config, error) {
-	config, err := loadConfig(o.Config, trust.Root())
-	if err != nil {
-		config = defaults()
-	}
+// load reads the configuration. With an error come the built-in rules, which then decide whether something is asked.
+func (o Options) load() (*config.Config, error) {
+	c, err := config.Load(o.Config, trust.Root())
 	if len(o.SpecDirs) > 0 {
-		config.CDI.SpecDirs = o.SpecDirs
+		c.CDI.SpecDirs = o.SpecDirs
 	}
-	return config, err
+	return c, err
 }
 
-// CreateRuntime serves the container whose state stands on stdin. A container that asks for nothing leaves no trace and
-// fails only if its state or config.json cannot be read: nothing else was looked at. For any other the outcome is in the
-// report, in its record and, if there was something to say, in the system's log; on failure the container must not start.
-func CreateRuntime(ctx context.Context, o Options, stdin io.Reader) *Report {
-	report := newReport(StageCreateRuntime)
-	s, err := state.Read(stdin)
-	var container *state.Container
+// Start is the start of one container, planned.
+type Start struct {
+	Report *report.Report
+
+	config    *config.Config
+	container *state.Container
+	won       []*request
+	root      string
+	process   *state.Process
+	delegates []inject.Delegate
+}
+
+// Plan plans for the container whose state stands on stdin, and changes nothing. A container that asks for nothing fails
+// only if its state or config.json cannot be read: nothing else was looked at. [Start.Apply] must follow.
+func Plan(o Options, stdin io.Reader) *Start {
+	s := &Start{Report: report.New(StageCreateRuntime)}
+	st, err := state.Read(stdin)
 	if err == nil {
-		container, err = state.Load(s)
+		s.container, err = state.Load(st)
 	}
 	if err != nil {
-		report.fail(resultRefused, err)
-		return report
+		s.Report.Fail(report.ResultRefused, err)
+		return s
 	}
-	report.phase("state")
-	report.describe(container)
-	config, configErr := o.load()
-	won := winners(config, container, nil, report)
-	if !report.Failed() && !report.notable() {
-		return report
-	}
-	// Something was asked: from here on everything is said, recorded and logged.
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(config.Limits.Timeout))
-	defer cancel()
-	switch {
-	case report.Failed():
-	case configErr != nil && len(won) > 0:
-		report.fail(resultRefused, configErr)
-	case configErr != nil:
-		report.warn(fault.From(configErr))
-	case len(won) > 0:
-		run(ctx, config, container, won, report)
-	}
-	settle(report)
-	keep(config, report)
-	tell(report)
-	return report
+	s.Report.Describe(s.container)
+	s.plan(o, nil, s.check)
+	return s
 }
 
-// winners gathers the requests into the report and returns those that hold.
-func winners(config *Config, container *state.Container, flag *string, report *Report) []*Request {
-	report.Requests = append(report.Requests, gather(config, container, flag)...)
-	won, warnings, err := contest(report.Requests)
+// check looks at the root filesystem and the process.
+func (s *Start) check() (err error) {
+	if err := s.container.CheckNamespaces(); err != nil {
+		return err
+	}
+	if s.root, err = s.container.Root(); err != nil {
+		return err
+	}
+	s.process, err = s.container.OpenProcess(s.config.Process.CheckParent)
+	return err
+}
+
+// plan goes from the container to the plan in the report; check is what must hold of a container that asks.
+func (s *Start) plan(o Options, flag *string, check func() error) {
+	defer settle(s.Report)
+	s.Report.Phase("state")
+	var configErr error
+	s.config, configErr = o.load()
+	requests := s.winners(flag)
+	if configErr != nil && (len(s.won) > 0 || s.notable()) {
+		s.useless(configErr)
+	}
+	if s.Report.Failed() || len(s.won) == 0 {
+		return
+	}
+	if err := check(); err != nil {
+		s.useless(err)
+		return
+	}
+	s.Report.Phase("check")
+	p := &planner{config: s.config, container: s.container, root: s.root, owner: trust.Root(), report: s.Report, requests: requests}
+	err := p.plan(s.won)
+	s.delegates = p.delegates
+	s.Report.Phase("plan")
+	switch {
+	case err != nil:
+		s.Report.Fail(report.ResultRefused, err)
+	case len(s.Report.Grants) > 0:
+		s.Report.Result = report.ResultPlanned
+	}
+}
+
+// winners gathers the requests into the report and keeps those that hold.
+func (s *Start) winners(flag *string) []*request {
+	requests := gather(s.config, s.container, flag)
+	for _, r := range requests {
+		s.Report.Requests = append(s.Report.Requests, r.Request)
+	}
+	won, warnings, err := contest(s.config, requests)
+	if err == nil {
+		var more []*fault.Error
+		won, more, err = findOther(s.config, s.container).leave(won)
+		warnings = append(warnings, more...)
+	}
 	for _, w := range warnings {
-		report.warn(w)
+		s.Report.Warn(w)
 	}
 	for _, r := range won {
-		if len(r.unused) > 0 {
-			report.warn(fault.New(fault.Skipped, describe(r), "no driver takes options: %v", r.unused).WithHint("leave the options out"))
+		if len(r.asked.Options) > 0 {
+			s.Report.Warn(fault.New(fault.Skipped, describe(r), "no driver takes options").WithHint("leave the options out"))
 		}
 	}
 	if err != nil {
-		report.fail(resultRefused, err)
+		s.Report.Fail(report.ResultRefused, err)
 	}
-	report.phase("requests")
-	return won
+	s.won = won
+	s.Report.Phase("requests")
+	return requests
+}
+
+// useless ends a run for a reason that has nothing to do with what was asked. Where that was a wish, the container starts
+// without.
+func (s *Start) useless(err error) {
+	f := fault.From(err)
+	if slices.ContainsFunc(s.won, func(r *request) bool { return !r.weak }) {
+		s.Report.Fail(report.ResultRefused, err)
+		return
+	}
+	if len(s.won) == 0 {
+		s.Report.Warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint))
+		return
+	}
+	for _, r := range s.won {
+		r.Status, r.Reason = report.Unserved, report.Plain(f.Error())
+		s.Report.Warn(fault.New(fault.Weak, describe(r), "the container starts without: %w", f).WithHint("%s", f.Hint))
+	}
+	s.won = nil
 }
 
 // notable says whether something was asked for that came to nothing by a decision: that is worth a record.
-func (r *Report) notable() bool {
-	return slices.ContainsFunc(r.Requests, func(q *Request) bool { return q.Status != statusEmpty })
+func (s *Start) notable() bool {
+	return slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
 }
 
-// run checks the process, makes the plan for the requests that hold and carries it out.
-func run(ctx context.Context, config *Config, container *state.Container, won []*Request, report *Report) {
-	root, err := container.Root()
-	if err != nil {
-		report.fail(resultRefused, err)
+// Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves no
+// trace. For any other the outcome is in the report, in its record and, if there was something to say, in the system's
+// log; on failure the container must not start.
+func (s *Start) Apply(ctx context.Context) {
+	if s.process != nil {
+		defer s.process.Close()
+	}
+	if s.container == nil || (!s.Report.Failed() && !s.notable()) {
 		return
 	}
-	process, err := container.OpenProcess(*config.Process.CheckParent)
-	if err != nil {
-		report.fail(resultRefused, err)
-		return
+	if s.Report.Result == report.ResultPlanned {
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Limits.Timeout))
+		s.apply(ctx)
+		cancel()
+		settle(s.Report)
 	}
-	defer process.Close()
-	report.phase("check")
-	p := &planner{config: config, container: container, root: root, owner: trust.Root(), report: report}
-	err = p.plan(won)
-	report.phase("plan")
-	if err != nil {
-		report.fail(resultRefused, err)
-		return
+	s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
+	s.Report.Tell()
+}
+
+func (s *Start) apply(ctx context.Context) {
+	target := &inject.Target{
+		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(), Owner: trust.Root(),
 	}
-	if len(report.Grants) == 0 {
-		return
-	}
-	target := &inject.Target{Container: container, Process: process, Root: root, StateJSON: container.State.Raw, RunDir: config.runDir()}
-	result, err := target.Apply(ctx, report.Edits, report.delegates)
-	report.phase("apply")
-	report.Edits.DeviceNodes = append(report.Edits.DeviceNodes, result.Delegated...)
+	result, err := target.Apply(ctx, s.Report.Edits, s.delegates)
+	s.Report.Phase("apply")
+	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
+	s.said(result.Said)
 	if result.NoCgroup != nil {
-		report.warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
-	}
-	if err == nil && len(report.delegates) > 0 && len(result.Delegated) == 0 {
-		report.warn(fault.New(fault.NoNode, "delegate "+report.delegates[0].Path, "it ended well, but no device node has appeared in the container").
-			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", config.NVIDIA.RuntimeConfig))
+		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
 	}
 	if err != nil {
 		for _, program := range result.Foreign {
-			report.warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))
+			s.Report.Warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))
 		}
-		report.fail(resultFailed, err)
+		s.Report.Fail(report.ResultFailed, err)
 		return
 	}
-	report.Result = resultApplied
+	if len(s.delegates) > 0 && len(result.Delegated) == 0 {
+		s.Report.Warn(fault.New(fault.NoNode, "delegate "+s.delegates[0].Path, "it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
+			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", s.config.NVIDIA.RuntimeConfig))
+	}
+	s.Report.Result = report.ResultApplied
+}
+
+// said puts what the delegates wrote to their grants.
+func (s *Start) said(output []string) {
+	for i, text := range output {
+		for _, g := range s.Report.Grants {
+			if g.Delegate != nil && g.Delegate.Path == s.delegates[i].Path {
+				g.Delegate.Output = report.Plain(text)
+			}
+		}
+	}
 }
 
 // settle brings the statuses in line with the end of the run.
-func settle(report *Report) {
-	if !report.Failed() {
+func settle(r *report.Report) {
+	if !r.Failed() {
 		return
 	}
-	for _, r := range report.Requests {
-		if r.Status == "" || r.Status == statusGranted {
-			r.Status, r.Reason = statusUnserved, "the container does not start"
+	for _, q := range r.Requests {
+		if q.Status == "" || q.Status == report.Granted {
+			q.Status, q.Reason = report.Unserved, "the container does not start"
 		}
 	}
-	if report.Result != resultFailed {
+	if r.Result != report.ResultFailed {
 		return
 	}
-	for _, d := range report.Edits.DeviceNodes {
+	for _, d := range r.Edits.DeviceNodes {
 		if d.Status == devices.Applied {
 			d.Status = devices.Apply // and taken back
 		}
 	}
-	for _, m := range report.Edits.Mounts {
+	for _, m := range r.Edits.Mounts {
 		if m.Status == devices.Applied {
 			m.Status = devices.Apply
 		}

@@ -26,6 +26,8 @@ const maxConfig = 1 << 20
 // installHint is what to do where a part of the delegate is missing.
 const installHint = "install NVIDIA's container toolkit, or make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 
+const configHint = "correct the file by the documentation of NVIDIA's container toolkit"
+
 // Files of the private bundle that the hook is run from.
 const (
 	configFile = "config.toml"
@@ -43,21 +45,38 @@ type Delegation struct {
 	Files map[string][]byte
 }
 
-// Request is what the hook is to serve.
+// Request is what the hook is to serve, all at once: it can be run but once for a container.
 type Request struct {
 	Container    *state.Container
 	Root         string   // absolute path of the root filesystem; "" in a plan that is not carried out
-	IDs          []string // the vendor's own: index, UUID, MIG form or "all"
-	Capabilities []string // asked for beside the devices, or none: then what the image says holds
-	FromEnv      bool     // the container's environment is what asks
 	Variable     string   // name of the visible-devices variable
+	IDs          []string // the vendor's own: index, UUID, MIG form or "all"; none for the driver's files alone
+	Capabilities []string // driver capabilities, resolved
+	Channels     []string // IMEX channels
+	MIGConfig    string   // values of the MIG variables
+	MIGMonitor   string
+	FromEnv      bool // the container's environment is what asks
+	NoRequire    bool // what the image requires of the driver is not to be held against it
 }
 
 // Toolkit is NVIDIA's container toolkit on this host.
 type Toolkit struct {
 	Hook   string // path of nvidia-container-runtime-hook
-	Config string // path of the administrator's config.toml for it
+	Config string // path of the administrator's config.toml for it; "" for another vendor's hook, which has none
 	Owner  trust.Owner
+}
+
+// Found says whether the hook and what it runs are there, or why not.
+func (t Toolkit) Found() error {
+	if err := t.executable(t.Hook); err != nil || t.Config == "" {
+		return err
+	}
+	config, err := t.readConfig()
+	if err != nil {
+		return err
+	}
+	_, err = t.findCLI(config)
+	return err
 }
 
 // Delegate plans the run of the hook, or says why it could not serve the request. The hook is held to its legacy mode,
@@ -66,6 +85,15 @@ type Toolkit struct {
 func (t Toolkit) Delegate(r Request) (*Delegation, error) {
 	if err := t.executable(t.Hook); err != nil {
 		return nil, err
+	}
+	env := r.variables()
+	spec, err := json.Marshal(r.spec(env))
+	if err != nil {
+		return nil, fault.New(fault.Internal, specFile, "%w", err)
+	}
+	d := &Delegation{Path: t.Hook, Env: env, Args: []string{filepath.Base(t.Hook), "prestart"}, Files: map[string][]byte{specFile: spec}}
+	if t.Config == "" {
+		return d, nil
 	}
 	config, err := t.readConfig()
 	if err != nil {
@@ -79,22 +107,53 @@ func (t Toolkit) Delegate(r Request) (*Delegation, error) {
 	if err != nil {
 		return nil, err
 	}
-	configData, err := pin(config, cli)
-	if err != nil {
-		return nil, fault.New(fault.Delegate, t.Config, "%w", err).WithHint("correct the file by the documentation of NVIDIA's container toolkit")
+	if err := t.supported(config, r.Capabilities); err != nil {
+		return nil, err
 	}
-	env := []string{r.Variable + "=" + strings.Join(r.IDs, ",")}
-	if len(r.Capabilities) > 0 {
-		env = append(env, DriverCapabilities+"="+strings.Join(r.Capabilities, ","))
+	if d.Files[configFile], err = pin(config, cli); err != nil {
+		return nil, fault.New(fault.Config, t.Config, "%w", err).WithHint(configHint)
 	}
-	spec, err := json.Marshal(r.spec(env))
-	if err != nil {
-		return nil, fault.New(fault.Delegate, specFile, "%w", err)
+	d.Args = []string{filepath.Base(t.Hook), "-config", configFile, "prestart"}
+	return d, nil
+}
+
+// supported checks the capabilities against the administrator's configuration of the hook, which is fatal to it there.
+func (t Toolkit) supported(config map[string]any, capabilities []string) error {
+	list, ok := config["supported-driver-capabilities"].(string)
+	if !ok || list == CapabilityAll {
+		return nil
 	}
-	return &Delegation{
-		Path: t.Hook, Args: []string{filepath.Base(t.Hook), "-config", configFile, "prestart"}, Env: env,
-		Files: map[string][]byte{configFile: configData, specFile: spec},
-	}, nil
+	var known []string
+	for c := range strings.SplitSeq(list, ",") {
+		known = append(known, strings.TrimSpace(c))
+	}
+	if _, err := Within(capabilities, known); err != nil {
+		return fault.New(fault.Policy, t.Config, "%w", err).WithHint("ask for a supported one, or add it to supported-driver-capabilities there")
+	}
+	return nil
+}
+
+// variables are what the request comes to in the hook's own terms.
+func (r Request) variables() []string {
+	ids := "none"
+	if len(r.IDs) > 0 {
+		ids = strings.Join(r.IDs, ",")
+	}
+	env := []string{r.Variable + "=" + ids}
+	for _, v := range []struct{ name, value string }{
+		{DriverCapabilities, strings.Join(r.Capabilities, ",")},
+		{IMEXChannels, strings.Join(r.Channels, ",")},
+		{MIGConfigDevices, r.MIGConfig},
+		{MIGMonitorDevices, r.MIGMonitor},
+	} {
+		if v.value != "" {
+			env = append(env, v.name+"="+v.value)
+		}
+	}
+	if r.NoRequire {
+		env = append(env, DisableRequire+"=1")
+	}
+	return env
 }
 
 // spec is the part of config.json that the hook reads, with the request's variables in place of the container's.
@@ -103,12 +162,12 @@ func (r Request) spec(env []string) specs.Spec {
 	if p := r.Container.Spec.Process; p != nil {
 		process = specs.Process{User: p.User, Args: p.Args, Cwd: p.Cwd, Capabilities: p.Capabilities, Env: slices.Clone(p.Env)}
 	}
-	for _, v := range env {
-		name, _, _ := strings.Cut(v, "=")
-		process.Env = slices.DeleteFunc(process.Env, func(o string) bool { return o == name || strings.HasPrefix(o, name+"=") })
-	}
-	// An entry without "=" is fatal to the hook; a runtime ignores it.
-	process.Env = slices.DeleteFunc(process.Env, func(o string) bool { return !strings.Contains(o, "=") })
+	// What was not granted must not ask again; an entry without "=" is fatal to the hook, and a runtime ignores it.
+	ask := []string{r.Variable, VisibleDevices, DriverCapabilities, IMEXChannels, MIGConfigDevices, MIGMonitorDevices}
+	process.Env = slices.DeleteFunc(process.Env, func(o string) bool {
+		name, _, found := strings.Cut(o, "=")
+		return !found || slices.Contains(ask, name)
+	})
 	process.Env = append(process.Env, env...)
 	return specs.Spec{Version: r.Container.Spec.Version, Process: &process, Root: &specs.Root{Path: r.Root}}
 }
@@ -139,8 +198,15 @@ func (t Toolkit) readConfig() (map[string]any, error) {
 		return nil, fault.New(fault.Delegate, t.Config, "%w", err).WithHint("make the file readable, or remove it")
 	}
 	defer file.Close()
-	if _, err := toml.NewDecoder(io.LimitReader(file, maxConfig)).Decode(&config); err != nil {
-		return nil, fault.New(fault.Delegate, t.Config, "%w", err).WithHint("correct the file by the documentation of NVIDIA's container toolkit")
+	data, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+	if err == nil && len(data) > maxConfig {
+		err = fmt.Errorf("it is larger than %d MiB", maxConfig>>20)
+	}
+	if err == nil {
+		err = toml.Unmarshal(data, &config)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Config, t.Config, "%w", err).WithHint(configHint)
 	}
 	return config, nil
 }

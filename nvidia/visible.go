@@ -1,9 +1,12 @@
 // Package nvidia is NVIDIA's contract with GPU images and with its own runtime hook: the variables that ask for devices
-// and driver capabilities, and what its hook must be handed to serve a request. It changes nothing and runs nothing.
+// and driver capabilities, what images require of the driver, and what its hook must be handed to serve a request. It
+// changes nothing and runs nothing.
 package nvidia
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,56 +14,98 @@ import (
 const (
 	VisibleDevices     = "NVIDIA_VISIBLE_DEVICES"
 	DriverCapabilities = "NVIDIA_DRIVER_CAPABILITIES"
+	IMEXChannels       = "NVIDIA_IMEX_CHANNELS"
+	MIGConfigDevices   = "NVIDIA_MIG_CONFIG_DEVICES"
+	MIGMonitorDevices  = "NVIDIA_MIG_MONITOR_DEVICES"
+	DisableRequire     = "NVIDIA_DISABLE_REQUIRE"
+	RequirePrefix      = "NVIDIA_REQUIRE_"
+	CUDAVersion        = "CUDA_VERSION"
 )
 
-// Visible is what a visible-devices variable asks for.
+// IMEXKind is the CDI kind of IMEX channels.
+const IMEXKind = "nvidia.com/imex-channel"
+
+// maxIDs and maxValue bound a list of devices, in ids and bytes: more than any host has.
+const (
+	maxIDs   = 4096
+	maxValue = 64 << 10
+)
+
+// Visible is what a list of devices asks for.
 type Visible struct {
-	// IDs as they were written, each once; ["all"] for all devices.
+	// IDs as they were written, each once; ["all"] for all devices; none for no device.
 	IDs []string
-	// Nothing is "", or says why no device is asked for: "void", "none" or "empty".
+	// None asks for the driver's files without a device.
+	None bool
+	// Nothing is "", or says why nothing at all is asked for: "void" or "empty".
 	Nothing string
 }
 
 // ParseVisible reads the value of NVIDIA_VISIBLE_DEVICES, or of another vendor's variable of that kind, as NVIDIA
 // documents it: a comma list, blanks dropped; "void" anywhere empties it; the first of "all" and "none" decides for the
-// whole list.
-func ParseVisible(unsafeValue string) Visible {
+// whole list. A duplicate id is one id.
+func ParseVisible(unsafeValue string) (Visible, error) {
+	if len(unsafeValue) > maxValue {
+		return Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
+	}
+	return VisibleOf(strings.Split(unsafeValue, ","))
+}
+
+// VisibleOf is [ParseVisible] of a list that is split already.
+func VisibleOf(unsafeIDs []string) (Visible, error) {
 	var ids []string
-	for id := range strings.SplitSeq(unsafeValue, ",") {
-		if id = strings.TrimSpace(id); id != "" && !slices.Contains(ids, id) {
+	seen := map[string]bool{}
+	for _, id := range unsafeIDs {
+		if id = strings.TrimSpace(id); id != "" && !seen[id] {
+			seen[id] = true
 			ids = append(ids, id)
 		}
 	}
 	switch {
-	case slices.Contains(ids, "void"):
-		return Visible{Nothing: "void"}
+	case seen["void"]:
+		return Visible{Nothing: "void"}, nil
 	case len(ids) == 0:
-		return Visible{Nothing: "empty"}
+		return Visible{Nothing: "empty"}, nil
+	case len(ids) > maxIDs:
+		return Visible{}, fmt.Errorf("%d devices are more than any host has (%d)", len(ids), maxIDs)
 	}
-	for _, id := range ids {
-		switch id {
-		case "all":
-			return Visible{IDs: []string{"all"}}
-		case "none":
-			return Visible{Nothing: "none"}
-		}
+	switch i := slices.IndexFunc(ids, func(id string) bool { return id == "all" || id == "none" }); {
+	case i < 0:
+		return Visible{IDs: ids}, nil
+	case ids[i] == "all":
+		return Visible{IDs: []string{"all"}}, nil
 	}
-	return Visible{IDs: ids}
+	return Visible{None: true}, nil
 }
 
-// Capabilities are the driver capabilities that NVIDIA's tools know.
-func Capabilities() []string {
-	return []string{"compat32", "compute", "display", "graphics", "ngx", "utility", "video"}
+// IsMIGInstance says whether id is a MIG device by its GPU, GPU instance and compute instance,
+// MIG-GPU-<uuid>/<gi>/<ci>: an id of NVIDIA's that CDI has no name for.
+func IsMIGInstance(id string) bool {
+	const digits, hex = "0123456789", "0123456789-ABCDEFabcdef"
+	rest, found := strings.CutPrefix(id, "MIG-GPU-")
+	parts := strings.Split(rest, "/")
+	return found && len(parts) == 3 && only(parts[0], hex) && only(parts[1], digits) && only(parts[2], digits)
 }
 
-// Selected returns those of a request's capabilities that are NVIDIA's driver capabilities, in the request's order:
-// Docker's "gpu" and "nvidia" choose a vendor and mean no part of a driver.
-func Selected(requested []string) []string {
-	var out []string
-	for _, c := range requested {
-		if c == "all" || slices.Contains(Capabilities(), c) {
-			out = append(out, c)
+func only(text, letters string) bool { return text != "" && strings.Trim(text, letters) == "" }
+
+// maxChannel is the highest IMEX channel that a device number has room for.
+const maxChannel = 1<<20 - 1
+
+// ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, each once. "none",
+// "void" and nothing are none, and so is "all", which names no channel to NVIDIA's own tools either.
+func ParseChannels(unsafeIDs []string) ([]string, error) {
+	v, err := VisibleOf(unsafeIDs)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(v.IDs, []string{"all"}) {
+		return nil, nil
+	}
+	for _, id := range v.IDs {
+		if n, err := strconv.ParseUint(id, 10, 32); err != nil || n > maxChannel {
+			return nil, fmt.Errorf("IMEX channel %q is not a number from 0 to %d", id, maxChannel)
 		}
 	}
-	return out
+	return v.IDs, nil
 }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +26,9 @@ const (
 	annotationContainerType = "io.kubernetes.cri-o.ContainerType"
 	// annotationOwn holds, under CRI-O, the annotations of the container itself as JSON, without those of its pod.
 	annotationOwn = "io.kubernetes.cri-o.Annotations"
+	// The kubelet's labels, which CRI-O copies into the annotations last: no annotation of a pod overrides them.
+	annotationName      = "io.kubernetes.container.name"
+	annotationNamespace = "io.kubernetes.pod.namespace"
 )
 
 // Container is a container as the runtime describes it to a hook. Everything in Spec is the container's own word.
@@ -73,15 +75,20 @@ func readConfig(path string) (*specs.Spec, error) {
 // Env returns the value of the last entry for name in the process's environment, the one that a runtime uses, and
 // whether there is one.
 func (c *Container) Env(name string) (unsafeValue string, set bool) {
-	if c.Spec.Process == nil {
-		return "", false
-	}
-	for _, entry := range slices.Backward(c.Spec.Process.Env) {
+	for _, entry := range slices.Backward(c.Environment()) {
 		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
 			return v, true
 		}
 	}
 	return "", false
+}
+
+// Environment is the process's environment, as config.json has it.
+func (c *Container) Environment() (unsafeEntries []string) {
+	if c.Spec.Process == nil {
+		return nil
+	}
+	return c.Spec.Process.Env
 }
 
 // Engine is "podman", "cri-o" or, for a bare runtime or one that is not known, "".
@@ -100,6 +107,12 @@ func (c *Container) Infra() bool {
 	return c.Spec.Annotations[annotationContainerType] == "sandbox"
 }
 
+// Name is the container's name in its pod, or "".
+func (c *Container) Name() string { return c.Spec.Annotations[annotationName] }
+
+// PodNamespace is the Kubernetes namespace of the container's pod, or "".
+func (c *Container) PodNamespace() string { return c.Spec.Annotations[annotationNamespace] }
+
 // OwnAnnotations returns the annotations of the container itself. Under CRI-O, which copies every annotation of the
 // pod beside them, these are the ones that it lists apart; elsewhere they are all there are.
 func (c *Container) OwnAnnotations() map[string]string {
@@ -107,7 +120,7 @@ func (c *Container) OwnAnnotations() map[string]string {
 		return c.Spec.Annotations
 	}
 	var own map[string]string
-	if err := json.NewDecoder(io.LimitReader(strings.NewReader(c.Spec.Annotations[annotationOwn]), maxState)).Decode(&own); err != nil {
+	if err := json.Unmarshal([]byte(c.Spec.Annotations[annotationOwn]), &own); err != nil {
 		return nil
 	}
 	return own

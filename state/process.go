@@ -50,12 +50,20 @@ func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 // Close lets go of the process.
 func (p *Process) Close() error { return p.pidfd.Close() }
 
-// Alive reports an error once the process has ended.
+// Alive reports an error once the process has ended, also while nobody has waited for it yet.
 func (p *Process) Alive() error {
-	if err := unix.PidfdSendSignal(int(p.pidfd.Fd()), 0, nil, 0); err != nil {
-		return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err)
+	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
+	n, err := unix.Poll(fds, 0)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(fds, 0)
 	}
-	return nil
+	if err == nil && n == 0 {
+		return nil
+	}
+	if err == nil {
+		err = unix.ESRCH
+	}
+	return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err).WithHint("the container ended while it was being created")
 }
 
 // Namespace opens the process's namespace of the given /proc/PID/ns name.
@@ -89,16 +97,14 @@ func (p *Process) check(checkParent bool) error {
 		return err
 	}
 	if same {
-		return fault.New(fault.State, what, "it has no mount namespace of its own: every edit would land on the host").
-			WithHint("give the container a mount namespace")
+		return errMountNamespace(what)
 	}
 	same, err = p.shares("user")
 	if err != nil {
 		return err
 	}
 	if !same {
-		return fault.New(fault.State, what, "it has a user namespace of its own, where this version cannot make devices").
-			WithHint("run the container without --uidmap and --userns")
+		return errUserNamespace(what)
 	}
 	return p.Alive()
 }

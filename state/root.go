@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
@@ -40,6 +42,37 @@ func (c *Container) Root() (string, error) {
 			WithHint("a runtime states the root that it was given; report this with the runtime's version")
 	}
 	return root, nil
+}
+
+// CheckNamespaces refuses, by config.json alone, a container that has no mount namespace of its own, where every edit
+// would land on the host, or that has a user namespace. A config.json without a linux section says nothing of it.
+func (c *Container) CheckNamespaces() error {
+	if c.Spec.Linux == nil {
+		return nil
+	}
+	mount := false
+	for _, ns := range c.Spec.Linux.Namespaces {
+		switch ns.Type {
+		case specs.MountNamespace:
+			mount = true
+		case specs.UserNamespace:
+			return errUserNamespace(filepath.Join(c.State.Bundle, "config.json"))
+		}
+	}
+	if !mount {
+		return errMountNamespace(filepath.Join(c.State.Bundle, "config.json"))
+	}
+	return nil
+}
+
+func errMountNamespace(what string) error {
+	return fault.New(fault.State, what, "the container has no mount namespace of its own: every edit would land on the host").
+		WithHint("give the container a mount namespace")
+}
+
+func errUserNamespace(what string) error {
+	return fault.New(fault.State, what, "the container has a user namespace of its own, where this version cannot make devices").
+		WithHint("run the container without --uidmap and --userns")
 }
 
 func (c *Container) incomplete(field string) error {

@@ -95,8 +95,18 @@ func (o Owner) walk(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return "", fmt.Errorf("%q: %w: the path is not absolute and clean", path, ErrUntrusted)
 	}
-	done, rest, links := "/", strings.TrimPrefix(path, "/"), 0
-	for rest != "" {
+	done, rest, links := "/", strings.Split(path, "/"), 0
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			// There are no links in what is done, so this is the directory that the kernel would go to.
+			done = filepath.Dir(done)
+			continue
+		}
 		var st unix.Stat_t
 		if err := unix.Lstat(done, &st); err != nil {
 			return "", &os.PathError{Op: "lstat", Path: done, Err: err}
@@ -104,13 +114,12 @@ func (o Owner) walk(path string) (string, error) {
 		if err := o.checkDir(done, &st); err != nil {
 			return "", err
 		}
-		name, after, _ := strings.Cut(rest, "/")
 		next := filepath.Join(done, name)
 		if err := unix.Lstat(next, &st); err != nil {
 			return "", &os.PathError{Op: "lstat", Path: next, Err: err}
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			done, rest = next, after
+			done = next
 			continue
 		}
 		if links++; links > maxLinks {
@@ -123,10 +132,10 @@ func (o Owner) walk(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(done, target)
+		if filepath.IsAbs(target) {
+			done = "/"
 		}
-		done, rest = "/", strings.TrimPrefix(filepath.Join(target, after), "/")
+		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return done, nil
 }

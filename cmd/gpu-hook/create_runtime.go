@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
 func createRuntime(p process, options hook.Options, args []string) error {
@@ -18,16 +19,22 @@ func createRuntime(p process, options hook.Options, args []string) error {
 	if err := noArguments(flags); err != nil {
 		return err
 	}
-	// Told to end, it takes back what it has made.
+	start := hook.Plan(options, p.stdin)
+	// Until here nothing was made, and a signal may end us as it likes. From here on, told to end, we take back what we
+	// have made; and a runtime that no longer reads our output must not be what kills us half way.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer stop()
-	// A runtime that no longer reads our output must not be what kills us half way.
 	signal.Ignore(unix.SIGPIPE)
-	report := hook.CreateRuntime(ctx, options, p.stdin)
-	if !report.Failed() {
+	start.Apply(ctx)
+	return failed(p, start.Report)
+}
+
+// failed prints the errors of a report to standard error and ends in status 1, if there are any.
+func failed(p process, r *report.Report) error {
+	if !r.Failed() {
 		return nil
 	}
-	for _, line := range report.Lines() {
+	for _, line := range r.Lines() {
 		_, _ = fmt.Fprintln(p.stderr, line)
 	}
 	return errReported

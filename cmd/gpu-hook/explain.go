@@ -4,32 +4,20 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
 func explain(p process, options hook.Options, args []string) error {
-	flags := newFlags("explain", p, commandUsage("explain [--json] (--bundle DIR | --state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--privileged])"))
+	flags := newFlags("explain", p, commandUsage("explain [--json] (--bundle DIR | --state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	bundle := flags.String("bundle", "", "explain the bundle in `DIR`")
 	stateFile := flags.String("state", "", "explain the container whose state is in `FILE`, - for standard input")
-	example := hook.Example{Annotations: map[string]string{}}
-	flags.Func("gpus", "an example that asks for `REQUEST`, in the syntax of docker run --gpus", func(v string) error {
-		example.GPUs, example.HasGPUs = v, true
-		return nil
-	})
-	flags.Func("env", "an example with the variable `K=V`; may be repeated", func(v string) error {
-		example.Env = append(example.Env, v)
-		return nil
-	})
-	flags.Func("annotation", "an example with the annotation `K=V`; may be repeated", func(v string) error {
-		key, value, err := hook.ParseAnnotation(v)
-		example.Annotations[key] = value
-		return err
-	})
-	flags.BoolVar(&example.Privileged, "privileged", false, "an example that is privileged")
+	example := exampleFlags(flags)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -39,23 +27,41 @@ func explain(p process, options hook.Options, args []string) error {
 	if err := oneOf(flags); err != nil {
 		return err
 	}
-	report, err := explained(p, options, *bundle, *stateFile, example)
+	r, err := explained(p, options, *bundle, *stateFile, example)
 	if err != nil {
 		return err
 	}
-	if err := show(p, report, *asJSON); err != nil {
+	if err := show(p, r, *asJSON); err != nil {
 		return err
 	}
-	if !report.Failed() {
+	if r.Failed() && !*asJSON {
+		return errReported // the text has said it
+	}
+	return failed(p, r)
+}
+
+// exampleFlags are those that describe a container that is not there.
+func exampleFlags(flags *flag.FlagSet) *hook.Example {
+	e := &hook.Example{Annotations: map[string]string{}}
+	list := func(name, usage string, to *[]string) {
+		flags.Func(name, usage, func(v string) error {
+			*to = append(*to, v)
+			return nil
+		})
+	}
+	flags.Func("gpus", "an example that asks for `REQUEST`, in the syntax of docker run --gpus", func(v string) error {
+		e.GPUs = &v
 		return nil
-	}
-	if !*asJSON {
-		return errReported
-	}
-	for _, line := range report.Lines() {
-		_, _ = fmt.Fprintln(p.stderr, line)
-	}
-	return errReported
+	})
+	list("env", "an example with the variable `K=V`; may be repeated", &e.Env)
+	flags.Func("annotation", "an example with the annotation `K=V`; may be repeated", func(v string) error {
+		key, value, err := hook.ParseAnnotation(v)
+		e.Annotations[key] = value
+		return err
+	})
+	list("mount", "an example with the mount `SRC:DST`; may be repeated", &e.Mounts)
+	flags.BoolVar(&e.Privileged, "privileged", false, "an example that is privileged")
+	return e
 }
 
 // oneOf refuses to explain several things at once.
@@ -77,7 +83,7 @@ func oneOf(flags *flag.FlagSet) error {
 	return errUsage
 }
 
-func explained(p process, options hook.Options, bundle, stateFile string, example hook.Example) (*hook.Report, error) {
+func explained(p process, options hook.Options, bundle, stateFile string, example *hook.Example) (*report.Report, error) {
 	switch {
 	case bundle != "":
 		dir, err := filepath.Abs(bundle)
@@ -95,16 +101,19 @@ func explained(p process, options hook.Options, bundle, stateFile string, exampl
 		defer file.Close()
 		return hook.ExplainState(options, file), nil
 	}
-	return hook.ExplainExample(options, example), nil
+	return example.Explain(options)
 }
 
-// show prints a report.
-func show(p process, report *hook.Report, asJSON bool) error {
+// shown is what show prints.
+type shown interface{ Text(w io.Writer) error }
+
+// show prints a report or an inventory.
+func show(p process, what shown, asJSON bool) error {
 	if !asJSON {
-		return report.Text(p.stdout)
+		return what.Text(p.stdout)
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetEscapeHTML(false)
 	out.SetIndent("", "  ")
-	return out.Encode(report)
+	return out.Encode(what)
 }

@@ -5,34 +5,60 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
 func install(p process, options hook.Options, args []string) error {
 	flags := newFlags("install", p, commandUsage("[--config FILE] [--cdi-spec-dir DIR]... install [flags]"))
-	bin := flags.String("bin-dir", "/usr/local/bin", "put the binary into `DIR`")
-	hooks := flags.String("hooks-dir", "/usr/share/containers/oci/hooks.d", "put the hook definition into `DIR`, which podman and CRI-O read")
-	dest := flags.String("destdir", "", "put both below `DIR`, for packages; the definition names the binary without it")
+	var to target
+	flags.StringVar(&to.engine, "engine", "", "say what containers of `ENGINE`, podman or crio, may ask for")
+	flags.StringVar(&to.bin, "bin-dir", "/usr/local/bin", "put the binary into `DIR`")
+	flags.StringVar(&to.hooks, "hooks-dir", "/usr/share/containers/oci/hooks.d", "put the hook definition into `DIR`, which podman and CRI-O read")
+	flags.StringVar(&to.dest, "destdir", "", "put both below `DIR`, for packages; the definition names the binary without it")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if err := noArguments(flags); err != nil {
 		return err
 	}
-	given, err := absoluteFlags(options)
+	engine, known := map[string]string{"": "", "podman": "podman", "crio": "cri-o", "cri-o": "cri-o"}[to.engine]
+	if !known {
+		_, _ = fmt.Fprintf(p.stderr, "gpu-hook: engine %q is neither podman nor crio\n", to.engine)
+		return errUsage
+	}
+	rules, err := hook.RulesFor(options, engine)
 	if err != nil {
 		return err
 	}
-	for _, dir := range []*string{bin, hooks} {
-		if *dir, err = filepath.Abs(*dir); err != nil {
+	if err := to.put(p, options, rules); err != nil {
+		return err
+	}
+	if to.engine != "" {
+		return tell(p, engine, rules)
+	}
+	return nil
+}
+
+// target is where things go.
+type target struct{ engine, bin, hooks, dest string }
+
+func (to target) put(p process, options hook.Options, rules hook.Rules) error {
+	for _, dir := range []*string{&to.bin, &to.hooks} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
 			return installError(*dir, err)
 		}
+		*dir = abs
 	}
-	binary := filepath.Join(*bin, "gpu-hook")
-	data, err := definition.For(binary, given)
+	binary := filepath.Join(to.bin, "gpu-hook")
+	data, err := definition.For(binary, flagsOf(options), int(rules.Timeout.Seconds()))
 	if err != nil {
 		return installError(definition.Name, err)
 	}
@@ -41,40 +67,63 @@ func install(p process, options hook.Options, args []string) error {
 		return installError(binary, err)
 	}
 	// The binary first: engines read a definition at once, and one whose binary is missing is passed over in silence.
-	if err := put(filepath.Join(*dest, binary), self, 0o755); err != nil {
+	if err := put(filepath.Join(to.dest, binary), self, 0o755); err != nil {
 		return err
 	}
-	file := filepath.Join(*dest, *hooks, definition.Name)
+	file := filepath.Join(to.dest, to.hooks, definition.Name)
 	if err := put(file, data, 0o644); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "installed %s\ninstalled %s\n", filepath.Join(*dest, binary), file)
+	_, err = fmt.Fprintf(p.stdout, "installed %s\ninstalled %s\n", filepath.Join(to.dest, binary), file)
 	return err
 }
 
-// absoluteFlags returns the flags of this call as the definition is to have them: the hook's working directory will be
-// another.
-func absoluteFlags(o hook.Options) ([]string, error) {
-	var out []string
-	add := func(name, path string) error {
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			return installError(path, err)
-		}
-		out = append(out, name, abs)
-		return nil
+// tell says in plain words who may ask for what.
+func tell(p process, engine string, rules hook.Rules) error {
+	words := map[string]string{
+		config.SourceAnnotation:    "the annotation gpu-hook/gpus",
+		config.SourceCDIAnnotation: "annotations cdi.k8s.io/* of the container itself (a device plugin's, not those of the pod)",
+		config.SourceMount:         "mounts of /dev/null below /var/run/nvidia-container-devices (a device plugin's, or a hostPath volume where admission lets it through)",
+		config.SourceEnv:           "environment (NVIDIA_VISIBLE_DEVICES and the like)",
 	}
-	if o.Config != "" {
-		if err := add("--config", o.Config); err != nil {
-			return nil, err
+	if engine != "cri-o" {
+		words[config.SourceCDIAnnotation] = "annotations cdi.k8s.io/*"
+		words[config.SourceMount] = "mounts of /dev/null below /var/run/nvidia-container-devices"
+	}
+	out := &strings.Builder{}
+	fmt.Fprintf(out, "\nContainers of %s may ask for devices by, highest first:\n", engine)
+	for _, s := range rules.Counted {
+		fmt.Fprintf(out, "  - %s\n", words[s])
+	}
+	if len(rules.Closed) > 0 {
+		fmt.Fprintf(out, "They may not ask by:\n")
+		for _, s := range rules.Closed {
+			fmt.Fprintf(out, "  - %s\n", words[s])
 		}
+		quoted := make([]string, 0, len(rules.Closed))
+		for _, s := range append(slices.Clone(rules.Counted), rules.Closed...) {
+			quoted = append(quoted, strconv.Quote(s))
+		}
+		fmt.Fprintf(out, "Such requests are reported and the container starts without. To let every container ask so, write into %s:\n\n", config.DefaultPath)
+		fmt.Fprintf(out, "  [engines.%s]\n  sources = [%s]\n", engine, strings.Join(quoted, ", "))
+		if engine == "cri-o" {
+			fmt.Fprintf(out, "\nor, for the pods of one Kubernetes namespace alone:\n\n  [engines.%s]\n  namespaces = { \"NAMESPACE\" = [%s] }\n", engine, strings.Join(quoted[len(rules.Counted):], ", "))
+		}
+	}
+	_, err := fmt.Fprint(p.stdout, out.String())
+	return err
+}
+
+// flagsOf returns the flags of this call as the definition is to have them.
+func flagsOf(o hook.Options) []string {
+	var out []string
+	if o.Config != "" {
+		out = append(out, "--config", o.Config)
 	}
 	for _, dir := range o.SpecDirs {
-		if err := add("--cdi-spec-dir", dir); err != nil {
-			return nil, err
-		}
+		out = append(out, "--cdi-spec-dir", dir)
 	}
-	return out, nil
+	return out
 }
 
 // put writes a file in one step: whoever reads path meanwhile sees the old one or the new one, and on error the old one

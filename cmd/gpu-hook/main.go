@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -14,6 +15,8 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
 // Exit statuses.
@@ -48,6 +51,7 @@ func commands() []command {
 	return []command{
 		{"createRuntime", "< STATE", "serve the container whose state stands on standard input (the hook)", createRuntime},
 		{"explain", "[flags]", "say what a container would get, and why, without giving it", explain},
+		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
 		{"install", "[flags]", "put the binary and its hook definition in place", install},
 		{"version", "", "print the version", version},
@@ -82,7 +86,7 @@ func say(p process, err error) int {
 	case errors.Is(err, errReported):
 		return exitRefused
 	}
-	for _, line := range hook.Lines(err) {
+	for _, line := range report.Lines(err) {
 		_, _ = fmt.Fprintln(p.stderr, line)
 	}
 	return exitRefused
@@ -91,10 +95,14 @@ func say(p process, err error) int {
 func dispatch(args []string, p process) error {
 	var options hook.Options
 	flags := newFlags("gpu-hook", p, usage)
-	flags.StringVar(&options.Config, "config", "", "read the configuration from `FILE` instead of "+hook.DefaultConfig)
+	flags.Func("config", "read the configuration from `FILE` instead of "+config.DefaultPath, func(file string) (err error) {
+		options.Config, err = filepath.Abs(file)
+		return err
+	})
 	flags.Func("cdi-spec-dir", "read CDI Specs from `DIR` instead of the configured directories; may be repeated", func(dir string) error {
-		options.SpecDirs = append(options.SpecDirs, dir)
-		return nil
+		abs, err := filepath.Abs(dir)
+		options.SpecDirs = append(options.SpecDirs, abs)
+		return err
 	})
 	if err := parse(flags, args); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -39,6 +40,31 @@ func rules(nodes []*devices.DeviceNode) []rule {
 		out = append(out, r)
 	}
 	return out
+}
+
+// missing returns the rules of the nodes that config.json does not give already. A node that it lists need not have a
+// rule there: the runtime makes nodes from one list and rules from another.
+func (t *Target) missing(nodes []*devices.DeviceNode) []rule {
+	linux := t.Container.Spec.Linux
+	if linux == nil || linux.Resources == nil {
+		return rules(nodes)
+	}
+	return slices.DeleteFunc(rules(nodes), func(r rule) bool {
+		given := false
+		for _, c := range linux.Resources.Devices {
+			if covers(c, r) {
+				given = c.Allow && strings.Trim(r.permissions, c.Access) == ""
+			}
+		}
+		return given
+	})
+}
+
+// covers says whether a rule of config.json is about r's device, for some or all access.
+func covers(c specs.LinuxDeviceCgroup, r rule) bool {
+	number := func(have *int64, want int64) bool { return have == nil || *have == -1 || *have == want }
+	kind := c.Type == "" || c.Type == "a" || c.Type == r.kind
+	return kind && number(c.Major, r.major) && number(c.Minor, r.minor) && (c.Allow || strings.ContainsAny(r.permissions, c.Access) || c.Access == "")
 }
 
 // errNotOwn says that the container has no cgroup of its own whose rules could be changed.
@@ -77,7 +103,7 @@ func (t *Target) allowIn(rules []rule) error {
 		}
 	}
 	if v2 != "" {
-		return allowV2(v2, filepath.Base(t.unit()), rules)
+		return allowV2(v2, path.Base(t.unit(v2)), rules)
 	}
 	return nil
 }
@@ -94,7 +120,7 @@ func (t *Target) ownCgroup(controller, filesystem string) (string, error) {
 		return "", err
 	}
 	group := its[controller]
-	if group == "" || group == "/" || group == ours[controller] || !within(group, t.unit()) {
+	if group == "" || group == "/" || group == ours[controller] || t.unit(group) == "" {
 		return "", nil
 	}
 	mount, err := cgroupMount(filesystem, controller)
@@ -104,22 +130,34 @@ func (t *Target) ownCgroup(controller, filesystem string) (string, error) {
 	return mount.dir(group)
 }
 
-// unit is the path, or the end of the path, of the cgroup that the runtime made for this container alone:
-// linux.cgroupsPath, which is slice:prefix:name for the systemd driver, else the container's id.
-func (t *Target) unit() string {
+// unit returns which of the names that the runtime gives to the cgroup of this container alone stands in the cgroup's
+// path, or "".
+func (t *Target) unit(group string) string {
+	for _, unit := range t.units() {
+		if within(group, unit) {
+			return unit
+		}
+	}
+	return ""
+}
+
+// units are the paths, or ends of paths, that runtimes make from linux.cgroupsPath, which is slice:prefix:name for the
+// systemd driver, or without one from the container's id.
+func (t *Target) units() []string {
 	id := t.Container.State.ID
 	if t.Container.Spec.Linux == nil || t.Container.Spec.Linux.CgroupsPath == "" {
-		return id
+		return []string{"runc-" + id + ".scope", "crun-" + id + ".scope", id}
 	}
 	unsafePath := t.Container.Spec.Linux.CgroupsPath
 	parts := strings.Split(unsafePath, ":")
 	if len(parts) != 3 {
-		return path.Clean(unsafePath)
+		return []string{path.Clean(unsafePath)}
 	}
-	if parts[1] == "" {
-		return parts[2]
+	prefix, name := parts[1], parts[2]
+	if name == "" {
+		return nil
 	}
-	return parts[1] + "-" + parts[2] + ".scope"
+	return []string{prefix + "-" + name + ".scope", name + ".scope", name}
 }
 
 // within says whether the components of unit stand one after the other in the cgroup's path.

@@ -148,9 +148,19 @@ func prepend(rules []rule, old asm.Instructions) asm.Instructions {
 		}
 		program = append(program, block...)
 	}
-	old = slices.Clone(old)
-	old[0] = old[0].WithSymbol(fmt.Sprintf(next, len(rules)))
-	return append(program, old...)
+	rest := bare(old)
+	rest[0] = rest[0].WithSymbol(fmt.Sprintf(next, len(rules)))
+	return append(program, rest...)
+}
+
+// bare returns the instructions without the names and lines that a program with BTF brings along: they are of places that
+// are no longer where they were, and the kernel would refuse them.
+func bare(old asm.Instructions) asm.Instructions {
+	out := make(asm.Instructions, 0, len(old))
+	for _, i := range old {
+		out = append(out, asm.Instruction{OpCode: i.OpCode, Dst: i.Dst, Src: i.Src, Offset: i.Offset, Constant: i.Constant})
+	}
+	return out
 }
 
 func deviceType(r rule) int32 {

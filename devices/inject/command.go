@@ -30,10 +30,10 @@ type command struct {
 	timeout time.Duration // 0: the context's alone
 }
 
-// run runs the command in a process group of its own and waits for it. At the deadline, and when ctx ends, the whole
-// group is killed; a grandchild that keeps the output open is not waited for. The error carries the end of what the
-// program wrote. It runs in the namespaces of the calling thread.
-func (c command) run(ctx context.Context) error {
+// run runs the command in a process group of its own, waits for it and returns the end of what it wrote, on one line. At
+// the deadline, and when ctx ends, the whole group is killed; a grandchild that keeps the output open is not waited for.
+// An error carries what the program wrote. It runs in the namespaces of the calling thread.
+func (c command) run(ctx context.Context) (said string, err error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
@@ -53,19 +53,20 @@ func (c command) run(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err = cmd.Run()
+	said = output.line()
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return nil
+		return said, nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = errors.New("it did not end in time and was killed")
 	case ctx.Err() != nil:
 		err = errors.New("it was killed, because gpu-hook was told to end")
 	}
-	if said := output.quoted(); said != "" {
-		return fmt.Errorf("%w; it said: %s", err, said)
+	if said != "" {
+		err = fmt.Errorf("%w; it said: %q", err, said)
 	}
-	return err
+	return said, err
 }
 
 // tail keeps the end of what is written to it. Reading a child's pipe to its end without keeping all of it is what lets
@@ -80,14 +81,11 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// quoted is the end of the output, on one line.
-func (t *tail) quoted() string {
+// line is the end of the output, on one line.
+func (t *tail) line() string {
 	text := strings.Join(strings.Fields(string(t.kept)), " ")
 	if len(text) > maxQuoted {
 		text = "…" + text[len(text)-maxQuoted:]
 	}
-	if text == "" {
-		return ""
-	}
-	return fmt.Sprintf("%q", text)
+	return text
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
@@ -27,6 +29,12 @@ type Delegate struct {
 	Files map[string][]byte // of the private bundle, config.json among them
 }
 
+// bundlePrefix is that of a private bundle; after the time called forgotten nobody is using it any more.
+const (
+	bundlePrefix = "delegate-"
+	forgotten    = time.Hour
+)
+
 // limits of the search for new nodes in the container's /dev.
 const (
 	maxDepth = 4
@@ -34,66 +42,77 @@ const (
 )
 
 // delegate runs the vendor's hook and returns the nodes that it left in the container's /dev, each of which still needs
-// its device rule. The private bundle is mode 0700 below t.RunDir and gone afterwards. What the hook changed in the
-// container cannot be undone.
-func (t *Target) delegate(ctx context.Context, root *os.File, d Delegate) ([]*devices.DeviceNode, error) {
+// its device rule, and what it wrote. The private bundle is mode 0700 below t.RunDir and gone afterwards. What the hook
+// changed in the container cannot be undone.
+func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*devices.DeviceNode, said string, err error) {
 	what := "delegate " + d.Path
 	hint := "see that it works by itself, or make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
-	before, err := nodes(root)
+	before, err := r.nodes()
 	if err != nil {
-		return nil, fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
+		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
 	}
-	if err := t.runDelegate(ctx, d); err != nil {
-		return nil, fault.New(fault.Delegate, what, "%w", err).WithHint("%s", hint)
-	}
-	after, err := nodes(root)
+	said, err = t.runDelegate(ctx, d)
 	if err != nil {
-		return nil, fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
+		return nil, "", fault.New(fault.Delegate, what, "%w", err).WithHint("%s", hint)
 	}
-	var made []*devices.DeviceNode
+	after, err := r.nodes()
+	if err != nil {
+		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
+	}
 	for _, name := range slices.Sorted(maps.Keys(after)) {
-		if after[name] == before[name] {
-			continue
+		if n := after[name]; n != before[name] {
+			made = append(made, &devices.DeviceNode{Path: name, Type: "c", Major: n.major, Minor: n.minor, Permissions: "rw", Status: devices.Applied})
 		}
-		n := after[name]
-		made = append(made, &devices.DeviceNode{Path: name, Type: n.kind, Major: n.major, Minor: n.minor, Permissions: "rw", Status: devices.Applied})
 	}
-	return made, nil
+	return made, said, nil
 }
 
-func (t *Target) runDelegate(ctx context.Context, d Delegate) (err error) {
+func (t *Target) runDelegate(ctx context.Context, d Delegate) (said string, err error) {
+	// Whoever may write there could put another configuration in the place of ours, and name a program in it.
 	if err := os.MkdirAll(t.RunDir, 0o755); err != nil {
-		return err
+		return "", err
 	}
-	dir, err := os.MkdirTemp(t.RunDir, "delegate-")
+	if err := t.Owner.Dir(t.RunDir); err != nil {
+		return "", err
+	}
+	t.sweep()
+	dir, err := os.MkdirTemp(t.RunDir, bundlePrefix)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	for name, data := range d.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			return err
+			return "", err
 		}
 	}
 	s := t.Container.State.State
 	s.Bundle = dir
 	stdin, err := json.Marshal(s)
 	if err != nil {
-		return err
+		return "", err
 	}
 	return command{path: d.Path, args: d.Args, env: []string{searchPath}, dir: dir, stdin: stdin}.run(ctx)
 }
 
-type node struct {
-	kind         string
-	major, minor int64
+// sweep takes away private bundles of runs that were killed long ago.
+func (t *Target) sweep() {
+	entries, _ := os.ReadDir(t.RunDir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), bundlePrefix) && time.Since(info.ModTime()) > forgotten {
+			_ = os.RemoveAll(filepath.Join(t.RunDir, e.Name()))
+		}
+	}
 }
 
-// nodes returns the character and block devices below the container's /dev, by path. It goes by handles and follows no
-// link.
-func nodes(root *os.File) (map[string]node, error) {
-	found := map[string]node{}
-	dev, err := pathrs.OpenatInRoot(root, "/dev")
+type number struct{ major, minor int64 }
+
+// nodes returns the character devices below the container's /dev, by path, as far as nobody but the runtime and the
+// delegate can have put them there: on a /dev that is the container's own, and in it not on other mounts, where another
+// container or the host could make a node just now and have it opened. It goes by handles and follows no link.
+func (r *rootfs) nodes() (map[string]number, error) {
+	found := map[string]number{}
+	dev, err := pathrs.OpenatInRoot(r.root, "/dev")
 	if errors.Is(err, os.ErrNotExist) {
 		return found, nil
 	}
@@ -101,10 +120,18 @@ func nodes(root *os.File) (map[string]node, error) {
 		return nil, err
 	}
 	defer dev.Close()
-	return found, walk(dev, "/dev", 0, found)
+	own, err := r.ground.own(dev)
+	if err != nil || !own {
+		return found, err
+	}
+	id, err := mountID(dev)
+	if err != nil {
+		return nil, err
+	}
+	return found, walk(dev, "/dev", id, 0, found)
 }
 
-func walk(dir *os.File, name string, depth int, found map[string]node) error {
+func walk(dir *os.File, name string, mount, depth int, found map[string]number) error {
 	if depth > maxDepth || len(found) > maxNodes {
 		return fmt.Errorf("%s is too deep or too full to look through", strconv.Quote(name))
 	}
@@ -113,6 +140,9 @@ func walk(dir *os.File, name string, depth int, found map[string]node) error {
 		return err
 	}
 	defer list.Close()
+	if id, err := mountID(list); err != nil || id != mount {
+		return err
+	}
 	entries, err := list.Readdirnames(maxNodes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -123,21 +153,15 @@ func walk(dir *os.File, name string, depth int, found map[string]node) error {
 			continue // gone again
 		}
 		at := path.Join(name, entry)
-		major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFCHR:
-			found[at] = node{"c", major, minor}
-		case unix.S_IFBLK:
-			found[at] = node{"b", major, minor}
+			found[at] = number{int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))} //nolint:unconvert // 32 bits wide on some machines
 		case unix.S_IFDIR:
-			if at == "/dev/pts" || at == "/dev/shm" || at == "/dev/mqueue" {
-				continue
-			}
 			sub, err := openat(list, entry, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 			if err != nil {
 				continue
 			}
-			err = walk(sub, at, depth+1, found)
+			err = walk(sub, at, mount, depth+1, found)
 			_ = sub.Close()
 			if err != nil {
 				return err

@@ -44,8 +44,12 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook) error {
 	if h.Timeout != nil {
 		c.timeout = time.Duration(*h.Timeout) * time.Second
 	}
+	run := func() error {
+		_, err := c.run(ctx)
+		return err
+	}
 	if h.HookName != cdi.CreateContainerHook {
-		return c.run(ctx)
+		return run()
 	}
 	// Not the root filesystem, which the image's author has furnished (CVE-2025-23266).
 	c.dir = "/"
@@ -54,7 +58,7 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook) error {
 		return err
 	}
 	defer closeAll(namespaces)
-	return inNamespaces(namespaces, func() error { return c.run(ctx) })
+	return inNamespaces(namespaces, run)
 }
 
 // namespaces opens those of the container that its createContainer hooks run in. The pid namespace is left out: there,

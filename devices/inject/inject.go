@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // Target is the container to change.
@@ -25,6 +26,7 @@ type Target struct {
 	Root      string // as [state.Container.Root] returns it
 	StateJSON []byte // for the hooks' standard input
 	RunDir    string // where a private bundle for the delegate may be made
+	Owner     trust.Owner
 }
 
 // Result is what happened beyond the statuses of the edits.
@@ -33,6 +35,8 @@ type Result struct {
 	NoCgroup error
 	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
 	Delegated []*devices.DeviceNode
+	// Said is what each delegate wrote, on one line.
+	Said []string
 	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
 	Foreign []string
 }
@@ -60,12 +64,11 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 }
 
 func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
-	// The container's own statuses are settled here: "present" is what config.json carries, with its rule.
 	nodes := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status != devices.Apply })
 	if err := t.enter(ctx, r, sources, nodes); err != nil {
 		return err
 	}
-	err := t.allow(rules(nodes))
+	err := t.allow(t.missing(edits.DeviceNodes))
 	if errors.Is(err, errNotOwn) {
 		result.NoCgroup, err = err, nil
 	}
@@ -86,18 +89,30 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 	}
 	for _, d := range delegates {
 		result.Foreign = append(result.Foreign, d.Path)
-		made, err := t.delegate(ctx, r.root, d)
+		made, said, err := t.delegate(ctx, r, d)
 		if err != nil {
 			return err
 		}
 		result.Delegated = append(result.Delegated, made...)
+		result.Said = append(result.Said, said)
 		if err := t.allow(rules(made)); errors.Is(err, errNotOwn) {
 			result.NoCgroup = err
 		} else if err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return ended(ctx)
+}
+
+// ended says why no more may be done.
+func ended(ctx context.Context) error {
+	switch {
+	case ctx.Err() == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fault.New(fault.Timeout, "gpu-hook", "it did not finish in time").WithHint("see which phase takes long (gpu-hook last --json), or raise timeout under [limits]")
+	}
+	return fault.New(fault.Ended, "gpu-hook", "it was told to end").WithHint("start the container again")
 }
 
 // enter makes mounts and nodes from inside the container's mount namespace and leaves the root open in r.
@@ -106,8 +121,7 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 	if err != nil {
 		return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err)
 	}
-	propagation, err := hostPropagation()
-	if err != nil {
+	if r.ground.host, err = readMounts(); err != nil {
 		return fault.New(fault.Internal, "mounts of the host", "%w", err)
 	}
 	ns, err := t.Process.Namespace("mnt")
@@ -123,16 +137,14 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 			return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err).
 				WithHint("the runtime must have mounted the root filesystem before it runs this hook")
 		}
-		if len(sources) > 0 {
-			if propagation.shared, err = readPropagation(); err != nil {
-				return fault.New(fault.Internal, "mounts of the container", "%w", err)
-			}
+		if err := r.ground.learn(r.root); err != nil {
+			return fault.New(fault.Internal, "mounts of the container", "%w", err)
 		}
 		for _, s := range sources {
-			if err := ctx.Err(); err != nil {
+			if err := ended(ctx); err != nil {
 				return err
 			}
-			if err := r.attach(s, propagation); err != nil {
+			if err := r.attach(s); err != nil {
 				return err
 			}
 		}

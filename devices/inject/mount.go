@@ -2,7 +2,6 @@ package inject
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
@@ -74,9 +73,9 @@ func (s *source) setAttributes(a devices.MountAttributes) error {
 
 // attach puts the mount in its place in the root filesystem and sets its status. It must run in the container's mount
 // namespace. What is missing of the place is made; what is there must be of the same kind, a directory or not.
-func (r *rootfs) attach(s *source, propagation *propagation) error {
+func (r *rootfs) attach(s *source) error {
 	s.Status = devices.Failed
-	if err := r.move(s, propagation); err != nil {
+	if err := r.move(s); err != nil {
 		return fault.New(fault.Mount, "mount on "+s.ContainerPath, "%w", err).
 			WithHint("nothing of the image may stand in the way of this path")
 	}
@@ -84,16 +83,16 @@ func (r *rootfs) attach(s *source, propagation *propagation) error {
 	return nil
 }
 
-func (r *rootfs) move(s *source, propagation *propagation) error {
+func (r *rootfs) move(s *source) error {
 	target, err := r.mountPoint(s)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	if err := checkWritable(target, s.ContainerPath); err != nil {
+	if err := s.checkKind(target); err != nil {
 		return err
 	}
-	if err := propagation.check(target); err != nil {
+	if err := r.ground.checkMount(target, s.ContainerPath); err != nil {
 		return err
 	}
 	err = unix.MoveMount(int(s.tree.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
@@ -120,17 +119,17 @@ func (r *rootfs) mountPoint(s *source) (*os.File, error) {
 		}
 		return r.createFile(s.ContainerPath)
 	}
-	if err != nil {
-		return nil, err
-	}
+	return target, err
+}
+
+// checkKind refuses to mount a directory on a file or a file on a directory.
+func (s *source) checkKind(target *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(target.Fd()), &st); err != nil {
-		_ = target.Close()
-		return nil, os.NewSyscallError("fstat", err)
+		return os.NewSyscallError("fstat", err)
 	}
 	if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != s.dir {
-		_ = target.Close()
-		return nil, fmt.Errorf("a directory can be mounted on a directory alone and a file on a file, and here one meets the other")
+		return errors.New("a directory can be mounted on a directory alone and a file on a file, and here one meets the other")
 	}
-	return target, nil
+	return nil
 }

@@ -46,7 +46,7 @@ func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 }
 
 func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
-	if err := checkWritable(dir, d.Path); err != nil {
+	if err := r.ground.checkMake(dir, d.Path); err != nil {
 		return err
 	}
 	var fs unix.Statfs_t

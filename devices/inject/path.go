@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
@@ -20,7 +19,8 @@ const (
 // rootfs is the container's root filesystem, by handle. Every path below it is the container's to change at any moment;
 // all lookups go through pathrs-lite, which follows links inside the root and never out of it.
 type rootfs struct {
-	root *os.File
+	root   *os.File
+	ground ground
 	journal
 }
 
@@ -40,12 +40,12 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := checkWritable(dir, unsafePath); err != nil {
+	if err := r.ground.checkMake(dir, unsafePath); err != nil {
 		return nil, err
 	}
 	err = unix.Mkdirat(int(dir.Fd()), name, dirMode)
 	if errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
+		return r.another(unsafePath)
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "mkdir", Path: unsafePath, Err: err}
@@ -56,7 +56,17 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
 
-// createFile makes an empty file at unsafePath, where nothing may be yet, and returns an O_PATH handle to it.
+// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem has
+// made it, unless it is a link that leads nowhere.
+func (r *rootfs) another(unsafePath string) (*os.File, error) {
+	handle, err := pathrs.OpenatInRoot(r.root, unsafePath)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
+	}
+	return handle, err
+}
+
+// createFile makes an empty file at unsafePath, where nothing was found, and returns an O_PATH handle to it.
 func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 	parent, name := path.Split(path.Clean(unsafePath))
 	dir, err := r.openDir(parent)
@@ -64,10 +74,13 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	if err := checkWritable(dir, unsafePath); err != nil {
+	if err := r.ground.checkMake(dir, unsafePath); err != nil {
 		return nil, err
 	}
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+	if errors.Is(err, unix.EEXIST) {
+		return r.another(unsafePath)
+	}
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: unsafePath, Err: err}
 	}
@@ -85,24 +98,6 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("%q was replaced while it was made", unsafePath), err)
 	}
 	return handle, nil
-}
-
-// checkWritable refuses to make or mount anything on the kernel's own filesystems, where a write is an order to the
-// kernel (CVE-2025-52881). /proc/driver/nvidia is the one place that vendors do mount on.
-func checkWritable(handle *os.File, unsafePath string) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(handle.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstatfs", Path: unsafePath, Err: err}
-	}
-	switch uint32(st.Type) { //nolint:gosec // magic numbers are 32 bits wide
-	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
-		unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC:
-		if strings.HasPrefix(path.Clean(unsafePath)+"/", "/proc/driver/nvidia/") {
-			return nil
-		}
-		return fmt.Errorf("%q lies on a filesystem of the kernel", unsafePath)
-	}
-	return nil
 }
 
 func openat(dir *os.File, name string, flags int) (*os.File, error) {

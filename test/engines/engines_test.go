@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
@@ -53,13 +53,13 @@ func (s *site) delegate() {
 }
 
 // last is the newest record, as gpu-hook last prints it.
-func (s *site) last() *hook.Report {
+func (s *site) last() *report.Report {
 	s.t.Helper()
 	o, err := s.GPUHook("last", "--json")
 	if err != nil || o.Status != 0 {
 		s.t.Fatalf("gpu-hook last: %v %s", err, o.Stderr)
 	}
-	r := &hook.Report{}
+	r := &report.Report{}
 	if err := json.Unmarshal([]byte(o.Stdout), r); err != nil {
 		s.t.Fatal(err)
 	}

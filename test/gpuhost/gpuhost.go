@@ -45,6 +45,7 @@ func New(dir string) (*Host, error) {
 	}
 	errs = append(errs,
 		h.Write("cdi/nvidia.yaml", h.Spec(), 0o644),
+		h.Write("version", Driver+"\n", 0o644),
 		h.Write("config.toml", h.Config(), 0o644),
 		h.Write("nvidia.toml", h.nvidiaConfig(), 0o644),
 		h.Write("bin/nvidia-container-cli", h.recorder(), 0o755),
@@ -111,10 +112,11 @@ runtime-hook = %q
 
 [nvidia]
 runtime-config = %q
+driver-version-file = %q
 
 [record]
 dir = %q
-`, h.Path("cdi"), h.Path("bin/nvidia-container-runtime-hook"), h.Path("nvidia.toml"), h.Path("run"))
+`, h.Path("cdi"), h.Path("bin/nvidia-container-runtime-hook"), h.Path("nvidia.toml"), h.Path("version"), h.Path("run"))
 }
 
 func (h *Host) nvidiaConfig() string {

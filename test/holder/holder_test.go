@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hold mounts, but for a root filesystem that is shared with the host, and then waits until its standard input ends. Every line it reads is a path to list, which it answers with
-// what it sees there: the container's own view.
+// hold mounts, but for a root filesystem that is shared with the host, and then waits until its standard input ends.
+// Every line it reads is a path to list, which it answers with what it sees there: the container's own view.
 func hold(root string) {
 	if os.Getenv("GPU_HOOK_TEST_SHARED") == "" {
 		must(unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""))
@@ -43,6 +43,10 @@ func hold(root string) {
 			must(unix.Mount("tmpfs", root+"/dev", "tmpfs", unix.MS_NOSUID, "mode=755"))
 			must(unix.Mount("proc", root+"/proc", "proc", 0, ""))
 		}
+	}
+	if volume := os.Getenv("GPU_HOOK_TEST_VOLUME"); volume != "" {
+		source, destination, _ := strings.Cut(volume, ":")
+		must(unix.Mount(source, root+destination, "", unix.MS_BIND, ""))
 	}
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)
@@ -105,6 +109,15 @@ func edited(edit func(config map[string]any)) option {
 }
 
 func shared(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_TEST_SHARED=1") }
+
+// volume binds a folder of the test's, which the option makes, to a folder of the root filesystem.
+func volume(destination string) option {
+	return func(c *container, _ *gpuhost.Bundle) {
+		c.env = append(c.env, "GPU_HOOK_TEST_VOLUME="+c.volume()+":"+destination)
+	}
+}
+
+func (c *container) volume() string { return filepath.Join(filepath.Dir(c.bundle), "volume") }
 
 // newBundle makes host and bundle; start makes the holder.
 func newBundle(t *testing.T, options ...option) *container {
@@ -235,7 +248,7 @@ func (c *container) state() map[string]any {
 type result struct {
 	status         int
 	stdout, stderr string
-	report         *hook.Report // its record, or nil
+	report         *report.Report // its record, or nil
 }
 
 // run runs the hook on the container's own state.
@@ -267,7 +280,7 @@ func (c *container) runCommand(state string, argv ...string) result {
 	}
 	r := result{status: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
 	if data, err := os.ReadFile(c.host.Path("run/records/test.json")); err == nil {
-		r.report = &hook.Report{}
+		r.report = &report.Report{}
 		if err := json.Unmarshal(data, r.report); err != nil {
 			c.t.Fatal(err)
 		}

@@ -26,7 +26,6 @@ func TestNothingAskedNothingDone(t *testing.T) {
 		{"nothing", withEnv()},
 		{"void", withEnv("NVIDIA_VISIBLE_DEVICES=void")},
 		{"empty", withEnv("NVIDIA_VISIBLE_DEVICES=")},
-		{"none", withEnv("NVIDIA_VISIBLE_DEVICES=none")},
 		{"the infra container of a pod", annotations(map[string]string{"io.kubernetes.cri-o.ContainerType": "sandbox", "gpu-hook/gpus": "all"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package hook
+package report
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -18,23 +19,21 @@ import (
 // maxRecord bounds one record, in bytes. A longer one is kept without its edits.
 const maxRecord = 256 << 10
 
+// newPrefix is that of a record which is being written; after the time called forgotten nobody is writing it any more.
+const (
+	newPrefix = ".new-"
+	forgotten = time.Hour
+)
+
 // validID says whether id is what runtimes allow as a container id, and so can be a file name.
 func validID(id string) bool {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-"
 	return id != "" && id[0] != '.' && len(id) <= 200 && strings.Trim(id, allowed) == ""
 }
 
-// runDir is where records and private bundles go.
-func (c *Config) runDir() string {
-	if c.Record.Dir != "" {
-		return c.Record.Dir
-	}
-	return defaultRunDir()
-}
-
-// defaultRunDir is /run/gpu-hook, or for a hook in a rootless engine's user namespace the user's own runtime directory:
-// there uid 0 stands for the user that /proc/self/uid_map names.
-func defaultRunDir() string {
+// RunDir is where records and private bundles go by default: /run/gpu-hook, or for a hook in a rootless engine's user
+// namespace the user's own runtime directory: there uid 0 stands for the user that /proc/self/uid_map names.
+func RunDir() string {
 	const rooted = "/run/gpu-hook"
 	data, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -54,17 +53,20 @@ func defaultRunDir() string {
 	return fmt.Sprintf("/run/user/%d/gpu-hook", uid)
 }
 
-// keep writes the report's record. A record that cannot be written is a warning and never fails a start.
-func keep(config *Config, report *Report) {
-	dir := filepath.Join(config.runDir(), "records")
-	if err := writeRecord(dir, config.Record.Keep, report); err != nil {
-		report.warn(fault.New(fault.RecordNote, "record of "+report.Container.ID, "%w", err).WithHint("make %s a directory that root alone may write", dir))
+// Keep writes the record, in place of an older one of the same container, and leaves the newest few in runDir. A record
+// that cannot be written is a warning and never fails a start.
+func (r *Report) Keep(runDir string, few int) {
+	dir := recordsIn(runDir)
+	if err := r.write(dir, few); err != nil {
+		r.Warn(fault.New(fault.RecordNote, "record of "+r.Container.ID, "%w", err).WithHint("make %s a directory that root alone may write", dir))
 	}
 }
 
-func writeRecord(dir string, most int, report *Report) error {
-	if !validID(report.Container.ID) {
-		return fmt.Errorf("%q is no container id", report.Container.ID)
+func recordsIn(runDir string) string { return filepath.Join(runDir, "records") }
+
+func (r *Report) write(dir string, most int) error {
+	if !validID(r.Container.ID) {
+		return fmt.Errorf("%q is no container id", r.Container.ID)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -76,14 +78,14 @@ func writeRecord(dir string, most int, report *Report) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || info.Mode().Perm()&0o022 != 0 || int(owner.Uid) != os.Getuid() {
 		return errors.New("the directory is not ours alone")
 	}
-	data, err := json.Marshal(report)
+	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	if len(data) > maxRecord {
-		short := *report
+		short := *r
 		short.Edits = devices.NewEdits()
-		short.Warnings = append(slices.Clone(report.Warnings), Message{Code: fault.RecordNote, Message: "the edits are left out: they would make the record too long"})
+		short.Warnings = append(slices.Clone(r.Warnings), Message{Code: fault.RecordNote, Message: "the edits are left out: they would make the record too long"})
 		if data, err = json.Marshal(&short); err != nil {
 			return err
 		}
@@ -91,7 +93,7 @@ func writeRecord(dir string, most int, report *Report) error {
 	if len(data) > maxRecord {
 		return fmt.Errorf("it is longer than %d bytes", maxRecord)
 	}
-	if err := replaceFile(dir, report.Container.ID+".json", data); err != nil {
+	if err := replaceFile(dir, r.Container.ID+".json", data); err != nil {
 		return err
 	}
 	return prune(dir, most)
@@ -99,7 +101,7 @@ func writeRecord(dir string, most int, report *Report) error {
 
 // replaceFile puts a file in place in one step, mode 0600.
 func replaceFile(dir, name string, data []byte) error {
-	file, err := os.CreateTemp(dir, ".new-")
+	file, err := os.CreateTemp(dir, newPrefix)
 	if err != nil {
 		return err
 	}
@@ -138,27 +140,36 @@ func records(dir string) ([]stored, error) {
 	return out, nil
 }
 
+// prune leaves the newest records, and nothing of a run that was killed while it wrote.
 func prune(dir string, most int) error {
 	list, err := records(dir)
-	if err != nil || len(list) <= most {
+	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, old := range list[most:] {
-		if err := os.Remove(filepath.Join(dir, old.name+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+	for _, old := range list[min(most, len(list)):] {
+		errs = append(errs, remove(filepath.Join(dir, old.name+".json")))
+	}
+	entries, err := os.ReadDir(dir)
+	errs = append(errs, err)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), newPrefix) && time.Since(info.ModTime()) > forgotten {
+			errs = append(errs, remove(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Last reads the newest record, or the one of the container whose id is, or alone begins with, id.
-func Last(o Options, id string) (*Report, error) {
-	config, err := o.load()
-	if err != nil {
-		return nil, err
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	dir := filepath.Join(config.runDir(), "records")
+	return nil
+}
+
+// Last reads the newest record in runDir, or the one of the container whose id is, or alone begins with, id.
+func Last(runDir, id string) (*Report, error) {
+	dir := recordsIn(runDir)
 	list, err := records(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
@@ -179,7 +190,7 @@ func Last(o Options, id string) (*Report, error) {
 	if err != nil {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	report := newReport("")
+	report := New("")
 	if err := json.Unmarshal(data, report); err != nil {
 		return nil, fault.New(fault.Record, dir, "record of %s: %w", found[0].name, err).WithHint("remove the file")
 	}

@@ -1,4 +1,4 @@
-package hook
+package report
 
 import (
 	"fmt"
@@ -55,7 +55,7 @@ func (t *textWriter) requests(r *Report) {
 	for i, q := range r.Requests {
 		reason := ""
 		// The reasons of an unserved request stand with its drivers, below.
-		if q.Reason != "" && q.Status != statusUnserved {
+		if q.Reason != "" && q.Status != Unserved {
 			reason = ": " + q.Reason
 		}
 		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)

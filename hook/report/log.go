@@ -1,4 +1,4 @@
-package hook
+package report
 
 import (
 	"fmt"
@@ -15,10 +15,10 @@ const (
 	logPatience = 100 * time.Millisecond
 )
 
-// tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
+// Tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
 // delays or fails nothing: the record has it all.
-func tell(report *Report) {
-	if len(report.Warnings)+len(report.Errors) == 0 {
+func (r *Report) Tell() {
+	if len(r.Warnings)+len(r.Errors) == 0 {
 		return
 	}
 	log, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: logSocket, Net: "unixgram"})
@@ -30,12 +30,12 @@ func tell(report *Report) {
 		return
 	}
 	write := func(priority int, m Message) {
-		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s", priority, os.Getpid(), report.Container.ID, m.Code, m.Message)
+		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s", priority, os.Getpid(), r.Container.ID, m.Code, m.Message)
 	}
-	for _, m := range report.Warnings {
+	for _, m := range r.Warnings {
 		write(logWarning, m)
 	}
-	for _, m := range report.Errors {
+	for _, m := range r.Errors {
 		write(logError, m)
 	}
 }

@@ -1,4 +1,4 @@
-package hook
+package report
 
 import (
 	"strings"
@@ -8,10 +8,10 @@ import (
 // maxLine bounds one line of ours, in bytes.
 const maxLine = 4096
 
-// plain makes a message fit to be shown: one line, no control characters, no more than a screenful, and none of the four
+// Plain makes a message fit to be shown: one line, no control characters, no more than a screenful, and none of the four
 // phrases by which podman takes a hook's message for its own and throws the rest of it away (libpod/oci_util.go). They
 // come from errno, from Spec's hooks and from the delegate; podman matches them in any case.
-func plain(text string) string {
+func Plain(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

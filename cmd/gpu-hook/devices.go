@@ -1,0 +1,19 @@
+package main
+
+import "github.com/gpu-hook/gpu-hook/hook"
+
+func inventory(p process, options hook.Options, args []string) error {
+	flags := newFlags("devices", p, commandUsage("devices [--json]"))
+	asJSON := flags.Bool("json", false, "print one JSON object")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if err := noArguments(flags); err != nil {
+		return err
+	}
+	i, err := hook.Inventory(options)
+	if err != nil {
+		return err
+	}
+	return show(p, i, *asJSON)
+}

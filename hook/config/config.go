@@ -1,0 +1,217 @@
+// Package config is what the administrator has decided: the configuration file over the built-in rules.
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// DefaultPath is where the configuration is read from. It need not exist.
+const DefaultPath = "/etc/gpu-hook/config.toml"
+
+// Sources of requests.
+const (
+	SourceAnnotation    = "annotation"     // gpu-hook/gpus
+	SourceCDIAnnotation = "cdi-annotation" // cdi.k8s.io/*
+	SourceMount         = "mount"          // below /var/run/nvidia-container-devices
+	SourceEnv           = "env"            // the vendor's visible-devices variable
+)
+
+// Sources are all there are, in their default order, highest first.
+func Sources() []string {
+	return []string{SourceAnnotation, SourceCDIAnnotation, SourceMount, SourceEnv}
+}
+
+// Drivers: "cdi" for qualified names of any vendor, and for a vendor NAME the drivers NAME.cdi and NAME.runtime-hook;
+// NAME itself is the first of them that can serve.
+const (
+	DriverAnyCDI      = "cdi"
+	DriverCDI         = ".cdi"
+	DriverRuntimeHook = ".runtime-hook"
+)
+
+// What is done about something: it is a warning, or it keeps the container from starting.
+const (
+	Warn  = "warn"
+	Error = "error"
+)
+
+// What a bare "all" from the environment counts for.
+const (
+	AllWeak   = "weak"   // a wish: where no driver can serve it, the container starts without
+	AllAccept = "accept" // a request like any other
+	AllIgnore = "ignore" // nothing
+)
+
+// RequirementsIgnore leaves what images require of the driver out of account.
+const RequirementsIgnore = "ignore"
+
+// RequirementsEnforce keeps a container from starting whose image requires what the driver is known not to bring.
+const RequirementsEnforce = "enforce"
+
+// Config is the administrator's configuration. Every key is optional and unknown ones are errors.
+type Config struct {
+	Requests Requests           `toml:"requests"`
+	Engines  map[string]*Engine `toml:"engines"`
+	CDI      CDI                `toml:"cdi"`
+	Drivers  Drivers            `toml:"drivers"`
+	Vendors  []Vendor           `toml:"vendor"`
+	NVIDIA   NVIDIA             `toml:"nvidia"`
+	Limits   Limits             `toml:"limits"`
+	Record   Record             `toml:"record"`
+	Process  Process            `toml:"process"`
+}
+
+// Requests says which requests count.
+type Requests struct {
+	Sources               []string `toml:"sources"` // highest first
+	AcceptEnvUnprivileged bool     `toml:"accept-env-unprivileged"`
+	EnvAll                string   `toml:"env-all"`
+	PreferredEnv          []string `toml:"preferred-env"` // over the first vendor's variable
+	OnConflict            string   `toml:"on-conflict"`   // an overridden request asked for something else
+	OnRefused             string   `toml:"on-refused"`
+}
+
+// Engine says which sources count for the containers of one engine.
+type Engine struct {
+	Sources    []string            `toml:"sources"`    // in the place of requests.sources
+	Namespaces map[string][]string `toml:"namespaces"` // sources that count for pods of a namespace too, below the others
+}
+
+// CDI says where Specs are.
+type CDI struct {
+	SpecDirs []string `toml:"spec-dirs"` // the last has the highest priority
+	OnLate   string   `toml:"on-late"`   // edits that a createRuntime hook cannot make
+}
+
+// Drivers says what is done where a driver that stands first is broken.
+type Drivers struct {
+	OnFallback string `toml:"on-fallback"`
+}
+
+// Vendor says how one vendor's devices are asked for and served.
+type Vendor struct {
+	Name         string   `toml:"name"`
+	Kind         string   `toml:"kind"`         // CDI kind that completes a bare id
+	Env          string   `toml:"env"`          // visible-devices variable, or ""
+	Capabilities []string `toml:"capabilities"` // Docker's, for requests that name no driver
+	Drivers      []string `toml:"drivers"`      // in order
+	RuntimeHook  string   `toml:"runtime-hook"`
+}
+
+// NVIDIA is what concerns NVIDIA's contract alone.
+type NVIDIA struct {
+	RuntimeConfig         string   `toml:"runtime-config"` // of nvidia-container-runtime-hook
+	SupportedCapabilities []string `toml:"supported-capabilities"`
+	Requirements          string   `toml:"requirements"`
+	DriverVersionFile     string   `toml:"driver-version-file"`
+}
+
+// Limits bounds a run.
+type Limits struct {
+	Timeout Duration `toml:"timeout"`
+}
+
+// Record says where records go and how many stay.
+type Record struct {
+	Dir  string `toml:"dir"`
+	Keep int    `toml:"keep"`
+}
+
+// Process says how far the state is doubted.
+type Process struct {
+	CheckParent bool `toml:"check-parent"`
+}
+
+// Defaults is the configuration without a file. Whoever starts a container under podman or a bare runtime administers
+// it; under CRI-O pods are strangers', and what their authors wrote counts only where the kubelet vouches for it.
+func Defaults() *Config {
+	return &Config{
+		Requests: Requests{
+			Sources: Sources(), AcceptEnvUnprivileged: true, EnvAll: AllWeak, PreferredEnv: []string{},
+			OnConflict: Warn, OnRefused: Warn,
+		},
+		Engines: map[string]*Engine{state.CRIO: {
+			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{},
+		}},
+		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnLate: Warn},
+		Drivers: Drivers{OnFallback: Warn},
+		Vendors: vendors(),
+		NVIDIA: NVIDIA{
+			RuntimeConfig: "/etc/nvidia-container-runtime/config.toml", SupportedCapabilities: nvidia.Capabilities(),
+			Requirements: RequirementsEnforce, DriverVersionFile: "/sys/module/nvidia/version",
+		},
+		Limits:  Limits{Timeout: Duration(30 * time.Second)},
+		Record:  Record{Keep: 100},
+		Process: Process{CheckParent: true},
+	}
+}
+
+// vendors are those that come built in. Each is data and can be changed, and others added.
+func vendors() []Vendor {
+	return []Vendor{
+		{
+			Name: "nvidia", Kind: "nvidia.com/gpu", Env: nvidia.VisibleDevices,
+			Capabilities: append([]string{"gpu", "nvidia"}, nvidia.Capabilities()...),
+			Drivers:      []string{"nvidia" + DriverCDI, "nvidia" + DriverRuntimeHook},
+			RuntimeHook:  "/usr/bin/nvidia-container-runtime-hook",
+		},
+		{Name: "amd", Kind: "amd.com/gpu", Env: "AMD_VISIBLE_DEVICES", Capabilities: []string{"gpu", "amd"}, Drivers: []string{"amd" + DriverCDI}},
+		{Name: "intel", Kind: "intel.com/gpu", Capabilities: []string{"gpu", "intel"}, Drivers: []string{"intel" + DriverCDI}},
+	}
+}
+
+// RunDir is where records and private bundles go.
+func (c *Config) RunDir() string {
+	if c.Record.Dir != "" {
+		return c.Record.Dir
+	}
+	return report.RunDir()
+}
+
+// SourcesFor returns the sources that count for a container of the engine, in a pod of the namespace if it is in one,
+// highest first, and the key that decides it.
+func (c *Config) SourcesFor(engine, namespace string) (sources []string, key string) {
+	e := c.Engines[engine]
+	if e == nil {
+		return c.Requests.Sources, "[requests] sources"
+	}
+	sources = slices.Clone(e.Sources)
+	for _, s := range e.Namespaces[namespace] {
+		if !slices.Contains(sources, s) {
+			sources = append(sources, s)
+		}
+	}
+	return sources, "[engines." + engine + "] sources"
+}
+
+// Vendor returns the vendor of this name, or nil.
+func (c *Config) Vendor(name string) *Vendor {
+	return c.find(func(v *Vendor) bool { return v.Name == name })
+}
+
+// OfKind returns the vendor whose kind this is, or nil.
+func (c *Config) OfKind(kind string) *Vendor {
+	return c.find(func(v *Vendor) bool { return v.Kind == kind })
+}
+
+// OfNVIDIA returns the vendor to which NVIDIA's contract applies, or nil.
+func (c *Config) OfNVIDIA() *Vendor {
+	return c.find(func(v *Vendor) bool { return v.NVIDIA() })
+}
+
+func (c *Config) find(is func(*Vendor) bool) *Vendor {
+	for i := range c.Vendors {
+		if is(&c.Vendors[i]) {
+			return &c.Vendors[i]
+		}
+	}
+	return nil
+}
+
+// NVIDIA says whether NVIDIA's contract of images and its own hook applies to this vendor.
+func (v *Vendor) NVIDIA() bool { return v.Name == "nvidia" }

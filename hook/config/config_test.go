@@ -1,0 +1,154 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+// reference is the configuration in the README.
+func reference(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(require.Tree(), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(data), "```toml\n")
+	text, _, found := strings.Cut(after, "```")
+	if !found {
+		t.Fatal("the README has no configuration")
+	}
+	return text
+}
+
+// The README shows the defaults, and every key.
+func TestReference(t *testing.T) {
+	text := reference(t)
+	c, err := parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Defaults(), c); diff != "" {
+		t.Error(diff)
+	}
+	for _, key := range keys(reflect.TypeFor[Config]()) {
+		if !strings.Contains(text, key) {
+			t.Errorf("the README does not have %s", key)
+		}
+	}
+}
+
+func keys(t reflect.Type) []string {
+	var out []string
+	for t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range t.NumField() {
+		out = append(append(out, t.Field(i).Tag.Get("toml")), keys(t.Field(i).Type)...)
+	}
+	return out
+}
+
+func TestParse(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		change     func(*Config)
+	}{
+		{"nothing", "", func(*Config) {}},
+		{"a policy", "[requests]\nenv-all = \"ignore\"", func(c *Config) { c.Requests.EnvAll = AllIgnore }},
+		{"an empty list", "[requests]\nsources = []", func(c *Config) { c.Requests.Sources = []string{} }},
+		{"a namespace leaves the engine's sources", "[engines.cri-o]\nnamespaces = {a = [\"env\"]}", func(c *Config) {
+			c.Engines["cri-o"].Namespaces = map[string][]string{"a": {"env"}}
+		}},
+		{"a namespace of an engine without a rule of its own", "[requests]\nsources = [\"env\"]\n[engines.podman]\nnamespaces = {a = [\"mount\"]}", func(c *Config) {
+			c.Requests.Sources = []string{"env"}
+			c.Engines["podman"] = &Engine{Sources: []string{"env"}, Namespaces: map[string][]string{"a": {"mount"}}}
+		}},
+		{"a part of a vendor, which comes first", "[[vendor]]\nname = \"amd\"\nkind = \"amd.com/apu\"", func(c *Config) {
+			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
+			c.Vendors[0].Kind = "amd.com/apu"
+		}},
+		{"a timeout", "[limits]\ntimeout = \"2m\"", func(c *Config) { c.Limits.Timeout = Duration(120e9) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			want := Defaults()
+			test.change(want)
+			got, err := parse(test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"x = 1":                                                               `line 1: key "x" is not known`,
+		"[cdi]\n\nspec-dir = []":                                              `line 3: key "cdi.spec-dir" is not known`,
+		"[nvidia]\n[nothing]\na = 1":                                          `line 2: key "nothing" is not known`,
+		"cdi.nothing = 1":                                                     `line 1: key "cdi.nothing" is not known`,
+		"[[vendor]]\nname = \"a\"\nfoo = 1":                                   `line 3: key "vendor.foo" is not known`,
+		"[requests]\nsources = \"env\"":                                       "toml: line 2",
+		"[requests":                                                           "toml: line 1",
+		"[requests]\nsources = [\"x\"]":                                       `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
+		"[engines.a]\nsources = [\"x\"]":                                      `engines.a.sources: "x" is not one of`,
+		"[engines.a.namespaces]\nb = [\"x\"]":                                 `engines.a.namespaces.b: "x" is not one of`,
+		"[requests]\nsources=[\"env\",\"env\"]":                               `requests.sources: source "env" stands twice`,
+		"[requests]\nenv-all = \"maybe\"":                                     `requests.env-all: "maybe" is not one of: weak, accept, ignore`,
+		"[requests]\non-refused = \"\"":                                       `requests.on-refused: "" is not one of: warn, error`,
+		"[cdi]\non-late = \"x\"":                                              `cdi.on-late: "x"`,
+		"[drivers]\non-fallback = \"x\"":                                      `drivers.on-fallback: "x"`,
+		"[nvidia]\nrequirements = \"x\"":                                      `nvidia.requirements: "x"`,
+		"[nvidia]\nsupported-capabilities=[\"x\"]":                            `nvidia.supported-capabilities: "x" is not one of: compat32`,
+		"[cdi]\nspec-dirs = [\"etc/cdi\"]":                                    `cdi.spec-dirs[0]: path "etc/cdi" is not absolute and clean`,
+		"[record]\ndir = \"/run/../x\"":                                       `record.dir: path "/run/../x" is not absolute and clean`,
+		"[record]\nkeep = 0":                                                  "record.keep: 0 is less than 1",
+		"[limits]\ntimeout = \"0s\"":                                          "it must be more than 0s",
+		"[limits]\ntimeout = \"1h\"":                                          "limits.timeout: 1h0m0s is more than 10m0s",
+		"[[vendor]]\nkind = \"a.com/b\"":                                      `vendor: name "" is empty`,
+		"[[vendor]]\nname = \"cdi\"\nkind = \"a.com/b\"":                      `vendor: name "cdi" is empty, "cdi" or`,
+		"[[vendor]]\nname = \"a\"\nkind = \"b\"":                              `vendor a: kind "b" is not of the form vendor.com/class`,
+		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"b.cdi\"]": `vendor a: drivers: "b.cdi" is not one of: a.cdi, a.runtime-hook`,
+		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"a.runtime-hook\"]": `vendor a: driver a.runtime-hook needs env and runtime-hook`,
+		"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"":   `vendor amd: the name stands twice`,
+	} {
+		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, not %q", text, err, want)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if c, err := Load("/nowhere/config.toml", trust.Root()); err == nil || c == nil {
+		t.Error("an explicit file that is not there is no error, or the defaults do not come with it")
+	}
+}
+
+func TestSourcesFor(t *testing.T) {
+	c := Defaults()
+	c.Engines["cri-o"].Namespaces = map[string][]string{"a": {"env", "mount"}}
+	for _, test := range []struct{ engine, namespace, want string }{
+		{"", "", "annotation cdi-annotation mount env"},
+		{"podman", "a", "annotation cdi-annotation mount env"},
+		{"cri-o", "", "mount cdi-annotation"},
+		{"cri-o", "b", "mount cdi-annotation"},
+		{"cri-o", "a", "mount cdi-annotation env"},
+	} {
+		if got, _ := c.SourcesFor(test.engine, test.namespace); strings.Join(got, " ") != test.want {
+			t.Errorf("%s %s: %v", test.engine, test.namespace, got)
+		}
+	}
+}

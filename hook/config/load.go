@@ -1,0 +1,157 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+// maxSize bounds the configuration, in bytes.
+const maxSize = 1 << 20
+
+// Duration is written as "30s".
+type Duration time.Duration
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err == nil && v <= 0 {
+		err = errors.New("it must be more than 0s")
+	}
+	*d = Duration(v)
+	return err
+}
+
+// Load reads the configuration over the defaults. It must be a file that root alone can write. With path "" the default
+// file is read if it is there. With an error come the defaults.
+func Load(path string, owner trust.Owner) (*Config, error) {
+	if path == "" {
+		path = DefaultPath
+		// Where there is none, nobody need be trusted about it.
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			return Defaults(), nil
+		}
+	}
+	text, err := read(path, owner)
+	if err != nil {
+		return Defaults(), fault.New(fault.Config, path, "%w", err).WithHint("the configuration must be a readable file that root alone may write")
+	}
+	c, err := parse(text)
+	if err != nil {
+		return Defaults(), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; its keys are in gpu-hook's README")
+	}
+	return c, nil
+}
+
+func read(path string, owner trust.Owner) (string, error) {
+	file, err := owner.OpenFile(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err == nil && len(data) > maxSize {
+		err = fmt.Errorf("it is larger than %d MiB", maxSize>>20)
+	}
+	return string(data), err
+}
+
+func parse(text string) (*Config, error) {
+	c := Defaults()
+	builtIn := *c
+	c.Engines, c.Vendors = nil, nil
+	meta, err := toml.Decode(text, c)
+	if err != nil {
+		return nil, err
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("line %d: key %q is not known", lineOf(text, unknown[0]), unknown[0])
+	}
+	c.mergeEngines(builtIn, meta)
+	c.mergeVendors(builtIn)
+	return c, c.validate()
+}
+
+// mergeEngines adds the built-in engines, and what the file leaves open of an engine.
+func (c *Config) mergeEngines(builtIn Config, meta toml.MetaData) {
+	if c.Engines == nil {
+		c.Engines = map[string]*Engine{}
+	}
+	for name, e := range c.Engines {
+		if meta.IsDefined("engines", name, "sources") {
+			continue
+		}
+		e.Sources = c.Requests.Sources
+		if known := builtIn.Engines[name]; known != nil {
+			e.Sources = known.Sources
+		}
+	}
+	for name, e := range builtIn.Engines {
+		if c.Engines[name] == nil {
+			c.Engines[name] = e
+		}
+	}
+}
+
+// mergeVendors completes the file's vendors by the built-in ones of the same name and puts the others behind them: the
+// order of the file is the order of preference.
+func (c *Config) mergeVendors(builtIn Config) {
+	for _, known := range builtIn.Vendors {
+		if v := c.Vendor(known.Name); v != nil {
+			v.complete(known)
+			continue
+		}
+		c.Vendors = append(c.Vendors, known)
+	}
+}
+
+func (v *Vendor) complete(known Vendor) {
+	if v.Kind == "" {
+		v.Kind = known.Kind
+	}
+	if v.Env == "" {
+		v.Env = known.Env
+	}
+	if v.Capabilities == nil {
+		v.Capabilities = known.Capabilities
+	}
+	if v.Drivers == nil {
+		v.Drivers = known.Drivers
+	}
+	if v.RuntimeHook == "" {
+		v.RuntimeHook = known.RuntimeHook
+	}
+}
+
+// lineOf finds the line of a key, which the TOML library does not tell.
+func lineOf(text string, key toml.Key) int {
+	table := ""
+	parent, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			table = strings.Trim(strings.SplitN(line, "#", 2)[0], "[] ")
+			if table == strings.Join(key, ".") {
+				return n
+			}
+			continue
+		}
+		left, _, found := strings.Cut(line, "=")
+		left = strings.Trim(left, ` "'`)
+		if found && (table == parent && left == name || slices.Contains([]string{table + "." + left, left}, strings.Join(key, "."))) {
+			return n
+		}
+	}
+	return 1
+}

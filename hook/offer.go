@@ -1,0 +1,175 @@
+package hook
+
+import (
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/nvidia"
+)
+
+// offer is how a driver would serve all requests of a vendor.
+type offer struct {
+	edits      *devices.Edits     // of CDI
+	names      [][]string         // of CDI, per request
+	delegation *nvidia.Delegation // of the vendor's own hook
+}
+
+// offer returns the driver's offer, or per request why there is none; nil for those that are not the reason.
+func (p *planner) offer(driver string, g *group) (offer, []error) {
+	if strings.HasSuffix(driver, config.DriverRuntimeHook) {
+		return p.offerHook(g)
+	}
+	return p.offerCDI(g)
+}
+
+func (p *planner) specs() *devices.Registry {
+	if p.registry == nil {
+		p.registry = devices.Load(p.config.CDI.SpecDirs, p.owner)
+	}
+	return p.registry
+}
+
+func (p *planner) offerCDI(g *group) (offer, []error) {
+	o := offer{edits: devices.NewEdits()}
+	errs := make([]error, len(g.requests))
+	for i, r := range g.requests {
+		edits, names, err := p.resolve(g.vendor, r)
+		if err == nil {
+			err = edits.Complete(p.container.Spec, p.root, p.owner)
+		}
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		o.edits.Append(edits)
+		o.names = append(o.names, names)
+	}
+	return o, errs
+}
+
+// resolve returns the edits of one request and the names that they are of.
+func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Edits, []string, error) {
+	if v != nil && v.NVIDIA() && r.part == "" {
+		if variable, value := p.mig(); value != "" {
+			return nil, nil, fault.New(fault.Name, variable, "CDI has no name for the right to configure or watch MIG devices").
+				WithHint("only nvidia-container-runtime-hook gives it: let the driver nvidia.runtime-hook serve the container")
+		}
+	}
+	if r.files {
+		edits, err := p.specs().Files(v.Kind)
+		return edits, []string{}, err
+	}
+	names := []string{}
+	for _, n := range r.names(v) {
+		names = append(names, n.String())
+	}
+	if err := p.countable(v, r); err != nil {
+		return nil, nil, err
+	}
+	edits, err := p.specs().Resolve(names)
+	return edits, names, err
+}
+
+// countable checks a number of devices against those that CDI knows.
+func (p *planner) countable(v *config.Vendor, r *request) error {
+	if r.asked.Count <= 0 || v == nil {
+		return nil
+	}
+	have, names := p.specs().Count(v.Kind)
+	if have == 0 || r.asked.Count <= have {
+		return nil
+	}
+	return fault.New(fault.Name, v.Kind, "asked for %d, this host has %d (%s)", r.asked.Count, have, strings.Join(names, ", ")).
+		WithHint(`ask for no more than the host has, or for "all"`)
+}
+
+func (p *planner) offerHook(g *group) (offer, []error) {
+	v := g.vendor
+	errs := make([]error, len(g.requests))
+	all := nvidia.Request{Container: p.container, Root: p.root, Variable: v.Env}
+	for i, r := range g.requests {
+		ids, err := p.own(v, r)
+		errs[i] = err
+		if r.part == partIMEX {
+			all.Channels = append(all.Channels, ids...)
+			continue
+		}
+		for _, id := range ids {
+			if !slices.Contains(all.IDs, id) {
+				all.IDs = append(all.IDs, id)
+			}
+		}
+		all.FromEnv = all.FromEnv || strings.HasPrefix(r.Source, "env:")
+	}
+	toolkit := p.toolkit(v)
+	if v.NVIDIA() {
+		all.Variable = nvidia.VisibleDevices // whatever variable asks here
+		all.NoRequire = p.config.NVIDIA.Requirements != config.RequirementsEnforce
+		all.MIGConfig, _ = p.container.Env(nvidia.MIGConfigDevices)
+		all.MIGMonitor, _ = p.container.Env(nvidia.MIGMonitorDevices)
+		if _, value := p.mig(); value == "" {
+			all.MIGConfig, all.MIGMonitor = "", ""
+		}
+		var err error
+		if all.Capabilities, err = p.driverCapabilities(g, false); err != nil {
+			return offer{}, fill(errs, err)
+		}
+	}
+	delegation, err := toolkit.Delegate(all)
+	return offer{delegation: delegation}, fill(errs, err)
+}
+
+// toolkit is the vendor's own hook. Only NVIDIA's has a configuration that is known here.
+func (p *planner) toolkit(v *config.Vendor) nvidia.Toolkit {
+	t := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: p.owner}
+	if v.NVIDIA() {
+		t.Config = p.config.NVIDIA.RuntimeConfig
+	}
+	return t
+}
+
+// fill makes err the reason where there is none yet.
+func fill(errs []error, err error) []error {
+	if err == nil {
+		return errs
+	}
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// channelDir is where the driver makes the nodes of IMEX channels.
+const channelDir = "/dev/nvidia-caps-imex-channels"
+
+// own returns the vendor's own ids of what a request asks for.
+func (p *planner) own(v *config.Vendor, r *request) ([]string, error) {
+	kind := v.Kind
+	if r.part == partIMEX {
+		kind = nvidia.IMEXKind
+	}
+	var ids []string
+	for _, n := range r.names(v) {
+		if n.Kind() != kind {
+			return nil, fault.New(fault.Delegate, n.String(), "%s knows devices of kind %s alone", path.Base(v.RuntimeHook), kind).
+				WithHint("have CDI serve it: a Spec must define the kind %s", n.Kind())
+		}
+		if r.part == partIMEX {
+			node := path.Join(channelDir, "channel"+n.Device)
+			if _, err := os.Lstat(node); errors.Is(err, os.ErrNotExist) {
+				return nil, fault.New(fault.Node, "IMEX channel "+n.Device, "%s is missing on this host", node).
+					WithHint("ask for a channel that the driver has made (NVreg_ImexChannelCount), or for none")
+			}
+		}
+		ids = append(ids, n.Device)
+	}
+	return ids, nil
+}

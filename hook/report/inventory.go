@@ -1,0 +1,90 @@
+package report
+
+import (
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// Inventory is what this host has to give, and in what order it is given. Its JSON form is a contract with scripts; lists
+// are never null.
+type Inventory struct {
+	Vendors   []VendorInfo       `json:"vendors"` // in order of preference
+	Devices   []devices.Device   `json:"devices"`
+	Conflicts []devices.Conflict `json:"conflicts"`
+	Sources   []SourcesInfo      `json:"sources"`
+	Errors    []Message          `json:"errors"` // what could not be read, and why
+}
+
+// VendorInfo is a vendor with its drivers in order.
+type VendorInfo struct {
+	Name         string       `json:"name"`
+	Kind         string       `json:"kind"`
+	Env          string       `json:"env"`
+	Capabilities []string     `json:"capabilities"`
+	Drivers      []DriverInfo `json:"drivers"`
+}
+
+// DriverInfo says whether a driver has what it needs on this host. Paths are those of the Specs or of the hook.
+type DriverInfo struct {
+	Name   string   `json:"name"`
+	Found  bool     `json:"found"`
+	Paths  []string `json:"paths"`
+	Reason string   `json:"reason"`
+}
+
+// SourcesInfo are the sources of requests that count for an engine, highest first; "" stands for all other engines.
+type SourcesInfo struct {
+	Engine     string              `json:"engine"`
+	Sources    []string            `json:"sources"`
+	Namespaces map[string][]string `json:"namespaces"`
+}
+
+// MessageOf is an error as reports have it.
+func MessageOf(err error) Message { return message(fault.From(err)) }
+
+// Text writes the inventory for people.
+func (i *Inventory) Text(w io.Writer) error {
+	t := &textWriter{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
+	t.line("vendors, the first that can serve a request gets it:")
+	for _, v := range i.Vendors {
+		t.line("  %s\t%s\t%s\t%s", v.Name, v.Kind, v.Env, strings.Join(v.Capabilities, ","))
+		for _, d := range v.Drivers {
+			found := "no: " + d.Reason
+			if d.Found {
+				found = "yes: " + strings.Join(d.Paths, " ")
+			}
+			t.line("    driver %s\t%s", d.Name, found)
+		}
+	}
+	t.line("\ndevices that CDI knows:")
+	for _, d := range i.Devices {
+		also := ""
+		if len(d.Aliases) > 0 {
+			also = "also " + strings.Join(d.Aliases, " ")
+		}
+		t.line("  %s\t%s\t%s", d.Name, d.Spec, also)
+	}
+	for _, c := range i.Conflicts {
+		t.line("  %s\tCONFLICT\tin %s", c.Name, strings.Join(c.Specs, " and "))
+	}
+	if len(i.Devices)+len(i.Conflicts) == 0 {
+		t.line("  none")
+	}
+	t.line("\nsources of requests that count, highest first:")
+	for _, s := range i.Sources {
+		name := s.Engine
+		if name == "" {
+			name = "(any other)"
+		}
+		t.line("  %s\t%s", name, strings.Join(s.Sources, " "))
+		for namespace, more := range s.Namespaces {
+			t.line("    namespace %s\tand %s", namespace, strings.Join(more, " "))
+		}
+	}
+	t.messages("error", i.Errors)
+	return t.Flush()
+}

@@ -1,0 +1,199 @@
+package hook
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+)
+
+// AnnotationGPUs asks for devices in Docker's --gpus syntax or as a JSON list of Docker's device requests. With a dot and
+// the name of a container behind it, it is for this container of a pod alone and stands above the one without.
+const AnnotationGPUs = "gpu-hook/gpus"
+
+func (g *gatherer) annotations() []*request {
+	if g.flag != nil {
+		return g.gpus("flag", *g.flag)
+	}
+	var out []*request
+	name := g.container.Name()
+	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
+		suffix, found := strings.CutPrefix(key, AnnotationGPUs)
+		if !found || suffix != "" && (suffix[0] != '.' || name != "" && suffix[1:] != name) {
+			continue
+		}
+		source, value := "annotation:"+key, g.container.Spec.Annotations[key]
+		if suffix != "" && name == "" {
+			r := newRequest(source, value).refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+			r.hint = "outside of pods use the annotation " + AnnotationGPUs
+			out = append(out, r)
+			continue
+		}
+		for _, r := range g.gpus(source, value) {
+			if suffix == "" {
+				r.level++
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// gpus reads the value of the annotation.
+func (g *gatherer) gpus(source, unsafeValue string) []*request {
+	template := newRequest(source, unsafeValue)
+	if len(unsafeValue) > maxValue {
+		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	}
+	list, err := devices.ParseRequests(unsafeValue)
+	if err != nil {
+		return []*request{template.mistake(err)}
+	}
+	var out []*request
+	for _, asked := range list {
+		out = append(out, g.docker(template, asked)...)
+	}
+	return out
+}
+
+// docker makes one of Docker's device requests ours.
+func (g *gatherer) docker(template *request, asked devices.Request) []*request {
+	r := template.with(nil, nil)
+	r.asked, r.Driver = asked, asked.Driver
+	ids, err := asked.IDs()
+	if err == nil {
+		r.vendors, r.pin, err = g.choose(asked)
+	}
+	if err != nil {
+		return []*request{r.mistake(err)}
+	}
+	r = r.with(r.vendors, nil)
+	if len(r.vendors) > 0 {
+		selected, _ := asked.Match(r.vendors[0].Capabilities)
+		r.Capabilities = append(r.Capabilities, selected...)
+	}
+	if len(ids) == 0 {
+		return []*request{r.nothing("a count of 0")}
+	}
+	named := asked.Driver != "" && asked.Driver != config.DriverAnyCDI
+	if err := g.checkOwn(r, ids, named); err != nil {
+		return []*request{r.mistake(err)}
+	}
+	return g.split(r, ids, named)
+}
+
+// checkOwn refuses a device of one vendor that is asked of another's driver.
+func (g *gatherer) checkOwn(r *request, ids []string, named bool) error {
+	if !named {
+		return nil
+	}
+	own, _, _ := strings.Cut(r.vendors[0].Kind, "/")
+	for _, id := range ids {
+		name, err := g.parse(id, r.vendors)
+		if err != nil {
+			return err
+		}
+		if name.Vendor != own {
+			return fmt.Errorf("%q is not a device of driver %q", id, r.Driver)
+		}
+	}
+	return nil
+}
+
+// choose returns the vendors that a request may go to: that of the named driver, else all whose capability set matches,
+// in configured order. For the driver "cdi" there is none: each qualified name says its own. The pin is the one driver
+// that the request names, or "".
+func (g *gatherer) choose(asked devices.Request) (vendors []*config.Vendor, pin string, err error) {
+	switch {
+	case asked.Driver == config.DriverAnyCDI && asked.Count != 0:
+		return nil, "", fmt.Errorf("driver %q takes qualified device names, not a count", asked.Driver)
+	case asked.Driver == config.DriverAnyCDI && len(asked.Options) > 0:
+		return nil, "", fmt.Errorf("driver %q takes no options", asked.Driver)
+	case asked.Driver == config.DriverAnyCDI:
+		return nil, config.DriverAnyCDI, nil
+	case asked.Driver != "":
+		return g.named(asked)
+	}
+	for i := range g.config.Vendors {
+		if _, ok := asked.Match(g.config.Vendors[i].Capabilities); ok {
+			vendors = append(vendors, &g.config.Vendors[i])
+		}
+	}
+	if len(vendors) == 0 {
+		return nil, "", fmt.Errorf("no vendor has the capabilities %s; they have: %s", capabilities(asked), g.sets())
+	}
+	return vendors, "", nil
+}
+
+func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin string, err error) {
+	var drivers []string
+	for i := range g.config.Vendors {
+		v := &g.config.Vendors[i]
+		if asked.Driver == v.Name || slices.Contains(v.Drivers, asked.Driver) {
+			if asked.Driver != v.Name {
+				pin = asked.Driver
+			}
+			if _, ok := asked.Match(v.Capabilities); !ok && len(asked.Capabilities) > 0 {
+				return nil, "", fmt.Errorf("capabilities %s: driver %q has %s", capabilities(asked), asked.Driver, strings.Join(v.Capabilities, ", "))
+			}
+			return []*config.Vendor{v}, pin, nil
+		}
+		drivers = append(append(drivers, v.Name), v.Drivers...)
+	}
+	return nil, "", fmt.Errorf("driver %q is not one of: %s", asked.Driver, strings.Join(append(drivers, config.DriverAnyCDI), ", "))
+}
+
+// capabilities writes an OR of ANDs as "a and b, or c".
+func capabilities(asked devices.Request) string {
+	var lists []string
+	for _, all := range asked.Capabilities {
+		lists = append(lists, strings.Join(all, " and "))
+	}
+	if len(lists) == 0 {
+		return "(none asked for)"
+	}
+	return strings.Join(lists, ", or ")
+}
+
+func (g *gatherer) sets() string {
+	var sets []string
+	for _, v := range g.config.Vendors {
+		sets = append(sets, v.Name+" "+strings.Join(v.Capabilities, ", "))
+	}
+	return strings.Join(sets, "; ")
+}
+
+// cdiAnnotations reads cdi.k8s.io/*. Under CRI-O only the container's own count: the kubelet writes them, while anybody
+// who may make a pod writes the pod's.
+func (g *gatherer) cdiAnnotations() []*request {
+	own := g.container.OwnAnnotations()
+	var out []*request
+	for _, a := range devices.FromAnnotations(g.container.Spec.Annotations) {
+		template := newRequest("annotation:"+a.Key, a.Value)
+		template.Driver, template.pin = config.DriverAnyCDI, config.DriverAnyCDI
+		var requests []*request
+		switch {
+		case len(a.Value) > maxValue:
+			requests = []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+		case a.Err != nil:
+			requests = []*request{template.mistake(a.Err)}
+		default:
+			var ids []string
+			for _, n := range a.Names {
+				ids = append(ids, n.String())
+			}
+			requests = g.split(template, ids, false)
+		}
+		for _, r := range requests {
+			if v, ok := own[a.Key]; !ok || v != a.Value {
+				r.refuse("it is the pod's annotation, not the container's own")
+				r.hint = "a device plugin sets it on the container; a pod's author asks by what the administrator lets count"
+			}
+		}
+		out = append(out, requests...)
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package hook
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/nvidia"
+)
+
+// environment reads each vendor's visible-devices variable, for the first vendor the preferred ones in its place, and for
+// NVIDIA what images say by other variables.
+func (g *gatherer) environment() []*request {
+	var out []*request
+	for i := range g.config.Vendors {
+		v := &g.config.Vendors[i]
+		names := []string{v.Env}
+		if preferred := g.set(g.config.Requests.PreferredEnv); i == 0 && len(preferred) > 0 {
+			names = preferred
+		}
+		out = append(out, g.variables(v, names)...)
+		if v.NVIDIA() {
+			out = append(out, g.imexVariable(v)...)
+		}
+	}
+	for _, r := range out {
+		if r.Status == "" && !g.config.Requests.AcceptEnvUnprivileged && !g.container.Privileged() {
+			r.refuse("[requests] accept-env-unprivileged is false, and the container is not privileged")
+		}
+	}
+	return out
+}
+
+// set returns those of the variables that the container has, also as empty ones.
+func (g *gatherer) set(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, set := g.container.Env(name)
+		return !set
+	})
+}
+
+// variables reads one vendor's variables, whose values count as one list.
+func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
+	names = g.set(names)
+	if len(names) == 0 {
+		return g.legacy(v)
+	}
+	var values []string
+	for _, name := range names {
+		value, _ := g.container.Env(name)
+		values = append(values, value)
+	}
+	value := strings.Join(values, ",")
+	template := newRequest("env:"+strings.Join(names, "+"), value).with([]*config.Vendor{v}, nil)
+	if len(value) > maxValue {
+		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	}
+	out := g.visible(template, strings.Split(value, ","), true)
+	for _, r := range out {
+		if slices.Equal(r.ids, []string{"all"}) {
+			g.all(r)
+		}
+	}
+	return out
+}
+
+// legacy is the rule of images older than NVIDIA's variable: they mean all devices.
+func (g *gatherer) legacy(v *config.Vendor) []*request {
+	if !v.NVIDIA() || !nvidia.LegacyImage(g.container) {
+		return nil
+	}
+	value, _ := g.container.Env(nvidia.CUDAVersion)
+	return []*request{g.all(newRequest("env:"+nvidia.CUDAVersion, value).with([]*config.Vendor{v}, []string{"all"}))}
+}
+
+// all applies the policy to a bare "all", which images carry without anybody having asked.
+func (g *gatherer) all(r *request) *request {
+	switch g.config.Requests.EnvAll {
+	case config.AllIgnore:
+		return r.refuse(`[requests] env-all is "ignore"`)
+	case config.AllWeak:
+		r.weak = true
+	}
+	return r
+}
+
+func (g *gatherer) imexVariable(v *config.Vendor) []*request {
+	value, set := g.container.Env(nvidia.IMEXChannels)
+	if !set {
+		return nil
+	}
+	template := newRequest("env:"+nvidia.IMEXChannels, value).with([]*config.Vendor{v}, nil)
+	if len(value) > maxValue {
+		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	}
+	return []*request{g.channels(template, strings.Split(value, ","))}
+}

@@ -1,0 +1,104 @@
+package hook
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/nvidia"
+)
+
+// mountRoot is the folder below which mounts of /dev/null ask for devices, by NVIDIA's convention.
+const mountRoot = "/var/run/nvidia-container-devices"
+
+// mounts reads the mounts of /dev/null below mountRoot. Each destination names one device: an id, a qualified name as
+// cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME, or an IMEX channel as imex/CHANNEL.
+func (g *gatherer) mounts() []*request {
+	vendor := g.config.OfNVIDIA()
+	var ids, channels, written []string
+	for _, m := range g.container.Spec.Mounts {
+		below, found := strings.CutPrefix(path.Clean(m.Destination), mountRoot+"/")
+		if !found || path.Clean(m.Source) != "/dev/null" {
+			continue
+		}
+		written = append(written, below)
+		parts := strings.Split(below, "/")
+		switch parts[0] {
+		case "cdi":
+			id, err := qualified(parts[1:])
+			if err != nil {
+				return []*request{newRequest(config.SourceMount, below).mistake(err)}
+			}
+			ids = append(ids, id)
+		case "imex":
+			channels = append(channels, strings.Join(parts[1:], "/"))
+		default:
+			ids = append(ids, below)
+		}
+	}
+	if len(written) == 0 {
+		return nil
+	}
+	template := newRequest(config.SourceMount, strings.Join(slices.Compact(slices.Sorted(slices.Values(written))), ","))
+	if vendor != nil {
+		template = template.with([]*config.Vendor{vendor}, nil)
+	}
+	var out []*request
+	if len(ids) > 0 {
+		out = g.visible(template, ids, false)
+	}
+	if len(channels) > 0 && vendor != nil {
+		out = append(out, g.channels(template, channels))
+	}
+	return out
+}
+
+func qualified(parts []string) (string, error) {
+	switch {
+	case len(parts) == 3:
+		return fmt.Sprintf("%s/%s=%s", parts[0], parts[1], parts[2]), nil
+	case len(parts) == 2 && strings.Contains(parts[1], "="):
+		return parts[0] + "/" + parts[1], nil
+	}
+	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME below %s", mountRoot)
+}
+
+// visible makes requests of a list of devices such as a visible-devices variable has. fixed says that they are template's
+// vendor's, whatever they name.
+func (g *gatherer) visible(template *request, unsafeIDs []string, fixed bool) []*request {
+	v, err := nvidia.VisibleOf(unsafeIDs)
+	switch {
+	case err != nil:
+		return []*request{template.with(template.vendors, nil).mistake(err)}
+	case v.Nothing != "":
+		r := template.with(template.vendors, nil).nothing(v.Nothing)
+		r.void = v.Nothing == "void"
+		return []*request{r}
+	case v.None:
+		// Nobody ends up without a device that was asked for: a wish will do.
+		r := template.with(template.vendors, nil)
+		r.files, r.weak = true, true
+		return []*request{r}
+	}
+	return g.split(template, v.IDs, fixed)
+}
+
+// channels makes a request of a list of IMEX channels. "all" is nothing here, as it is to NVIDIA's own tools.
+func (g *gatherer) channels(template *request, unsafeIDs []string) *request {
+	r := template.with(template.vendors, nil)
+	ids, err := nvidia.ParseChannels(unsafeIDs)
+	if err == nil {
+		r = template.with(template.vendors, ids)
+	}
+	r.part, r.weak = partIMEX, false
+	switch {
+	case err != nil:
+		return r.mistake(fault.New(fault.Request, "", "%w", err).WithHint("ask for IMEX channels by their numbers, for example 0,1"))
+	case len(ids) == 0:
+		return r.nothing("no IMEX channel")
+	}
+	return r
+}

@@ -1,0 +1,180 @@
+package nvidia
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// Answer is what is known of a requirement. The order matters: of several that must all hold the least counts, of
+// several of which one must hold the greatest.
+type Answer int
+
+// Answers.
+const (
+	Unmet Answer = iota
+	Unknown
+	Met
+)
+
+// Requirement is one of an image's requirements, with the variable that it stands in.
+type Requirement struct {
+	Variable, Value string
+	terms           []term // of which one must hold; none: it holds
+}
+
+// term are clauses that must all hold.
+type term []clause
+
+type clause struct {
+	property, operator, value string
+	number                    version // of value, but for brand
+}
+
+func (c clause) String() string { return c.property + c.operator + c.value }
+
+// Requirements reads the container's NVIDIA_REQUIRE_* variables, sorted by name, and what a legacy image's CUDA_VERSION
+// requires; none at all with NVIDIA_DISABLE_REQUIRE. In a value a space is an or, a comma an and that binds tighter.
+// Those of JetPack, and properties that nobody knows, are left out. A clause that cannot be read is an error.
+func Requirements(c *state.Container) ([]Requirement, error) {
+	off, _ := c.Env(DisableRequire)
+	if disabled, err := strconv.ParseBool(off); err == nil && disabled {
+		return nil, nil
+	}
+	values := map[string]string{}
+	for _, entry := range c.Environment() {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, RequirePrefix) && !strings.HasPrefix(name, RequirePrefix+"JETPACK") {
+			values[name] = value
+		}
+	}
+	if LegacyImage(c) {
+		stated, _ := c.Env(CUDAVersion)
+		number, err := parseVersion(stated)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", CUDAVersion, err)
+		}
+		values[CUDAVersion] = "cuda>=" + number.String()
+	}
+	var out []Requirement
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		r, err := parseRequirement(name, values[name])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func parseRequirement(name, value string) (Requirement, error) {
+	r := Requirement{Variable: name, Value: value}
+	for alternative := range strings.FieldsSeq(value) {
+		var t term
+		for text := range strings.SplitSeq(alternative, ",") {
+			c, known, err := parseClause(text)
+			if err != nil {
+				return Requirement{}, fmt.Errorf("%s: %w", name, err)
+			}
+			if known {
+				t = append(t, c)
+			}
+		}
+		if len(t) > 0 {
+			r.terms = append(r.terms, t)
+		}
+	}
+	return r, nil
+}
+
+func parseClause(text string) (c clause, known bool, err error) {
+	const operators = "<>=!"
+	i := strings.IndexAny(text, operators)
+	if i < 0 {
+		return clause{}, false, fmt.Errorf("clause %q has no operator", text)
+	}
+	j := i + len(text[i:]) - len(strings.TrimLeft(text[i:], operators))
+	c = clause{property: text[:i], operator: text[i:j], value: text[j:]}
+	if !slices.Contains([]string{"=", "!=", "<", "<=", ">", ">="}, c.operator) {
+		return clause{}, false, fmt.Errorf("clause %q has no operator that is known", text)
+	}
+	switch c.property {
+	case "brand":
+		return c, true, nil
+	case "cuda", "driver", "arch":
+		c.number, err = parseVersion(c.value)
+		if err != nil {
+			err = fmt.Errorf("clause %q: %w", text, err)
+		}
+		return c, true, err
+	}
+	return clause{}, false, nil
+}
+
+// Check says whether the driver meets the requirement and, where it does not, which clauses are the matter.
+func (r Requirement) Check(d Driver) (Answer, []string) {
+	if len(r.terms) == 0 {
+		return Met, nil
+	}
+	best, matter := Unmet, []string(nil)
+	for _, t := range r.terms {
+		answer := Met
+		for _, c := range t {
+			a := c.check(d)
+			answer = min(answer, a)
+			if a != Met {
+				matter = append(matter, c.String())
+			}
+		}
+		best = max(best, answer)
+	}
+	return best, slices.Compact(slices.Sorted(slices.Values(matter)))
+}
+
+// check knows nothing of brand and arch, which only the GPU tells.
+func (c clause) check(d Driver) Answer {
+	if d.Version == "" {
+		return Unknown
+	}
+	switch c.property {
+	case "driver":
+		return c.holds(d.number.compare(c.number))
+	case "cuda":
+		if !d.atLeast {
+			return c.holds(d.cuda.compare(c.number))
+		}
+		// The true version is this one or a greater one: what changes between them is not known.
+		same, greater := c.holds(d.cuda.compare(c.number)), c.holds(1)
+		if same == greater && d.cuda.compare(c.number) >= 0 {
+			return same
+		}
+	}
+	return Unknown
+}
+
+// holds says whether the clause holds where the host's value compares so to the clause's.
+func (c clause) holds(order int) Answer {
+	yes := false
+	switch c.operator {
+	case "=":
+		yes = order == 0
+	case "!=":
+		yes = order != 0
+	case "<":
+		yes = order < 0
+	case "<=":
+		yes = order <= 0
+	case ">":
+		yes = order > 0
+	case ">=":
+		yes = order >= 0
+	}
+	if yes {
+		return Met
+	}
+	return Unmet
+}

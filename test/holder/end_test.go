@@ -1,0 +1,65 @@
+package holder
+
+import (
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+// Where the time is over, everything is taken back, and it is said to be the time.
+func TestTimeout(t *testing.T) {
+	c := newBundle(t, annotated("device=0"))
+	if err := c.host.Write("config.toml", c.host.Config()+"[limits]\ntimeout = \"1ns\"\n", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.start().run().refused(t, "E-TIMEOUT", "did not finish in time")
+	c.unchanged()
+}
+
+// A signal ends it while it waits for a state: nothing was made yet.
+func TestSignalBeforeTheState(t *testing.T) {
+	require.Root(t)
+	cmd := exec.Command(require.GPUHook(t), "createRuntime")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdin.Write([]byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", cmd.ProcessState)
+	}
+}
+
+// A signal while a hook runs ends the hook too and takes back what was made.
+func TestSignalWhileAHookRuns(t *testing.T) {
+	c := newBundle(t, annotated("device=0"))
+	c.spec(hookSpec)
+	// The hook tells us that it runs, by telling our own hook to end.
+	if err := c.host.Write("bin/hook", "#!/bin/sh\nkill -TERM $PPID\nexec sleep 600\n", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := c.start().run()
+	r.refused(t, "E-HOOK", "told to end")
+	c.unchanged()
+}
+
+// A value that is larger than any host is turned away before it costs anything.
+func TestHugeValues(t *testing.T) {
+	for _, value := range []string{strings.Repeat("x", 1<<20), strings.Repeat("GPU-1,", 20000)} {
+		c := newContainer(t, withEnv("NVIDIA_VISIBLE_DEVICES="+value))
+		c.run().refused(t, "E-REQUEST", "longer than")
+	}
+}
