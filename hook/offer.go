@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/nvidia"
@@ -43,6 +44,9 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 		if err == nil {
 			err = edits.Complete(p.container.Spec, p.root, p.owner)
 		}
+		if err == nil {
+			err = p.canRun(edits)
+		}
 		if err != nil {
 			errs[i] = err
 			continue
@@ -51,6 +55,17 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 		o.names = append(o.names, names)
 	}
 	return o, errs
+}
+
+// canRun checks for what the hooks of a container with a user namespace are run by.
+func (p *planner) canRun(edits *devices.Edits) error {
+	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, func(h *devices.Hook) bool { return h.Status == devices.Apply }) {
+		return nil
+	}
+	if err := p.owner.Executable(inject.NSEnter); err != nil {
+		return fault.New(fault.Hook, "hooks in the container's user namespace", "%w", err).WithHint("install util-linux")
+	}
+	return nil
 }
 
 // resolve returns the edits of one request and the names that they are of.

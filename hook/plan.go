@@ -325,6 +325,11 @@ func (p *planner) lateEdits() []string {
 			what = append(what, "variable "+v.Value)
 		}
 	}
+	for _, d := range e.DeviceNodes {
+		if d.Chosen && d.Status == devices.Apply && (p.config.Self.Namespaced || p.container.UserNamespace()) {
+			what = append(what, "mode and owner of "+d.Path)
+		}
+	}
 	for _, g := range e.AdditionalGIDs {
 		if g.Status == devices.Late {
 			what = append(what, fmt.Sprintf("group %d", g.Value))

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -79,7 +82,8 @@ func (s *Site) Bundle(b gpuhost.Bundle) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, gpuhost.WriteBundle(dir, b)
+	// A container's root of its own user namespace must find its way to the root filesystem.
+	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711)) //nolint:gosec // see above
 }
 
 // Runc runs a container to its end.
@@ -105,16 +109,23 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 	}
 	parent := "/" + s.ID()
 	defer func() {
-		err = errors.Join(err, awaitEnd(own), removeCgroups(parent), os.RemoveAll(own))
+		err = errors.Join(err, endPause(own), awaitEnd(own), removeCgroups(parent), os.RemoveAll(own))
 	}()
 	rootfs := filepath.Join(own, "rootfs")
-	if err := gpuhost.RootFS(rootfs); err != nil {
+	if err := errors.Join(gpuhost.RootFS(rootfs), gpuhost.Chown(rootfs, b.Owner), os.Chmod(own, 0o711)); err != nil { //nolint:gosec // as in Bundle
 		return Outcome{}, err
 	}
+	runtime := cmp.Or(b.Runtime, "runc")
 	argv := []string{
 		"podman", "--root", filepath.Join(own, "store"), "--runroot", filepath.Join(own, "run"), "--tmpdir", filepath.Join(own, "tmp"),
-		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d"),
-		"run", "--rm", "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0",
+		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", runtime,
+	}
+	if !b.OwnHooks {
+		argv = append(argv, "--hooks-dir", s.Host.Path("hooks.d"))
+	}
+	argv = append(argv, "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
+	if b.User == nil {
+		argv = append(argv, "--cgroup-parent", parent)
 	}
 	for _, v := range b.Env {
 		argv = append(argv, "--env", v)
@@ -123,12 +134,29 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 		// podman of that time reads the flag's value as CSV.
 		argv = append(argv, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
 	}
-	argv = append(argv, "--rootfs", rootfs)
-	return run(s.Dir, append(argv, b.Args...)...)
+	argv = append(append(append(argv, b.Flags...), "--rootfs", rootfs), b.Args...)
+	if b.User != nil {
+		if err := gpuhost.Chown(own, b.User.UID); err != nil {
+			return Outcome{}, err
+		}
+		return RunAs(b.User, own, argv...)
+	}
+	return run(s.Dir, argv...)
+}
+
+// RunAs runs a command as an ordinary user, whose runtime directory is dir.
+func RunAs(user *gpuhost.User, dir string, argv ...string) (Outcome, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}} //nolint:gosec // small numbers
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + user.Home, "XDG_RUNTIME_DIR=" + dir}
+	return finish(cmd, dir)
 }
 
 func run(dir string, argv ...string) (Outcome, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	return finish(exec.Command(argv[0], argv[1:]...), dir)
+}
+
+func finish(cmd *exec.Cmd, dir string) (Outcome, error) {
 	cmd.Dir = dir
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -136,6 +164,24 @@ func run(dir string, argv ...string) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return Outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
+}
+
+// endPause ends the process by which a rootless podman keeps its namespaces.
+func endPause(own string) error {
+	return filepath.WalkDir(own, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Name() != "pause.pid" {
+			return nil //nolint:nilerr // what is gone holds no process
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+		if err != nil {
+			return err
+		}
+		return unix.Kill(pid, unix.SIGKILL)
+	})
 }
 
 // awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known by
