@@ -95,6 +95,8 @@ type GID struct {
 type IntelRdt struct {
 	ClosID string `json:"closID"`
 	Status Status `json:"status"`
+
+	Setting *cdispecs.IntelRdt `json:"-"` // the whole of it
 }
 
 // NewEdits returns edits whose lists are empty and not nil, as the JSON form wants them.
@@ -106,7 +108,8 @@ func NewEdits() *Edits {
 }
 
 // Append adds other's edits to e: a node or mount for a path that e has already takes its place, as in the CDI library,
-// mounts go by depth, and what would be the same twice (a hook, a group, a variable) is taken once.
+// mounts go by depth, what would be the same twice (a hook, a group, a variable) is taken once, and a container has one
+// Intel RDT setting, the last.
 func (e *Edits) Append(other *Edits) {
 	for _, v := range other.Env {
 		name, _, _ := strings.Cut(v.Value, "=")
@@ -125,7 +128,9 @@ func (e *Edits) Append(other *Edits) {
 		e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
 	}
 	e.NetDevices = append(e.NetDevices, other.NetDevices...)
-	e.IntelRdt = append(e.IntelRdt, other.IntelRdt...)
+	if len(other.IntelRdt) > 0 {
+		e.IntelRdt = other.IntelRdt
+	}
 	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
 
@@ -180,10 +185,12 @@ func fromSpec(c *cdispecs.ContainerEdits) *Edits {
 		e.NetDevices = append(e.NetDevices, &NetDevice{n.HostInterfaceName, n.Name, Apply})
 	}
 	for _, g := range c.AdditionalGIDs {
-		e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
+		if g != 0 { // which CDI has mean nothing
+			e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
+		}
 	}
 	if c.IntelRdt != nil {
-		e.IntelRdt = append(e.IntelRdt, &IntelRdt{c.IntelRdt.ClosID, Late})
+		e.IntelRdt = append(e.IntelRdt, &IntelRdt{c.IntelRdt.ClosID, Late, c.IntelRdt})
 	}
 	return e
 }

@@ -71,9 +71,9 @@ func TestAppend(t *testing.T) {
 		},
 		{
 			"network devices and resource control are added",
-			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}, IntelRdt: []*IntelRdt{{"x", Late}}},
-			&Edits{NetDevices: []*NetDevice{{"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late}}},
-			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}, {"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"x", Late}, {"y", Late}}},
+			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}, IntelRdt: []*IntelRdt{{"x", Late, nil}}},
+			&Edits{NetDevices: []*NetDevice{{"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}}},
+			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}, {"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestFromSpec(t *testing.T) {
 		},
 		NetDevices:     []*NetDevice{{"eth1", "a", Apply}},
 		AdditionalGIDs: []*GID{{39, Late}},
-		IntelRdt:       []*IntelRdt{{"x", Late}},
+		IntelRdt:       []*IntelRdt{{"x", Late, &cdispecs.IntelRdt{ClosID: "x"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/trust"
@@ -40,7 +41,7 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) 
 			WithHint("ask for the device through an engine with CDI 1.1 support")
 	}
 	for _, v := range e.Env {
-		if container.Process != nil && slices.Contains(container.Process.Env, v.Value) {
+		if container.Process != nil && v.among(container.Process.Env) {
 			v.Status = Present
 		}
 	}
@@ -49,7 +50,23 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) 
 			g.Status = Present
 		}
 	}
+	for _, rdt := range e.IntelRdt {
+		if rdt.ClosID != "" && container.Linux != nil && container.Linux.IntelRdt != nil && container.Linux.IntelRdt.ClosID == rdt.ClosID {
+			rdt.Status = Present
+		}
+	}
 	return nil
+}
+
+// among says whether v is the entry for its name that a runtime uses, which is the last.
+func (v *Env) among(environment []string) bool {
+	name, _, _ := strings.Cut(v.Value, "=")
+	for _, entry := range slices.Backward(environment) {
+		if strings.HasPrefix(entry, name+"=") {
+			return entry == v.Value
+		}
+	}
+	return false
 }
 
 func (d *DeviceNode) complete(container *specs.Spec) error {
@@ -115,6 +132,9 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 }
 
 func (d *DeviceNode) present(container *specs.Spec) Status {
+	if bound(container, d.HostPath, d.Path) {
+		return Present
+	}
 	if container.Linux == nil {
 		return d.Status
 	}
@@ -154,32 +174,58 @@ func (m *Mount) complete(container *specs.Spec, root string) error {
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
 		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
-	for _, o := range container.Mounts {
-		if path.Clean(o.Destination) == path.Clean(m.ContainerPath) && path.Clean(o.Source) == path.Clean(m.HostPath) {
-			m.Status = Present
-		}
+	if bound(container, m.HostPath, m.ContainerPath) {
+		m.Status = Present
 	}
 	return nil
 }
 
+// bound says whether config.json mounts the host's path there.
+func bound(container *specs.Spec, hostPath, containerPath string) bool {
+	return slices.ContainsFunc(container.Mounts, func(o specs.Mount) bool {
+		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath)
+	})
+}
+
 func (h *Hook) complete(container *specs.Spec, owner trust.Owner) error {
-	if h.Status != Apply {
-		return nil
+	if h.Status == Apply {
+		if err := h.trusted(owner); err != nil {
+			return err
+		}
 	}
+	if container.Hooks != nil && h.among(container.Hooks) {
+		h.Status = Present
+	}
+	return nil
+}
+
+func (h *Hook) trusted(owner trust.Owner) error {
 	if err := owner.Executable(h.Path); err != nil {
 		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
 	}
-	if container.Hooks == nil {
-		return nil
+	return nil
+}
+
+// among says whether config.json has the hook: one that runs before the container's program in any stage of those, since
+// engines write one stage's hooks into another, and one that runs later in its own.
+func (h *Hook) among(hooks *specs.Hooks) bool {
+	lists := [][]specs.Hook{hooks.Prestart, hooks.CreateRuntime, hooks.CreateContainer} //nolint:staticcheck // prestart is deprecated, engines still write it
+	switch h.HookName {
+	case cdi.StartContainerHook:
+		lists = [][]specs.Hook{hooks.StartContainer}
+	case cdi.PoststartHook:
+		lists = [][]specs.Hook{hooks.Poststart}
+	case cdi.PoststopHook:
+		lists = [][]specs.Hook{hooks.Poststop}
 	}
-	for _, list := range [][]specs.Hook{container.Hooks.Prestart, container.Hooks.CreateRuntime, container.Hooks.CreateContainer} { //nolint:staticcheck // prestart is deprecated, engines still write it
+	for _, list := range lists {
 		for _, o := range list {
 			if o.Path == h.Path && slices.Equal(o.Args, h.Args) {
-				h.Status = Present
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
 func checkContainerPath(p string) error {

@@ -55,6 +55,7 @@ const (
 	NoNode     Code = "W-NONODE"
 	Skipped    Code = "W-SKIPPED"
 	Leftover   Code = "W-LEFTOVER"
+	PlanNote   Code = "W-PLAN"
 )
 
 // Kind tells what to do about an error: it is the same everywhere.

@@ -42,9 +42,13 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 	for i, r := range g.requests {
 		edits, names, err := p.resolve(g.vendor, r)
 		if err == nil {
-			err = edits.Complete(p.container.Spec, p.root, p.owner)
+			err = edits.Complete(p.spec, p.root, p.owner)
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case p.inSpec:
+			err = edits.InSpec(p.spec.Version, p.owner)
+		default:
 			err = p.canRun(edits)
 		}
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -18,8 +20,11 @@ import (
 // planner makes the plan for one container in its report. It reads Specs and host paths and changes nothing.
 type planner struct {
 	config    *config.Config
-	container *state.Container
-	root      string // "" where there is no container yet
+	container *state.Container // what asks
+	spec      *specs.Spec      // what edits are held against
+	inSpec    bool             // they are to be made in the spec, not in the container
+	claim     *claim           // of the stage before that it has made them, or nil
+	root      string           // "" where there is no container yet
 	owner     trust.Owner
 	report    *report.Report
 	requests  []*request
@@ -52,11 +57,19 @@ func (p *planner) plan(winners []*request) error {
 			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
-	if n := present(p.report.Edits); n > 0 {
+	if n := p.found(); n > 0 {
 		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
 			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 	}
 	return p.late()
+}
+
+// found is how many edits were in the spec before any stage of ours.
+func (p *planner) found() int {
+	if p.claim != nil {
+		return p.claim.Found
+	}
+	return present(p.report.Edits)
 }
 
 func groups(winners []*request) []*group {
@@ -307,7 +320,7 @@ func (p *planner) late() error {
 	if len(what) == 0 {
 		return nil
 	}
-	f := fault.New(fault.Late, "edits of the CDI Spec", "a createRuntime hook cannot make these: %s", strings.Join(what, ", ")).
+	f := fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.report.Container.Stage, strings.Join(what, ", ")).
 		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
 	if p.config.CDI.OnLate == config.Error {
 		f.Code = fault.LateEdit
@@ -341,7 +354,9 @@ func (p *planner) lateEdits() []string {
 		}
 	}
 	for _, rdt := range e.IntelRdt {
-		what = append(what, "Intel RDT class "+rdt.ClosID)
+		if rdt.Status == devices.Late {
+			what = append(what, "Intel RDT class "+rdt.ClosID)
+		}
 	}
 	return what
 }

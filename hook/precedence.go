@@ -220,7 +220,7 @@ func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 	return nil
 }
 
-// present says whether the engine, or another hook, has put edits into config.json already.
+// present is how many edits the engine, or another hook, has put into config.json already.
 func present(e *devices.Edits) int {
 	n := 0
 	for _, d := range e.DeviceNodes {

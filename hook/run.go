@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -40,6 +41,8 @@ type Start struct {
 
 	config    *config.Config
 	container *state.Container
+	spec      []byte // as it was read, where there is no container yet
+	claim     *claim // of the stage before, if it holds
 	won       []*request
 	root      string
 	process   *state.Process
@@ -75,13 +78,34 @@ func (s *Start) check() (err error) {
 	return err
 }
 
-// plan goes from the container to the plan in the report; check is what must hold of a container that asks.
+// plan goes from the container to the plan in the report; check is what must hold of a container that asks. A claim of the
+// stage before is tried first; if it does not hold, it counts for nothing.
 func (s *Start) plan(o Options, flag *string, check func() error) {
-	defer settle(s.Report)
 	s.Report.Phase("state")
 	var configErr error
 	s.config, configErr = o.load()
-	requests := s.winners(flag)
+	check = sync.OnceValue(check)
+	claim, err := claimOf(s.container)
+	if claim != nil && err == nil {
+		if err = s.trust(claim, func() { s.decide(configErr, flag, check, claim) }); err == nil {
+			return
+		}
+	}
+	s.decide(configErr, flag, check, nil)
+	if err != nil {
+		s.Report.Warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing: %w", err).
+			WithHint("gpu-hook alone writes it, for its later stage; if nobody has forged it, start the container again"))
+	}
+}
+
+// decide makes the plan; claim is one to try, or nil.
+func (s *Start) decide(configErr error, flag *string, check func() error, claim *claim) {
+	defer settle(s.Report)
+	asks := s.container
+	if claim != nil {
+		asks = claim.restored(asks)
+	}
+	requests := s.winners(asks, flag)
 	if configErr != nil && (len(s.won) > 0 || s.notable()) {
 		s.useless(configErr)
 	}
@@ -93,7 +117,10 @@ func (s *Start) plan(o Options, flag *string, check func() error) {
 		return
 	}
 	s.Report.Phase("check")
-	p := &planner{config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests}
+	p := &planner{
+		config: s.config, container: asks, spec: s.container.Spec, inSpec: s.Report.Container.Stage == StagePrecreate, claim: claim,
+		root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests,
+	}
 	err := p.plan(s.won)
 	s.delegates = p.delegates
 	s.Report.Phase("plan")
@@ -106,15 +133,15 @@ func (s *Start) plan(o Options, flag *string, check func() error) {
 }
 
 // winners gathers the requests into the report and keeps those that hold.
-func (s *Start) winners(flag *string) []*request {
-	requests := gather(s.config, s.container, flag)
+func (s *Start) winners(asks *state.Container, flag *string) []*request {
+	requests := gather(s.config, asks, flag)
 	for _, r := range requests {
 		s.Report.Requests = append(s.Report.Requests, r.Request)
 	}
 	won, warnings, err := contest(s.config, requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, s.container).leave(won)
+		won, more, err = findOther(s.config, asks).leave(won)
 		warnings = append(warnings, more...)
 	}
 	for _, w := range warnings {
@@ -152,9 +179,11 @@ func (s *Start) useless(err error) {
 	s.won = nil
 }
 
-// notable says whether something was asked for that came to nothing by a decision: that is worth a record.
+// notable says whether something was asked for, be it that it came to nothing by a decision, or claimed: that is worth a
+// record.
 func (s *Start) notable() bool {
-	return slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
+	claimed := slices.ContainsFunc(s.Report.Warnings, func(m report.Message) bool { return m.Code == fault.PlanNote })
+	return claimed || slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
 }
 
 // Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves no

@@ -50,6 +50,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"createRuntime", "< STATE", "serve the container whose state stands on standard input (the hook)", createRuntime},
+		{"precreate", "< SPEC", "serve the container whose spec stands on standard input by editing that (podman's hook)", precreate},
 		{"explain", "[flags]", "say what a container would get, and why, without giving it", explain},
 		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -49,22 +48,7 @@ func (t *Target) missing(nodes []*devices.DeviceNode) []rule {
 	if linux == nil || linux.Resources == nil {
 		return rules(nodes)
 	}
-	return slices.DeleteFunc(rules(nodes), func(r rule) bool {
-		given := false
-		for _, c := range linux.Resources.Devices {
-			if covers(c, r) {
-				given = c.Allow && strings.Trim(r.permissions, c.Access) == ""
-			}
-		}
-		return given
-	})
-}
-
-// covers says whether a rule of config.json is about r's device, for some or all access.
-func covers(c specs.LinuxDeviceCgroup, r rule) bool {
-	number := func(have *int64, want int64) bool { return have == nil || *have == -1 || *have == want }
-	kind := c.Type == "" || c.Type == "a" || c.Type == r.kind
-	return kind && number(c.Major, r.major) && number(c.Minor, r.minor) && (c.Allow || strings.ContainsAny(r.permissions, c.Access) || c.Access == "")
+	return rules(slices.DeleteFunc(slices.Clone(nodes), func(d *devices.DeviceNode) bool { return d.Allowed(linux.Resources.Devices) }))
 }
 
 // errNotOwn says that the container has no cgroup of its own whose rules could be changed.

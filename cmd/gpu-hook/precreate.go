@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/hook"
+)
+
+func precreate(p process, options hook.Options, args []string) error {
+	flags := newFlags("precreate", p, commandUsage("precreate < SPEC"))
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if err := noArguments(flags); err != nil {
+		return err
+	}
+	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
+	start := hook.PlanSpec(options, p.stdin)
+	spec := start.Render()
+	if err := failed(p, start.Report); err != nil {
+		return err
+	}
+	if _, err := p.stdout.Write(spec); err != nil {
+		return fmt.Errorf("write the spec: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package state
+
+import (
+	"encoding/hex"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// ReadSpec reads the runtime-spec object of a container that is still to be created from r, 16 MiB at most, and returns
+// its bytes too. Of the container's state nothing is known but its id, if the path of its control group ends in it as
+// podman has it.
+func ReadSpec(r io.Reader) (*Container, []byte, error) {
+	var spec *specs.Spec
+	raw, err := decode(r, maxConfig, &spec)
+	if err == nil && spec == nil {
+		err = errNull
+	}
+	if err != nil {
+		return nil, nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).
+			WithHint("gpu-hook precreate is run by podman; to try a bundle by hand use: gpu-hook explain --bundle DIR")
+	}
+	c := &Container{Spec: spec}
+	if spec.Linux != nil {
+		c.State.ID = idOf(spec.Linux.CgroupsPath)
+	}
+	return c, raw, nil
+}
+
+// idOf returns podman's id at the end of the path of a control group: PARENT/libpod-ID, or SLICE:libpod:ID for systemd.
+func idOf(cgroupsPath string) string {
+	name := path.Base(cgroupsPath)
+	if parts := strings.Split(cgroupsPath, ":"); len(parts) == 3 {
+		name = parts[2]
+	}
+	id := strings.TrimPrefix(strings.TrimPrefix(name, "libpod-"), "payload-")
+	const long = 32
+	if sum, err := hex.DecodeString(id); err != nil || len(sum) != long {
+		return ""
+	}
+	return id
+}
