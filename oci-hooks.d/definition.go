@@ -1,6 +1,6 @@
-// Package definition holds the hook definition that podman and CRI-O read, ready to install (oci-hooks(5), 1.0.0). It
-// matches every container: no engine can match on environment, and gpu-hook decides by itself in about the time that an
-// empty program takes. Its env is not empty, or the hook would get the engine's own.
+// Package definition holds the hook definitions that podman and CRI-O read, ready to install (oci-hooks(5), 1.0.0). They
+// match every container: no engine can match on environment, and gpu-hook decides by itself in about the time that an
+// empty program takes. Their env is not empty, or the hook would get the engine's own.
 package definition
 
 import (
@@ -8,11 +8,19 @@ import (
 	"encoding/json"
 )
 
-// Name is the file's name in a hooks directory.
-const Name = "gpu-hook.json"
+// Names of the definitions' files in a hooks directory. [Precreate] is podman's alone: CRI-O does not start where it finds
+// a stage that it does not know. The names differ, or a directory that is read later would hide one definition by the
+// other.
+const (
+	CreateRuntime = "gpu-hook.json"
+	Precreate     = "gpu-hook-precreate.json"
+)
 
 //go:embed gpu-hook.json
-var shipped []byte
+var createRuntime []byte
+
+//go:embed gpu-hook-precreate.json
+var precreate []byte
 
 type definition struct {
 	Version string          `json:"version"`
@@ -28,10 +36,14 @@ type hook struct {
 	Timeout int      `json:"timeout"`
 }
 
-// For returns the shipped definition for a binary at path, with flags before the command and variables beside the shipped
-// ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself allows: it
-// must not be killed while it takes back what it has made.
-func For(path string, flags, env []string, allowed int) ([]byte, error) {
+// For returns the shipped definition of that name for a binary at path, with flags before the command and variables beside
+// the shipped ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself
+// allows: it must not be killed while it takes back what it has made.
+func For(name, path string, flags, env []string, allowed int) ([]byte, error) {
+	shipped := createRuntime
+	if name == Precreate {
+		shipped = precreate
+	}
 	var d definition
 	if err := json.Unmarshal(shipped, &d); err != nil {
 		return nil, err
