@@ -4,20 +4,13 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -102,46 +95,12 @@ func (s *Site) RuncCommand(runc string, args ...string) []string {
 
 // Podman runs a container to its end, with cgroups of its own, and takes away what podman leaves of them.
 func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
-	// podman keeps all its paths in its database, and wants them short.
-	own, err := os.MkdirTemp("", "ghp")
+	p, err := s.NewPodman(b)
 	if err != nil {
 		return Outcome{}, err
 	}
-	parent := "/" + s.ID()
-	defer func() {
-		err = errors.Join(err, endPause(own), awaitEnd(own), removeCgroups(parent), os.RemoveAll(own))
-	}()
-	rootfs := filepath.Join(own, "rootfs")
-	if err := errors.Join(gpuhost.RootFS(rootfs), gpuhost.Chown(rootfs, b.Owner), os.Chmod(own, 0o711)); err != nil { //nolint:gosec // as in Bundle
-		return Outcome{}, err
-	}
-	runtime := cmp.Or(b.Runtime, "runc")
-	argv := []string{
-		"podman", "--root", filepath.Join(own, "store"), "--runroot", filepath.Join(own, "run"), "--tmpdir", filepath.Join(own, "tmp"),
-		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", runtime,
-	}
-	if !b.OwnHooks {
-		argv = append(argv, "--hooks-dir", s.Host.Path("hooks.d"))
-	}
-	argv = append(argv, "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
-	if b.User == nil {
-		argv = append(argv, "--cgroup-parent", parent)
-	}
-	for _, v := range b.Env {
-		argv = append(argv, "--env", v)
-	}
-	for k, v := range b.Annotations {
-		// podman of that time reads the flag's value as CSV.
-		argv = append(argv, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
-	}
-	argv = append(append(append(argv, b.Flags...), "--rootfs", rootfs), b.Args...)
-	if b.User != nil {
-		if err := gpuhost.Chown(own, b.User.UID); err != nil {
-			return Outcome{}, err
-		}
-		return RunAs(b.User, own, argv...)
-	}
-	return run(s.Dir, argv...)
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return p.Run(append([]string{"run", "--rm"}, p.Container(b)...)...)
 }
 
 // RunAs runs a command as an ordinary user, whose runtime directory is dir.
@@ -164,63 +123,4 @@ func finish(cmd *exec.Cmd, dir string) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return Outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
-}
-
-// endPause ends the process by which a rootless podman keeps its namespaces.
-func endPause(own string) error {
-	return filepath.WalkDir(own, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Name() != "pause.pid" {
-			return nil //nolint:nilerr // what is gone holds no process
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil //nolint:nilerr // as above
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err != nil {
-			return err
-		}
-		return unix.Kill(pid, unix.SIGKILL)
-	})
-}
-
-// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known by
-// the path in their command lines.
-func awaitEnd(path string) error {
-	for range 1000 {
-		running := false
-		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, line := range lines {
-			data, err := os.ReadFile(line)
-			running = running || (err == nil && bytes.Contains(data, []byte(path)))
-		}
-		if !running {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return fmt.Errorf("processes of podman still run for %s", path)
-}
-
-// removeCgroups removes what podman leaves of a cgroup parent of ours, in every hierarchy.
-func removeCgroups(parent string) error {
-	var errs []error
-	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
-		tops, _ := filepath.Glob(pattern)
-		for _, top := range tops {
-			var dirs []string
-			_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-				if err == nil && entry.IsDir() {
-					dirs = append(dirs, path)
-				}
-				return nil
-			})
-			for _, dir := range slices.Backward(dirs) {
-				if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-					errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
-				}
-			}
-		}
-	}
-	return errors.Join(errs...)
 }
