@@ -55,6 +55,7 @@ func commands() []command {
 		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
 		{"install", "[flags]", "put the binary and its hook definition in place", install},
+		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstall},
 		{"version", "", "print the version", version},
 	}
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// podmanConf is podman's configuration as far as it says where hooks are. The last file that says it decides, so a drop-in
+// must name all that was named before.
+type podmanConf struct{ to *target }
+
+// head is the first line of the drop-in, by which uninstall knows it for its own.
+func head(body string) string {
+	return fmt.Sprintf("# Written by gpu-hook install. As long as it is unchanged, gpu-hook uninstall removes it (sha256:%x).\n", sha256.Sum256([]byte(body)))
+}
+
+// dropIn makes podman read our directories beside those that it reads without it, and after them: there a definition of
+// the same name stands over the host's, so that one hook runs, not two.
+func (c podmanConf) dropIn() []byte {
+	dirs := []string{systemHooks}
+	if c.to.dest == "" {
+		before, _ := c.files()
+		for _, f := range before {
+			dirs = hookDirs(f, dirs)
+		}
+	}
+	for _, dir := range []string{c.to.hooks, c.to.precreate} {
+		dirs = append(slices.DeleteFunc(dirs, func(o string) bool { return o == dir && dir != systemHooks }), dir)
+	}
+	var quoted []string
+	for _, dir := range dirs {
+		if q := strconv.Quote(dir); !slices.Contains(quoted, q) {
+			quoted = append(quoted, q)
+		}
+	}
+	body := "[engine]\nhooks_dir = [" + strings.Join(quoted, ", ") + "]\n"
+	return []byte(head(body) + body)
+}
+
+// unchanged says whether data is a drop-in as it was written.
+func unchanged(data []byte) bool {
+	first, body, found := strings.Cut(string(data), "\n")
+	return found && first+"\n" == head(body)
+}
+
+// overruled says which files make podman look elsewhere all the same.
+func (c podmanConf) overruled(p process) error {
+	if c.to.conf == "" || c.to.dest != "" {
+		return nil
+	}
+	_, after := c.files()
+	for _, f := range after {
+		if dirs := hookDirs(f, []string{c.to.precreate}); !slices.Contains(dirs, c.to.precreate) {
+			if _, err := fmt.Fprintf(p.stdout, "podman reads %s after it, which sets hooks_dir: add %q there\n", f, c.to.precreate); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// files are podman's configuration files in the order in which it reads them, those before and those after ours.
+func (c podmanConf) files() (before, after []string) {
+	places := []string{"/usr/share/containers", "/etc/containers"}
+	if c.to.user {
+		places = append(places, filepath.Join(c.to.home, "containers"))
+	}
+	passed := false
+	for _, place := range places {
+		list := []string{filepath.Join(place, "containers.conf")}
+		entries, _ := os.ReadDir(filepath.Join(place, "containers.conf.d"))
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".conf") {
+				list = append(list, filepath.Join(place, "containers.conf.d", e.Name()))
+			}
+		}
+		for _, f := range list {
+			switch {
+			case f >= c.to.conf && filepath.Dir(f) == filepath.Dir(c.to.conf):
+				passed = true
+				if f != c.to.conf {
+					after = append(after, f)
+				}
+			case passed:
+				after = append(after, f)
+			default:
+				before = append(before, f)
+			}
+		}
+	}
+	return before, after
+}
+
+// hookDirs is what a configuration file makes of the directories so far. One that cannot be read makes podman itself
+// complain.
+func hookDirs(path string, sofar []string) []string {
+	var conf struct {
+		Engine struct {
+			HooksDir []any `toml:"hooks_dir"`
+		} `toml:"engine"`
+	}
+	if _, err := toml.DecodeFile(path, &conf); err != nil || conf.Engine.HooksDir == nil {
+		return sofar
+	}
+	var dirs []string
+	more := false
+	for _, v := range conf.Engine.HooksDir {
+		switch v := v.(type) {
+		case string:
+			dirs = append(dirs, v)
+		case map[string]any: // {append = true} of newer podmans
+			more, _ = v["append"].(bool)
+		}
+	}
+	if more {
+		return append(slices.Clone(sofar), dirs...)
+	}
+	return dirs
+}
