@@ -35,7 +35,7 @@ func New(dir, binary string) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{host, dir}
-	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install", "--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d")).CombinedOutput()
+	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install", "--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d"), "--precreate-dir", host.Path("precreate.d")).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("install: %w: %s", err, out)
 	}

@@ -41,6 +41,9 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 	if !b.OwnHooks {
 		p.global = append(p.global, "--hooks-dir", s.Host.Path("hooks.d"))
 	}
+	for _, dir := range b.HooksDirs {
+		p.global = append(p.global, "--hooks-dir", s.Host.Path(dir))
+	}
 	err = errors.Join(gpuhost.RootFS(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
 	if err == nil && b.User != nil {
 		err = gpuhost.Chown(dir, b.User.UID)

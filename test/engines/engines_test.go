@@ -129,6 +129,7 @@ func starters(t *testing.T) []starter {
 		{"runc of Debian", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(debian, withArgs(b))) }, false},
 		{"runc 1.5.2", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(current, withArgs(b))) }, false},
 		{"podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(b))) }, false},
+		{"precreate by podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(precreated(b)))) }, true},
 	}
 	if require.Cgroup(t) == 2 {
 		list = append(list,
@@ -136,9 +137,19 @@ func starters(t *testing.T) []starter {
 			starter{"podman with crun", func(s *site, b gpuhost.Bundle) outcome {
 				b.Runtime = s.crun()
 				return s.ended(s.Podman(withArgs(b)))
+			}, true},
+			starter{"precreate by podman with crun", func(s *site, b gpuhost.Bundle) outcome {
+				b.Runtime = s.crun()
+				return s.ended(s.Podman(withArgs(precreated(b))))
 			}, true})
 	}
 	return list
+}
+
+// precreated has podman run the precreate hook too.
+func precreated(b gpuhost.Bundle) gpuhost.Bundle {
+	b.HooksDirs = append(b.HooksDirs, "precreate.d")
+	return b
 }
 
 // crun is the real one, which an old one of needs help on a machine that raises no limits.

@@ -185,6 +185,8 @@ type Bundle struct {
 	Runtime string
 	// OwnHooks says that podman looks for hooks where its own configuration says.
 	OwnHooks bool
+	// HooksDirs are directories of the host where podman looks for hooks besides, precreate.d for example.
+	HooksDirs []string
 	// User is whom podman runs as; nil for ourselves.
 	User *User
 }
