@@ -1,0 +1,330 @@
+package hook
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+// ground is a GPU host with one container, first as the engine has it and then as precreate leaves it.
+type ground struct {
+	t       *testing.T
+	host    *gpuhost.Host
+	options Options
+	bundle  string
+}
+
+func newGround(t *testing.T) *ground {
+	t.Helper()
+	require.Root(t)
+	dir := t.TempDir()
+	host, err := gpuhost.New(filepath.Join(dir, "host"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := strings.Replace(host.Spec(), "  - NVIDIA_VISIBLE_DEVICES=void\n", "  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=1\n", 1) +
+		"  additionalGids: [44]\n  hooks:\n  - {hookName: startContainer, path: /in/the/container, args: [x]}\n  - {hookName: poststop, path: /bin/true, args: [\"true\"]}\n"
+	spec = strings.Replace(spec, `cdiVersion: "0.5.0"`, `cdiVersion: "0.7.0"`, 1)
+	if err := host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g := &ground{t, host, Options{Config: host.Path("config.toml")}, filepath.Join(dir, "bundle")}
+	if err := os.MkdirAll(filepath.Join(g.bundle, "rootfs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// container is one that asks by environment and annotations.
+func (g *ground) container(env []string, annotations map[string]string) *specs.Spec {
+	return &specs.Spec{
+		Version: "1.0.2", Root: &specs.Root{Path: filepath.Join(g.bundle, "rootfs")}, Annotations: annotations,
+		Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Env: append([]string{"PATH=/bin"}, env...), Capabilities: &specs.LinuxCapabilities{}},
+		Linux: &specs.Linux{
+			Namespaces: []specs.LinuxNamespace{{Type: "mount"}}, CgroupsPath: "/parent/libpod-" + id,
+			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
+		},
+	}
+}
+
+const id = "094599e9729fa7a8365ccfcc3e0d11bb63384e88f961081d35d06d95bf7d4627"
+
+// precreate runs the stage on a spec.
+func (g *ground) precreate(spec *specs.Spec) (*specs.Spec, *report.Report) {
+	g.t.Helper()
+	in, err := json.Marshal(spec)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	s := PlanSpec(g.options, strings.NewReader(string(in)))
+	out := s.Render()
+	if out == nil {
+		return nil, s.Report
+	}
+	edited := &specs.Spec{}
+	if err := json.Unmarshal(out, edited); err != nil {
+		g.t.Fatal(err)
+	}
+	return edited, s.Report
+}
+
+// later explains what createRuntime makes of a spec.
+func (g *ground) later(spec *specs.Spec) *report.Report {
+	g.t.Helper()
+	data, err := json.Marshal(spec)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(g.bundle, "config.json"), data, 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	return ExplainBundle(g.options, g.bundle)
+}
+
+func codes(r *report.Report) string {
+	var out []string
+	for _, m := range append(slices.Clone(r.Warnings), r.Errors...) {
+		out = append(out, string(m.Code))
+	}
+	return strings.Join(out, " ")
+}
+
+func statuses(r *report.Report) (out []devices.Status) {
+	for _, s := range r.Edits.Statuses() {
+		if !slices.Contains(out, *s) {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+// Both stages come to the same, whatever source asks; the first makes everything, the second finds everything there.
+func TestStages(t *testing.T) {
+	g := newGround(t)
+	for name, spec := range map[string]*specs.Spec{
+		"annotation":          g.container(nil, map[string]string{AnnotationGPUs: "device=0"}),
+		"environment":         g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil),
+		"both":                g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{AnnotationGPUs: "device=0"}),
+		"legacy image":        g.container([]string{"CUDA_VERSION=9.0"}, nil),
+		"CDI annotation":      g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}),
+		"a forged claim with": g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{AnnotationPlan: `{"digest":"x"}`}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			edited, first := g.precreate(spec)
+			if first.Result != report.ResultApplied || first.Container.Stage != StagePrecreate || first.Container.ID != id {
+				t.Fatalf("%s %+v: %+v", first.Result, first.Container, first.Errors)
+			}
+			if s := statuses(first); !slices.Equal(s, []devices.Status{devices.Applied}) {
+				t.Errorf("precreate leaves %v", s)
+			}
+			for _, want := range []string{"FROM_SPEC=1", "NVIDIA_VISIBLE_DEVICES=void"} {
+				if !slices.Contains(edited.Process.Env, want) {
+					t.Errorf("environment: %q", edited.Process.Env)
+				}
+			}
+			second := g.later(edited)
+			if s := statuses(second); !slices.Equal(s, []devices.Status{devices.Present}) {
+				t.Errorf("createRuntime finds %v", s)
+			}
+			if got, want := fmt.Sprint(asked(second)), fmt.Sprint(asked(first)); got != want {
+				t.Errorf("requests of createRuntime:\n%s\nof precreate:\n%s", got, want)
+			}
+			if got := codes(second); got != strings.TrimSpace(strings.ReplaceAll(codes(first), "W-PLAN", "")) {
+				t.Errorf("createRuntime says %s, precreate said %s", got, codes(first))
+			}
+			again, third := g.precreate(edited)
+			if diff := cmp.Diff(edited, again); diff != "" || third.Result != report.ResultApplied {
+				t.Errorf("a second precreate changes it: %s", diff)
+			}
+		})
+	}
+}
+
+func asked(r *report.Report) (out []report.Request) {
+	for _, q := range r.Requests {
+		out = append(out, *q)
+	}
+	return out
+}
+
+// The later stage tells the administrator's own duplicate once more, and not its own work.
+func TestStagesFindTheEngines(t *testing.T) {
+	g := newGround(t)
+	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+	edited, first := g.precreate(spec)
+	second := g.later(edited)
+	for _, r := range []*report.Report{first, second} {
+		if len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate || !strings.Contains(r.Warnings[0].Message, "carries 1 of") {
+			t.Errorf("%s: %+v", r.Container.Stage, r.Warnings)
+		}
+	}
+}
+
+// What only the delegate can serve is left to the later stage, with the variables for the container's program.
+func TestStagesDelegate(t *testing.T) {
+	g := newGround(t)
+	if err := g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(g.host.Path("cdi/nvidia.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for name, spec := range map[string]*specs.Spec{
+		"annotation":  g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: `"device=0","capabilities=compute"`}),
+		"environment": g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute"}, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			edited, first := g.precreate(spec)
+			if first.Result != report.ResultPlanned || codes(first) != "W-FALLBACK" {
+				t.Fatalf("%s %s %+v", first.Result, codes(first), first.Errors)
+			}
+			for _, want := range []string{"NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute"} {
+				if !slices.Contains(edited.Process.Env, want) {
+					t.Errorf("environment: %q", edited.Process.Env)
+				}
+			}
+			second := g.later(edited)
+			if second.Result != report.ResultPlanned || codes(second) != "W-FALLBACK" || fmt.Sprint(asked(second)) != fmt.Sprint(asked(first)) {
+				t.Errorf("%s %s %v", second.Result, codes(second), asked(second))
+			}
+		})
+	}
+}
+
+// forged returns the claim in a spec with what another made of it.
+func forged(t *testing.T, spec *specs.Spec, change func(*claim)) string {
+	t.Helper()
+	c := &claim{}
+	if err := json.Unmarshal([]byte(spec.Annotations[AnnotationPlan]), c); err != nil {
+		t.Fatal(err)
+	}
+	change(c)
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A claim without what it claims grants nothing: neither one that is made up nor a true one on another container.
+func TestForgedClaim(t *testing.T) {
+	g := newGround(t)
+	if err := g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	true0, _ := g.precreate(g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, nil))
+	claim0 := true0.Annotations[AnnotationPlan]
+	trueMIG, _ := g.precreate(g.container([]string{"NVIDIA_VISIBLE_DEVICES=1:0"}, nil)) // which only the delegate knows
+	all := "all"
+	for _, test := range []struct {
+		name   string
+		env    []string
+		claim  string
+		result string
+		given  string
+	}{
+		{"no JSON", nil, "x", report.ResultNothing, ""},
+		{"empty", nil, "{}", report.ResultNothing, ""},
+		{"long", nil, strings.Repeat(" ", maxClaim+1), report.ResultNothing, ""},
+		{"another container's, nothing of it there", nil, claim0, report.ResultNothing, ""},
+		{"its own, but void alone there", []string{"NVIDIA_VISIBLE_DEVICES=void"}, claim0, report.ResultNothing, ""},
+		{"its own, another device asked for", []string{"NVIDIA_VISIBLE_DEVICES=1"}, claim0, report.ResultPlanned, "nvidia.com/gpu=1"},
+		{"a delegate's", []string{"NVIDIA_VISIBLE_DEVICES=void"}, trueMIG.Annotations[AnnotationPlan], report.ResultNothing, ""},
+		{"a delegate's, of another device", []string{"NVIDIA_VISIBLE_DEVICES=1"}, trueMIG.Annotations[AnnotationPlan], report.ResultPlanned, "nvidia.com/gpu=1"},
+		{"another story of the environment", []string{"NVIDIA_VISIBLE_DEVICES=void"}, forged(t, true0, func(c *claim) { c.Env["NVIDIA_VISIBLE_DEVICES"] = &all }), report.ResultNothing, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := g.later(g.container(test.env, map[string]string{AnnotationPlan: test.claim}))
+			if r.Result != test.result || strings.Join(r.CDIDevices, " ") != test.given || !strings.Contains(codes(r), "W-PLAN") {
+				t.Errorf("%s, %v, %s: %+v", r.Result, r.CDIDevices, codes(r), r.Errors)
+			}
+			if slices.Contains(statuses(r), devices.Present) {
+				t.Errorf("something is taken to be there: %v", statuses(r))
+			}
+		})
+	}
+	// One that knows the digest of what it wants, where another device is.
+	trueAll, _ := g.precreate(g.container([]string{"NVIDIA_VISIBLE_DEVICES=all"}, nil))
+	more, _ := g.precreate(g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, nil))
+	more.Annotations[AnnotationPlan] = trueAll.Annotations[AnnotationPlan]
+	if r := g.later(more); !strings.Contains(codes(r), "W-PLAN") || r.Result != report.ResultNothing {
+		t.Errorf("all: %s %s", r.Result, codes(r))
+	}
+	// A claim under CRI-O, where no stage could have written it, although everything is there.
+	true0.Annotations["io.container.manager"] = "cri-o"
+	if r := g.later(true0); !strings.Contains(codes(r), "W-PLAN") || r.Result != report.ResultNothing {
+		t.Errorf("CRI-O: %s %s", r.Result, codes(r))
+	}
+}
+
+// A claim about a plan that has changed since is stale.
+func TestStaleClaim(t *testing.T) {
+	g := newGround(t)
+	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	for name, change := range map[string]func(spec *specs.Spec){
+		"a mount is gone":     func(spec *specs.Spec) { spec.Mounts = spec.Mounts[1:] },
+		"a node is gone":      func(spec *specs.Spec) { spec.Linux.Devices = nil },
+		"a group is gone":     func(spec *specs.Spec) { spec.Process.User.AdditionalGids = nil },
+		"a late hook is gone": func(spec *specs.Spec) { spec.Hooks.Poststop = nil },
+		"a variable is gone":  func(spec *specs.Spec) { spec.Process.Env = []string{"NVIDIA_VISIBLE_DEVICES=void"} },
+		"another is asked for": func(spec *specs.Spec) {
+			spec.Annotations[AnnotationGPUs] = "device=1"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var spec specs.Spec
+			data, _ := json.Marshal(edited)
+			if err := json.Unmarshal(data, &spec); err != nil {
+				t.Fatal(err)
+			}
+			change(&spec)
+			r := g.later(&spec)
+			if r.Result != report.ResultPlanned || !strings.Contains(codes(r), "W-PLAN") {
+				t.Errorf("%s, %s", r.Result, codes(r))
+			}
+		})
+	}
+}
+
+func TestPrecreateRefuses(t *testing.T) {
+	g := newGround(t)
+	for name, test := range map[string]struct {
+		in   string
+		code fault.Code
+	}{
+		"no JSON":     {"x", fault.Bundle},
+		"null":        {"null", fault.Bundle},
+		"empty":       {"", fault.Bundle},
+		"no mount ns": {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{}}`, fault.State},
+		"the host":    {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{"namespaces":[{"type":"mount"}]}}`, fault.Bundle},
+		"no device":   {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=9"]},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"mount"}]}}`, fault.Name},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := PlanSpec(g.options, strings.NewReader(test.in))
+			if out := s.Render(); out != nil {
+				t.Errorf("it writes %s", out)
+			}
+			if len(s.Report.Errors) != 1 || s.Report.Errors[0].Code != test.code {
+				t.Errorf("%+v", s.Report.Errors)
+			}
+			r, err := Last(g.options, s.Report.Container.ID)
+			if err != nil || len(r.Errors) != 1 || !ownID(r.Container.ID) {
+				t.Errorf("record: %v, %+v", err, r)
+			}
+		})
+	}
+}
