@@ -72,9 +72,12 @@ func (p *Podman) Container(b gpuhost.Bundle) []string {
 	return append(append(append(argv, b.Flags...), "--rootfs", p.rootfs()), b.Args...)
 }
 
+// Command is a whole command line of podman.
+func (p *Podman) Command(args ...string) []string { return append(slices.Clone(p.global), args...) }
+
 // Run runs a command of podman.
 func (p *Podman) Run(args ...string) (Outcome, error) {
-	argv := append(slices.Clone(p.global), args...)
+	argv := p.Command(args...)
 	if p.user != nil {
 		return RunAs(p.user, p.dir, argv...)
 	}

@@ -155,7 +155,7 @@ func RootFS(dir string) error {
 	}
 	data, err := os.ReadFile(busybox)
 	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755)) //nolint:gosec // a program
-	for _, name := range strings.Fields("sh ls cat env sleep true dd mount id stat") {
+	for _, name := range strings.Fields("sh ls cat env sleep true dd mount id stat rm") {
 		errs = append(errs, os.Symlink("busybox", filepath.Join(dir, "bin", name)))
 	}
 	return errors.Join(errs...)

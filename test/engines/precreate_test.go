@@ -1,0 +1,340 @@
+package engines
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+)
+
+// stages are those of runtime-spec's hooks, in the order in which they run.
+var stages = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+
+// whole gives the host a Spec with every kind of edit: each stage's hook writes its name into the file runs, but that of
+// startContainer, a program of the container's, into /tmp/runs there.
+func (s *site) whole() {
+	s.t.Helper()
+	var spec strings.Builder
+	spec.WriteString(strings.Replace(s.Host.Spec(), `cdiVersion: "0.5.0"`, `cdiVersion: "0.7.0"`, 1))
+	spec.WriteString("  additionalGids: [4321]\n  hooks:\n")
+	for _, stage := range stages {
+		if stage == "startContainer" {
+			spec.WriteString("  - {hookName: startContainer, path: /bin/sh, args: [sh, -c, \"echo $STAGE >>/tmp/runs\"], env: [STAGE=startContainer]}\n")
+			continue
+		}
+		fmt.Fprintf(&spec, "  - {hookName: %[1]s, path: %[2]s, args: [count, %[1]s], timeout: 20}\n", stage, s.Host.Path("bin/count"))
+	}
+	text := strings.Replace(spec.String(), "  - NVIDIA_VISIBLE_DEVICES=void\n", "  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=it is\n", 1)
+	err := errors.Join(
+		s.Host.Write("cdi/nvidia.yaml", text, 0o644),
+		s.Host.Write("runs", "", 0o666),
+		s.Host.Write("bin/count", "#!/bin/sh\necho $1 >>"+s.Host.Path("runs")+"\n", 0o755),
+	)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wholeScript shows what there is of it in the container.
+const wholeScript = script + `
+echo "variable $FROM_SPEC"; echo "visible $NVIDIA_VISIBLE_DEVICES"
+for g in $(id -G); do echo "group $g"; done
+while read line; do case $line in *libcuda.so*) echo mounted;; *" /dev/nvidia0 "*) echo bound;; esac; done </proc/self/mountinfo
+while read stage; do echo "ran $stage"; done </tmp/runs`
+
+// ran checks how often the hooks of the stages outside of the container have run.
+func (s *site) ran(times map[string]int) {
+	s.t.Helper()
+	data, err := os.ReadFile(s.Host.Path("runs"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, stage := range strings.Fields(string(data)) {
+		got[stage]++
+	}
+	for _, stage := range stages {
+		if got[stage] != times[stage] {
+			s.t.Errorf("the hook of %s ran %d times, not %d", stage, got[stage], times[stage])
+		}
+	}
+}
+
+func (o outcome) count(line string) (n int) {
+	for _, l := range o.lines() {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+// precreates are podman with each runtime that there is here, with the precreate hook.
+func precreates(t *testing.T) []starter {
+	t.Helper()
+	return slices.DeleteFunc(starters(t), func(e starter) bool { return !strings.HasPrefix(e.name, "precreate") })
+}
+
+// All of CDI takes full effect, once, and both stages' records say so.
+func TestPrecreateGivesAll(t *testing.T) {
+	for _, e := range precreates(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.whole()
+			b := gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=it is not"}, Args: []string{"sh", "-c", wholeScript}}
+			o := e.run(s, b)
+			s.gaveAll(o)
+			r := s.last()
+			if r.Result != report.ResultApplied || len(r.Warnings) > 0 || r.Container.Stage != "createRuntime" || r.Container.Precreate != "" {
+				t.Errorf("record: %s %+v %+v", r.Result, r.Container, r.Warnings)
+			}
+			for _, status := range r.Edits.Statuses() {
+				if *status != devices.Present {
+					t.Errorf("an edit is %s", *status)
+				}
+			}
+			if q := r.Requests; len(q) != 1 || q[0].Source != "env:NVIDIA_VISIBLE_DEVICES" || q[0].Value != "0" || q[0].Status != report.Granted {
+				t.Errorf("requests: %+v", *q[0])
+			}
+		})
+	}
+}
+
+// gaveAll checks a container that ran wholeScript.
+func (s *site) gaveAll(o outcome) {
+	s.t.Helper()
+	if o.Status != 0 {
+		s.t.Fatalf("status %d: %s", o.Status, o.Stderr)
+	}
+	for _, line := range []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open", "variable it is", "visible void", "group 4321", "mounted", "ran startContainer"} {
+		if n := o.count(line); n != 1 {
+			s.t.Errorf("the container prints %q %d times:\n%s", line, n, o.Stdout)
+		}
+	}
+	s.ran(map[string]int{"prestart": 1, "createRuntime": 1, "createContainer": 1, "poststart": 1, "poststop": 1})
+}
+
+// Without the earlier stage the rest is given, and exactly what that alone could have given is late.
+func TestLateWithoutPrecreate(t *testing.T) {
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.whole()
+			b := asks("device=0")
+			b.Args = []string{"sh", "-c", wholeScript + " 2>/dev/null || true"}
+			o := e.run(s, b)
+			o.has(t, "node /dev/nvidia0", library, "open", "mounted")
+			o.hasNot(t, "variable it is", "group 4321", "ran startContainer")
+			s.ran(map[string]int{"prestart": 1, "createRuntime": 1, "createContainer": 1})
+			r := s.last()
+			var late []string
+			for _, v := range r.Edits.Env {
+				late = append(late, v.Value+" "+string(v.Status))
+			}
+			for _, g := range r.Edits.AdditionalGIDs {
+				late = append(late, fmt.Sprint(g.Value, " ", g.Status))
+			}
+			for _, h := range r.Edits.Hooks {
+				late = append(late, h.HookName+" "+string(h.Status))
+			}
+			want := []string{
+				"NVIDIA_VISIBLE_DEVICES=void late", "FROM_SPEC=it is late", "4321 late",
+				"prestart applied", "createRuntime applied", "createContainer applied", "startContainer late", "poststart late", "poststop late",
+			}
+			if !slices.Equal(late, want) {
+				t.Errorf("edits: %q", late)
+			}
+			if len(r.Warnings) != 1 || r.Warnings[0].Code != "W-LATE" {
+				t.Errorf("warnings: %+v", r.Warnings)
+			}
+		})
+	}
+}
+
+// podman shows nothing of why the stage refuses; the record, which has the container's id, does.
+func TestPrecreateRefuses(t *testing.T) {
+	for _, e := range precreates(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			b := precreated(withArgs(asks("device=7")))
+			p := s.session(e, &b)
+			created := s.podmanRun(p, append([]string{"create"}, p.Container(b)...)...)
+			id := strings.TrimSpace(created.Stdout)
+			o := s.ended(p.Run("start", "--attach", id))
+			if o.Status == 0 || !strings.Contains(o.Stderr, "exit status 1") {
+				t.Errorf("status %d: %s", o.Status, o.Stderr)
+			}
+			r := s.last()
+			if r.Container.ID != id || r.Container.Stage != hook.StagePrecreate || r.Result != report.ResultRefused || r.Errors[0].Code != "E-NAME" {
+				t.Errorf("record: %+v %s %+v", r.Container, r.Result, r.Errors)
+			}
+			s.podmanRun(p, "rm", id)
+		})
+	}
+}
+
+// Started again, a container gets each thing once again.
+func TestPrecreateStartAgain(t *testing.T) {
+	for _, e := range precreates(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.whole()
+			b := precreated(asks("device=0"))
+			b.Args = []string{"sh", "-c", wholeScript + "; rm /tmp/runs"}
+			p := s.session(e, &b)
+			s.podmanRun(p, append([]string{"create", "--name", "again"}, p.Container(b)...)...)
+			for n := 1; n <= 2; n++ {
+				s.podmanRun(p, "start", "--attach", "again").has(t, "group 4321", "open", "variable it is")
+				if n == 1 {
+					s.podmanRun(p, "wait", "again")
+				}
+			}
+			s.podmanRun(p, "rm", "again")
+			s.ran(map[string]int{"prestart": 2, "createRuntime": 2, "createContainer": 2, "poststart": 2, "poststop": 2})
+		})
+	}
+}
+
+// podman's own CDI, both of our stages and a Spec's hook: each thing once, and the duplicate is told.
+func TestPrecreateBesideEngine(t *testing.T) {
+	s := newSite(t)
+	b := asks("device=0")
+	b.Flags = []string{"--volume", s.Host.Path("lib/libcuda.so."+gpuhost.Driver) + ":" + gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver + ":ro"}
+	o := precreates(t)[0].run(s, b)
+	if o.Status != 0 || o.count(library) != 1 {
+		t.Fatalf("status %d: %s%s", o.Status, o.Stdout, o.Stderr)
+	}
+	if r := s.last(); len(r.Warnings) != 1 || r.Warnings[0].Code != "W-DUP" {
+		t.Errorf("warnings: %+v", r.Warnings)
+	}
+}
+
+// The delegate is left to the later stage; the container's program sees the variables by which programs know their devices.
+func TestPrecreateDelegates(t *testing.T) {
+	s := newSite(t)
+	s.delegate()
+	b := asks(`"device=0","capabilities=compute"`)
+	b.Env = []string{"NVIDIA_VISIBLE_DEVICES=void"}
+	b.Args = []string{"sh", "-c", script + `; echo "$NVIDIA_VISIBLE_DEVICES $NVIDIA_DRIVER_CAPABILITIES"`}
+	o := precreates(t)[0].run(s, b)
+	if o.Status != 0 {
+		t.Fatalf("status %d: %s", o.Status, o.Stderr)
+	}
+	o.has(t, "node /dev/nvidia0", "put here by the delegate", "open", "0 compute")
+	s.delegated()
+}
+
+// A claim that the container's author wrote, without the stage that alone writes it.
+func TestForgedPlan(t *testing.T) {
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			b := gpuhost.Bundle{
+				Annotations: map[string]string{hook.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`},
+				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
+			}
+			o := e.run(s, b)
+			o.has(t, "started")
+			o.hasNot(t, "node /dev/nvidia0", "node /dev/nvidia1", library)
+			if r := s.last(); len(r.Warnings) != 1 || r.Warnings[0].Code != "W-PLAN" || r.Result != report.ResultNothing {
+				t.Errorf("record: %s %+v", r.Result, r.Warnings)
+			}
+		})
+	}
+}
+
+// In a user namespace nodes are bound, and the host's stay as they are.
+func TestPrecreateUserNamespace(t *testing.T) {
+	for _, e := range precreates(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.whole()
+			b := asks("device=0")
+			b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+			b.Owner, b.Args = mappedRoot, []string{"sh", "-c", wholeScript}
+			s.gaveAll(e.run(s, b))
+			unchangedNode(t, s.Host.Path("dev/nvidia0"))
+		})
+	}
+}
+
+func TestPrecreateRootless(t *testing.T) {
+	s, u := rootless(t)
+	s.whole()
+	for name, flags := range map[string][]string{"alone": nil, "keep-id": {"--userns=keep-id"}} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Host.Write("runs", "", 0o666); err != nil {
+				t.Fatal(err)
+			}
+			b := precreated(asks("device=0"))
+			b.User, b.Flags, b.Args = u, flags, []string{"sh", "-c", wholeScript}
+			s.gaveAll(s.ended(s.Podman(b)))
+			unchangedNode(t, s.Host.Path("dev/nvidia0"))
+			if last := s.lastOf(u); !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") || strings.Contains(last, "warning") {
+				t.Errorf("last: %s", last)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		b := precreated(withArgs(asks("device=7")))
+		b.User = u
+		if o := s.ended(s.Podman(b)); o.Status == 0 {
+			t.Errorf("it started: %s", o.Stdout)
+		}
+		if last := s.lastOf(u); !strings.Contains(last, "precreate ") || !strings.Contains(last, "E-NAME") {
+			t.Errorf("last: %s", last)
+		}
+	})
+}
+
+// install and uninstall as root, on the host's own places in a copy of them: podman finds both hooks by itself, and
+// afterwards nothing is left but what was changed by hand.
+func TestInstallForPodman(t *testing.T) {
+	s := newSite(t)
+	s.whole()
+	b := asks("device=0")
+	b.OwnHooks, b.Args = true, []string{"sh", "-c", wholeScript}
+	p := s.session(precreates(t)[0], &b)
+	hooked := strings.Join(quoted(p.Command(append([]string{"run", "--rm"}, p.Container(b)...)...)), " ")
+	text := fmt.Sprintf(`
+mkdir -p %[1]s/layers; mount -t tmpfs tmpfs %[1]s/layers
+for d in etc usr; do
+	mkdir -p %[1]s/layers/$d/up %[1]s/layers/$d/work
+	mount -t overlay overlay -o lowerdir=/$d,upperdir=%[1]s/layers/$d/up,workdir=%[1]s/layers/$d/work /$d
+done
+rm -rf /usr/share/containers/oci/hooks.d /etc/containers/containers.conf.d
+hook="%[2]s --config %[3]s"
+$hook install >&2
+ls /usr/share/containers/oci/hooks.d >&2
+[ "$(ls /usr/share/containers/oci/hooks.d)" = gpu-hook.json ]
+%[4]s
+$hook uninstall >&2
+find /usr/share/containers/oci /usr/share/gpu-hook /etc/containers/containers.conf.d /usr/local/bin/gpu-hook -type f 2>/dev/null >&2 && exit 9
+$hook install --engine crio >&2
+[ ! -e /etc/containers/containers.conf.d/50-gpu-hook.conf ] && [ ! -e /usr/share/gpu-hook ]
+`, s.Dir, s.Host.Path("bin/gpu-hook"), s.Host.Path("config.toml"), hooked)
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c", strings.ReplaceAll(text, "&& exit 9", "| grep . >&2 && exit 9 || true"))
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	o := outcome{Stdout: stdout.String(), Stderr: stderr.String()}
+	if err != nil {
+		t.Fatalf("%v: %s%s", err, o.Stdout, o.Stderr)
+	}
+	s.gaveAll(o)
+}
+
+func quoted(argv []string) (out []string) {
+	for _, a := range argv {
+		out = append(out, "'"+strings.ReplaceAll(a, "'", `'\''`)+"'")
+	}
+	return out
+}
