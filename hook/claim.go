@@ -126,24 +126,32 @@ func (c *claim) restored(container *state.Container) *state.Container {
 	return &state.Container{State: container.State, Spec: &spec}
 }
 
-// trust makes the plan that the claim leads to and keeps it if the claim holds. Otherwise the error says why not, and all
-// is as before.
-func (s *Start) trust(c *claim, decide func()) error {
-	decide()
+// trust keeps the plan that the claim has led to if the claim holds; check is what must hold if something is left to do.
+// Otherwise the error says why not, and all is as before that plan.
+func (s *Start) trust(c *claim, check func() error) error {
 	err := c.check(s.Report, s.container)
-	if err == nil {
-		s.claim = c
-		if c.Record != s.container.State.ID && ownID(c.Record) {
-			s.Report.Container.Precreate = c.Record
-		}
-		s.Report.Told()
-		return nil
+	if err == nil && s.left() {
+		err = check()
 	}
-	again := report.New(s.Report.Container.Stage)
-	again.Describe(s.container)
-	again.Phases = s.Report.Phases
-	s.Report, s.won, s.delegates = again, nil, nil
-	return err
+	if err != nil {
+		again := report.New(s.Report.Container.Stage)
+		again.Describe(s.container)
+		again.Phases = s.Report.Phases
+		s.Report, s.won, s.delegates = again, nil, nil
+		return err
+	}
+	s.claim = c
+	if c.Record != s.container.State.ID && ownID(c.Record) {
+		s.Report.Container.Precreate = c.Record
+	}
+	s.Report.Told()
+	return nil
+}
+
+// left says whether the plan has something still to be done.
+func (s *Start) left() bool {
+	undone := slices.ContainsFunc(s.Report.Edits.Statuses(), func(status *devices.Status) bool { return *status == devices.Apply })
+	return undone || len(s.delegates) > 0
 }
 
 // check says why the claim does not hold: the plan that it leads to must be the one that it is of, and be there already.
@@ -162,15 +170,15 @@ func (c *claim) check(r *report.Report, container *state.Container) error {
 	if sum != c.Digest {
 		return errors.New("it is of another plan than the one made now; CDI Specs, configuration or config.json have changed since, or it is forged")
 	}
-	if err := c.made(r); err != nil {
+	if err := c.made(r, container.Spec); err != nil {
 		return err
 	}
 	return c.set(r, container.Spec)
 }
 
-// made checks that every edit is there. Network devices may be left to the later stage; then the environment, of which the
+// made checks that every edit is there, and the rules that nodes need. Network devices may be left to the later stage; then the environment, of which the
 // claim tells a story, must not be what asks.
-func (c *claim) made(r *report.Report) error {
+func (c *claim) made(r *report.Report, spec *specs.Spec) error {
 	fromEnv := slices.ContainsFunc(servedOf(r), func(q served) bool { return strings.HasPrefix(q.Source, "env:") })
 	if len(c.Env) > 0 && fromEnv && slices.ContainsFunc(r.Edits.NetDevices, func(n *devices.NetDevice) bool { return n.Status == devices.Apply }) {
 		return errors.New("its network devices are not in config.json")
@@ -181,6 +189,13 @@ func (c *claim) made(r *report.Report) error {
 		if *s == devices.Apply || *s == devices.Late {
 			return errors.New("not everything that it claims is in config.json")
 		}
+	}
+	var rules []specs.LinuxDeviceCgroup
+	if spec.Linux != nil && spec.Linux.Resources != nil {
+		rules = spec.Linux.Resources.Devices
+	}
+	if slices.ContainsFunc(r.Edits.DeviceNodes, func(d *devices.DeviceNode) bool { return !d.Allowed(rules) }) {
+		return errors.New("not every device rule that it claims is in config.json")
 	}
 	return nil
 }

@@ -71,15 +71,11 @@ func explainState(o Options, s state.State) *report.Report {
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
 	s := &Start{Report: report.New(StageCreateRuntime), container: container}
 	s.Report.Describe(container)
-	s.plan(o, flag, func() (err error) {
-		if hasRoot {
-			if err := container.CheckNamespaces(); err != nil {
-				return err
-			}
-			s.root, err = container.Root()
-		}
-		return err
-	})
+	check := s.checkRoot
+	if !hasRoot {
+		check = func() error { return nil }
+	}
+	s.plan(o, flag, check, check)
 	return s.Report
 }
 

@@ -36,7 +36,7 @@ func PlanSpec(o Options, stdin io.Reader) *Start {
 	}
 	s.container, s.spec = container, raw
 	s.Report.Describe(container)
-	s.plan(o, nil, s.checkSpec)
+	s.plan(o, nil, s.checkSpec, s.checkSpec)
 	return s
 }
 
@@ -58,15 +58,11 @@ func ownID(id string) bool {
 }
 
 // checkSpec looks at what can be known before there is a container: a root filesystem by an absolute path.
-func (s *Start) checkSpec() (err error) {
-	if err := s.container.CheckNamespaces(); err != nil {
-		return err
-	}
+func (s *Start) checkSpec() error {
 	if root := s.container.Spec.Root; root != nil && root.Path != "" && !filepath.IsAbs(root.Path) {
-		return nil
+		return s.container.CheckNamespaces()
 	}
-	s.root, err = s.container.Root()
-	return err
+	return s.checkRoot()
 }
 
 // Render carries the plan out in the spec and returns that: the very bytes that were read where there is nothing to do,

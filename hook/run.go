@@ -62,37 +62,45 @@ func Plan(o Options, stdin io.Reader) *Start {
 		return s
 	}
 	s.Report.Describe(s.container)
-	s.plan(o, nil, s.check)
+	s.plan(o, nil, s.checkRoot, s.check)
 	return s
+}
+
+// checkRoot looks at the root filesystem.
+func (s *Start) checkRoot() (err error) {
+	if err := s.container.CheckNamespaces(); err != nil {
+		return err
+	}
+	s.root, err = s.container.Root()
+	return err
 }
 
 // check looks at the root filesystem and the process.
 func (s *Start) check() (err error) {
-	if err := s.container.CheckNamespaces(); err != nil {
-		return err
-	}
-	if s.root, err = s.container.Root(); err != nil {
+	if err := s.checkRoot(); err != nil {
 		return err
 	}
 	s.process, err = s.container.OpenProcess(s.config.Process.CheckParent)
 	return err
 }
 
-// plan goes from the container to the plan in the report; check is what must hold of a container that asks. A claim of the
-// stage before is tried first; if it does not hold, it counts for nothing.
-func (s *Start) plan(o Options, flag *string, check func() error) {
+// plan goes from the container to the plan in the report; check is what must hold of a container that asks, and known the
+// part of it that is enough where nothing is left to do. A claim of the stage before is tried first; if it does not hold,
+// it counts for nothing.
+func (s *Start) plan(o Options, flag *string, known, check func() error) {
 	s.Report.Phase("state")
 	var configErr error
 	s.config, configErr = o.load()
 	check = sync.OnceValue(check)
 	claim, err := claimOf(s.container)
 	if claim != nil && err == nil {
-		if err = s.trust(claim, func() { s.decide(configErr, flag, check, claim) }); err == nil {
+		s.decide(configErr, flag, known, claim)
+		if err = s.trust(claim, check); err == nil {
 			return
 		}
 	}
 	s.decide(configErr, flag, check, nil)
-	if err != nil {
+	if err != nil && !s.Report.Failed() {
 		s.Report.Warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing: %w", err).
 			WithHint("gpu-hook alone writes it, for its later stage; if nobody has forged it, start the container again"))
 	}
@@ -196,7 +204,11 @@ func (s *Start) Apply(ctx context.Context) {
 	if s.container == nil || (!s.Report.Failed() && !s.notable()) {
 		return
 	}
-	if s.Report.Result == report.ResultPlanned {
+	switch {
+	case s.Report.Result != report.ResultPlanned:
+	case s.claim != nil && !s.left():
+		s.Report.Result = report.ResultApplied
+	default:
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Limits.Timeout))
 		s.apply(ctx)
 		cancel()

@@ -106,7 +106,8 @@ func TestSpec(t *testing.T) {
 			"mounts go by depth and take the place of those on their path",
 			`{"mounts":[{"destination":"/a/b/c","x":1},{"destination":"/usr/lib//lib","source":"/other"},{"destination":"/"},{"destination":"/z"}]}`,
 			Plan{Edits: &devices.Edits{Mounts: []*devices.Mount{
-				lib(devices.Apply), {HostPath: "/h", ContainerPath: "/y", Options: []string{"ro"}, Status: devices.Apply},
+				lib(devices.Apply),
+				{HostPath: "/h", ContainerPath: "/y", Options: []string{"ro"}, Status: devices.Apply},
 				{HostPath: "tmpfs", ContainerPath: "/y/t", Options: []string{"size=1k"}, Type: "tmpfs", Status: devices.Apply},
 			}}},
 			`{"mounts":[{"destination":"/"},{"destination":"/z"},{"destination":"/y","type":"bind","source":"/h","options":["bind","ro"]},
