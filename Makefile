@@ -4,11 +4,14 @@ GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
 HOOKSDIR ?= /usr/share/containers/oci/hooks.d
+# podman or crio alone
+ENGINE  ?=
 VERSION ?=
+PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit engines lint install clean
+.PHONY: build demo test unit engines lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -35,7 +38,10 @@ lint:
 	bin/tools/golangci-lint run ./...
 
 install: build
-	bin/gpu-hook install --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR))
+	bin/gpu-hook install $(PLACES)
+
+uninstall:
+	$(DESTDIR)$(PREFIX)/bin/gpu-hook uninstall $(PLACES)
 
 clean:
 	rm -rf bin

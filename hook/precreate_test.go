@@ -174,6 +174,21 @@ func TestStagesFindTheEngines(t *testing.T) {
 	}
 }
 
+// Where podman gives the container no control group, nothing in its spec has its id: the claim carries that of the record.
+func TestStagesWithoutID(t *testing.T) {
+	g := newGround(t)
+	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Linux.CgroupsPath = ""
+	edited, first := g.precreate(spec)
+	if second := g.later(edited); !ownID(first.Container.ID) || second.Container.Precreate != first.Container.ID || second.Container.ID != "" {
+		t.Errorf("%+v, then %+v", first.Container, second.Container)
+	}
+	edited.Annotations[AnnotationPlan] = forged(t, edited, func(c *claim) { c.Record = "../../x" })
+	if second := g.later(edited); second.Container.Precreate != "" {
+		t.Errorf("%+v", second.Container)
+	}
+}
+
 // What only the delegate can serve is left to the later stage, with the variables for the container's program.
 func TestStagesDelegate(t *testing.T) {
 	g := newGround(t)

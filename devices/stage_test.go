@@ -1,0 +1,104 @@
+package devices
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+func late() *Edits {
+	e := &Edits{
+		Env: []*Env{{"A=1", Late}, {"B=1", Present}}, DeviceNodes: []*DeviceNode{node("/dev/a", 1)}, Mounts: []*Mount{mount("/a", "/b")},
+		Hooks:      []*Hook{hook("startContainer", "/not/on/the/host", nil, nil), hook("poststop", "/bin/sh", nil, nil)},
+		NetDevices: []*NetDevice{{"eth1", "a", Apply}}, AdditionalGIDs: []*GID{{1, Late}}, IntelRdt: []*IntelRdt{{"x", Late, nil}},
+	}
+	e.Hooks[0].Status, e.Hooks[1].Status = Late, Late
+	return e
+}
+
+// In a spec nothing is late, but network devices for a runtime that does not know them.
+func TestInSpec(t *testing.T) {
+	for version, network := range map[string]Status{
+		"1.3.0": Apply, "1.10.0-dev": Apply, "2.0": Apply, "1.2.1": Late, "1.0.2-dev": Late, "": Late, "x.y": Late, "1": Late, "1.x": Late,
+	} {
+		e := late()
+		if err := e.InSpec(version, trust.Root()); err != nil {
+			t.Fatal(err)
+		}
+		var got []Status
+		for _, s := range e.Statuses() {
+			got = append(got, *s)
+		}
+		if want := []Status{Apply, Present, Apply, Apply, Apply, Apply, network, Apply, Apply}; !slices.Equal(got, want) {
+			t.Errorf("%q: %v", version, got)
+		}
+	}
+}
+
+// A late hook is run by the runtime with all its rights, so it is held to what an early one is; but for a startContainer
+// hook, which the container runs.
+func TestInSpecTrusts(t *testing.T) {
+	for _, stage := range []string{"poststart", "poststop"} {
+		e := &Edits{Hooks: []*Hook{{HookName: stage, Path: t.TempDir() + "/missing", Status: Late}}}
+		if err := e.InSpec("1.0.2", trust.Root()); !fault.Is(err, fault.Hook) {
+			t.Errorf("%s: %v", stage, err)
+		}
+	}
+}
+
+// What a stage before ours, or the engine, has made is there, also what runs late.
+func TestCompleteFindsLate(t *testing.T) {
+	e := &Edits{
+		Env:            []*Env{{"A=1", Late}, {"B=1", Late}},
+		Hooks:          []*Hook{hook("startContainer", "/s", []string{"s"}, nil), hook("poststart", "/s", nil, nil), hook("poststop", "/p", nil, nil)},
+		AdditionalGIDs: []*GID{{1, Late}}, IntelRdt: []*IntelRdt{{"x", Late, nil}},
+	}
+	for _, h := range e.Hooks {
+		h.Status = Late
+	}
+	err := e.Complete(&specs.Spec{
+		Process: &specs.Process{Env: []string{"A=1", "A=2", "B=2", "B=1"}, User: specs.User{AdditionalGids: []uint32{1}}},
+		Hooks:   &specs.Hooks{StartContainer: []specs.Hook{{Path: "/s", Args: []string{"s"}}}, Poststop: []specs.Hook{{Path: "/p"}}, CreateRuntime: []specs.Hook{{Path: "/s"}}},
+		Linux:   &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "x"}},
+	}, "", trust.Root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []Status
+	for _, s := range e.Statuses() {
+		got = append(got, *s)
+	}
+	if want := []Status{Late, Present, Present, Late, Present, Present, Present}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	n := func(i int64) *int64 { return &i }
+	for _, test := range []struct {
+		name        string
+		permissions string
+		rules       []specs.LinuxDeviceCgroup
+		want        bool
+	}{
+		{"no rules", "rw", nil, false},
+		{"no rule wanted", "", nil, true},
+		{"its own", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(2), Access: "rwm"}}, true},
+		{"less", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(2), Access: "r"}}, false},
+		{"another's", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(3), Access: "rw"}, {Allow: true, Type: "b", Access: "rw"}}, false},
+		{"all minors", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(-1), Access: "rw"}}, true},
+		{"all, then none", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Access: "rwm"}}, false},
+		{"none, then all", "rw", []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "a", Access: "rwm"}}, true},
+		{"a part taken away", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Type: "c", Access: "w"}}, false},
+		{"another part taken away", "r", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Type: "c", Access: "w"}}, true},
+	} {
+		d := &DeviceNode{Type: "c", Major: 1, Minor: 2, Permissions: test.permissions}
+		if got := d.Allowed(test.rules); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
