@@ -60,7 +60,7 @@ type DeviceNode struct {
 	GID      *uint32      `json:"-"`
 }
 
-// Mount is a bind mount of a file or directory of the host.
+// Mount is a bind mount of a file or directory of the host, or a new tmpfs.
 type Mount struct {
 	HostPath      string   `json:"hostPath"`
 	ContainerPath string   `json:"containerPath"`

@@ -192,8 +192,10 @@ func TestCompleteRefuses(t *testing.T) {
 		{"mount: relative", mounts("@/lib", "x"), fault.Mount, "mount on x: the path is not absolute"},
 		{"mount: root", mounts("@/lib", "//"), fault.Mount, "mount on //: the path is the container's root"},
 		{"mount: dots", mounts("@/lib", "/x/../y"), fault.Mount, `mount on /x/../y: the path has a ".." in it`},
-		{"mount: shared", mounts("@/lib", "/x", "rshared"), fault.Mount, `mount of @/lib: mount option "rshared" is not one that gpu-hook can apply`},
-		{"mount: a tmpfs", &Edits{Mounts: []*Mount{{"@/lib", "/x", nil, Apply, "tmpfs"}}}, fault.Mount, `mount of @/lib: this version cannot make a mount of type "tmpfs"`},
+		{"mount: shared", mounts("@/lib", "/x", "rshared"), fault.Mount, `mount of @/lib: mount option "rshared" would carry what the container mounts there to the host`},
+		{"mount: an overlay", &Edits{Mounts: []*Mount{{"@/lib", "/x", []string{"bind"}, Apply, "overlay"}}}, fault.Mount, `mount of @/lib: a mount of type "overlay" is not made: only bind mounts and a tmpfs are`},
+		{"mount: a tmpfs's option", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"colour=red"}, Apply, "tmpfs"}}}, fault.Mount, `mount of tmpfs: mount option "colour=red" is not one that gpu-hook can apply`},
+		{"mount: a tmpfs that is a bind mount", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs"}}}, fault.Mount, "mount of tmpfs: the path is not that of a file or directory below the host's root"},
 		{"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount, "mount of @/rootfs/lib/f: it lies in the container's own root filesystem"},
 		{"mount: the container's root", mounts("@/rootfs", "/x"), fault.Mount, "mount of @/rootfs: it lies in the container's own root filesystem"},
 		{"mount: a link into the container", mounts("@/inlink", "/x"), fault.Mount, "mount of @/inlink: it lies in the container's own root filesystem"},
@@ -221,6 +223,7 @@ func TestCompleteAccepts(t *testing.T) {
 		Mounts: []*Mount{
 			{"@/liblink", "/a", []string{"ro", "rbind"}, Apply, "none"},
 			{"@/rootfs2", "/..b", []string{}, Apply, ""},
+			{"tmpfs", "/t", []string{"size=1m"}, Apply, "tmpfs"},
 		},
 		Hooks: []*Hook{{HookName: "poststop", Path: "@/none", Status: Late}},
 	})

@@ -196,7 +196,7 @@ func (t *Target) clones(mounts []*devices.Mount) ([]*source, error) {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := cloneMount(m)
+		s, err := makeMount(m)
 		if err != nil {
 			m.Status = devices.Failed
 			return sources, err
