@@ -36,8 +36,9 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) 
 		}
 	}
 	for _, n := range e.NetDevices {
-		return fault.New(fault.NetDev, "network device "+n.HostInterfaceName, "this version cannot move network devices").
-			WithHint("ask for the device through an engine with CDI 1.1 support")
+		if err := n.complete(container); err != nil {
+			return err
+		}
 	}
 	for _, v := range e.Env {
 		if container.Process != nil && slices.Contains(container.Process.Env, v.Value) {

@@ -202,7 +202,9 @@ func TestCompleteRefuses(t *testing.T) {
 		{"hook: missing", hooks("@/none"), fault.Hook, "prestart hook of the CDI Spec: lstat @/none: no such file or directory"},
 		{"hook: not executable", hooks("@/text"), fault.Hook, "prestart hook of the CDI Spec: @/text: not trusted: it is not executable"},
 		{"hook: relative", hooks("hook"), fault.Hook, `prestart hook of the CDI Spec: "hook": not trusted: the path is not absolute and clean`},
-		{"a network device", &Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}}, fault.NetDev, "network device eth1: this version cannot move network devices"},
+		{"a network device", &Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}}, fault.NetDev, "network device eth1: it is neither on this host nor, as a, in the container; a virtual device (veth, macvlan) is lost with the container that had it"},
+		{"a network device's name", &Edits{NetDevices: []*NetDevice{{"../x", "a", Apply}}}, fault.NetDev, "network device ../x: the name has a character in it that no network device's may have"},
+		{"a network device's name in the container", &Edits{NetDevices: []*NetDevice{{"eth1", "sixteen-letters.", Apply}}}, fault.NetDev, `network device eth1: name "sixteen-letters.": the name is longer than 15 bytes`},
 		{"the second of two", &Edits{Mounts: []*Mount{mount("@/lib", "/x"), mount("@/none", "/y")}}, fault.Mount, "mount of @/none: it is missing on this host"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -92,6 +92,7 @@ type container struct {
 	stdout *bufio.Reader
 	before string // the root filesystem and its surroundings before the hook ran
 	env    []string
+	clone  uintptr // further namespaces of the holder's own
 }
 
 type option func(*container, *gpuhost.Bundle)
@@ -152,7 +153,7 @@ func (c *container) start() *container {
 	c.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | c.clone}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		c.t.Fatal(err)
