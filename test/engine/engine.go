@@ -108,7 +108,7 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 		err = errors.Join(err, awaitEnd(own), removeCgroups(parent), os.RemoveAll(own))
 	}()
 	rootfs := filepath.Join(own, "rootfs")
-	if err := gpuhost.RootFS(rootfs); err != nil {
+	if err := errors.Join(gpuhost.RootFS(rootfs), b.Fill(rootfs)); err != nil {
 		return Outcome{}, err
 	}
 	argv := []string{

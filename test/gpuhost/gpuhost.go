@@ -169,11 +169,23 @@ type Bundle struct {
 	Hook json.RawMessage
 	// Edit changes the rest of config.json.
 	Edit func(config map[string]any)
+	// Image are files of the root filesystem, by absolute path, beside busybox.
+	Image map[string]string
+}
+
+// Fill puts the image's files into the root filesystem.
+func (b *Bundle) Fill(rootfs string) error {
+	var errs []error
+	for name, text := range b.Image {
+		path := filepath.Join(rootfs, name)
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+	}
+	return errors.Join(errs...)
 }
 
 // WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
-	if err := RootFS(filepath.Join(dir, "rootfs")); err != nil {
+	if err := errors.Join(RootFS(filepath.Join(dir, "rootfs")), b.Fill(filepath.Join(dir, "rootfs"))); err != nil {
 		return err
 	}
 	spec := exec.Command("runc", "spec")
