@@ -275,30 +275,3 @@ func TestRelativeRootAndCrunRoot(t *testing.T) {
 	state = fmt.Sprintf(`{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`, c.pid, c.bundle, c.host.Dir)
 	c.runOn(state).refused(t, "E-BUNDLE", c.host.Dir)
 }
-
-// A Spec of a version that is not known here, with fields that are not, gives what is understood, and a warning says what
-// is not.
-func TestSpecOfTheFuture(t *testing.T) {
-	c := newBundle(t, annotated("device=0"))
-	c.spec(`
-cdiVersion: "2.0.0"
-kind: nvidia.com/gpu
-devices:
-- name: "0"
-  containerEdits:
-    deviceNodes:
-    - {path: /dev/nvidia0, hostPath: HOST/dev/nvidia0, colour: green}
-    powers: [unlimited]
-`)
-	r := c.start().run()
-	r.applied(t)
-	if got := c.sees("/dev/nvidia0"); got != node {
-		t.Errorf("node: %s", got)
-	}
-	w := r.report.Warnings[0]
-	for _, part := range []string{"nvidia.yaml", `"2.0.0"`, "devices[0].containerEdits.deviceNodes[0].colour (line 8)", "devices[0].containerEdits.powers (line 9)"} {
-		if w.Code != "W-SPEC" || !strings.Contains(w.Message, part) {
-			t.Errorf("no %q in %+v", part, w)
-		}
-	}
-}
