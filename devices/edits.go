@@ -188,6 +188,9 @@ func fromSpec(c *cdispecs.ContainerEdits) *Edits {
 		e.NetDevices = append(e.NetDevices, &NetDevice{n.HostInterfaceName, n.Name, Apply})
 	}
 	for _, g := range c.AdditionalGIDs {
+		if g == 0 {
+			continue // as in the CDI library: nobody gets root's group by a Spec
+		}
 		e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
 	}
 	if c.IntelRdt != nil {

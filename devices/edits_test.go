@@ -106,7 +106,7 @@ func TestFromSpec(t *testing.T) {
 			{HookName: "poststop", Path: "/h"},
 		},
 		NetDevices:     []*cdispecs.LinuxNetDevice{{HostInterfaceName: "eth1", Name: "a"}},
-		AdditionalGIDs: []uint32{39},
+		AdditionalGIDs: []uint32{0, 39},
 		IntelRdt:       &cdispecs.IntelRdt{ClosID: "x"},
 	})
 	want := &Edits{

@@ -40,16 +40,7 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) 
 			return err
 		}
 	}
-	for _, v := range e.Env {
-		if container.Process != nil && slices.Contains(container.Process.Env, v.Value) {
-			v.Status = Present
-		}
-	}
-	for _, g := range e.AdditionalGIDs {
-		if container.Process != nil && slices.Contains(container.Process.User.AdditionalGids, g.Value) {
-			g.Status = Present
-		}
-	}
+	e.late(container)
 	return nil
 }
 
@@ -171,26 +162,6 @@ func (m *Mount) checkSource(what, root string) error {
 	}
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
 		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")
-	}
-	return nil
-}
-
-func (h *Hook) complete(container *specs.Spec, owner trust.Owner) error {
-	if h.Status != Apply {
-		return nil
-	}
-	if err := owner.Executable(h.Path); err != nil {
-		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
-	}
-	if container.Hooks == nil {
-		return nil
-	}
-	for _, list := range [][]specs.Hook{container.Hooks.Prestart, container.Hooks.CreateRuntime, container.Hooks.CreateContainer} { //nolint:staticcheck // prestart is deprecated, engines still write it
-		for _, o := range list {
-			if o.Path == h.Path && slices.Equal(o.Args, h.Args) {
-				h.Status = Present
-			}
-		}
 	}
 	return nil
 }

@@ -116,38 +116,46 @@ func TestCompletePresent(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
 	container := &specs.Spec{
-		Process: &specs.Process{Env: []string{"A=1", "B=2"}, User: specs.User{AdditionalGids: []uint32{39}}},
+		Process: &specs.Process{Env: []string{"A=1", "B=2"}, User: specs.User{GID: 41, AdditionalGids: []uint32{39}}},
 		Mounts:  []specs.Mount{{Source: top + "/./lib", Destination: "/usr/lib/"}, {Source: top + "/text", Destination: "/text"}},
 		Hooks: &specs.Hooks{
 			Prestart:        []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "1"}}}, //nolint:staticcheck // engines still write it
 			CreateRuntime:   []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "2"}}},
 			CreateContainer: []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "3"}}},
 			StartContainer:  []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "4"}}},
+			Poststop:        []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "6"}}},
 		},
+		Linux: &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "gold"}},
 	}
 	hooked := func(n string, status Status) *Hook {
 		return &Hook{HookName: "createContainer", Path: "@/hook", Args: []string{"hook", n}, Status: status}
 	}
-	edits := func(env, lib, gid, hook Status) *Edits {
+	later := func(n string, status Status) *Hook {
+		h := hooked(n, status)
+		h.HookName = "poststop"
+		return h
+	}
+	edits := func(env, lib, gid, hook, late Status) *Edits {
 		return in(top, &Edits{
 			Env:            []*Env{{"A=1", env}, {"B=1", Late}, {"A=", Late}},
 			Mounts:         []*Mount{{"@/lib", "/usr/lib", nil, lib, ""}, {"@/text", "/usr/lib", nil, Apply, ""}, {"@/lib", "/lib", nil, Apply, "bind"}},
-			Hooks:          []*Hook{hooked("1", hook), hooked("2", hook), hooked("3", hook), hooked("4", Apply), hooked("5", Apply)},
-			AdditionalGIDs: []*GID{{39, gid}, {40, Late}},
+			Hooks:          []*Hook{hooked("1", hook), hooked("2", hook), hooked("3", hook), hooked("4", Apply), hooked("5", Apply), later("1", Late), later("4", late), later("6", late)},
+			AdditionalGIDs: []*GID{{39, gid}, {40, Late}, {41, gid}},
+			IntelRdt:       []*IntelRdt{{"gold", late}, {"silver", Late}, {"", Late}},
 		})
 	}
-	got := edits(Late, Apply, Late, Apply)
+	got := edits(Late, Apply, Late, Apply, Late)
 	if err := got.Complete(container, "", us()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Present, Present, Present, Present), got); diff != "" {
+	if diff := cmp.Diff(edits(Present, Present, Present, Present, Present), got); diff != "" {
 		t.Error(diff)
 	}
-	got = edits(Late, Apply, Late, Apply)
+	got = edits(Late, Apply, Late, Apply, Late)
 	if err := got.Complete(&specs.Spec{}, "", us()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Late, Apply, Late, Apply), got); diff != "" {
+	if diff := cmp.Diff(edits(Late, Apply, Late, Apply, Late), got); diff != "" {
 		t.Errorf("with a config.json that holds nothing: %s", diff)
 	}
 }

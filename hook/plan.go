@@ -339,7 +339,9 @@ func (p *planner) lateEdits() []string {
 		}
 	}
 	for _, rdt := range e.IntelRdt {
-		what = append(what, "Intel RDT class "+rdt.ClosID)
+		if rdt.Status == devices.Late {
+			what = append(what, strings.TrimSpace("Intel RDT class "+rdt.ClosID))
+		}
 	}
 	return what
 }
