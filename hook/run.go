@@ -114,7 +114,7 @@ func (s *Start) winners(flag *string) []*request {
 	won, warnings, err := contest(s.config, requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, s.container).leave(won)
+		won, more, err = findOther(s.config, s.container).leave(requests, won)
 		warnings = append(warnings, more...)
 	}
 	for _, w := range warnings {
