@@ -22,7 +22,7 @@ test: unit engines
 
 unit:
 	test/setup test
-	$(GO) test -count=1 $$($(GO) list ./... | grep -v /test/engines)
+	$(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v /test/engines)
 
 # The tests with real engines run once for each version of the control groups.
 engines:

@@ -55,6 +55,8 @@ type DeviceNode struct {
 	Permissions string `json:"permissions"` // of the device rule: letters of rwm, "" for no rule
 	Status      Status `json:"status"`
 
+	// Chosen says that the Spec chooses mode or owner, which a node that is bound from the host cannot be given.
+	Chosen   bool         `json:"-"`
 	FileMode *os.FileMode `json:"-"` // permission bits of the node
 	UID      *uint32      `json:"-"`
 	GID      *uint32      `json:"-"`
@@ -172,6 +174,7 @@ func fromSpec(c *cdispecs.ContainerEdits) *Edits {
 		e.DeviceNodes = append(e.DeviceNodes, &DeviceNode{
 			Path: d.Path, HostPath: cmp.Or(d.HostPath, d.Path), Type: d.Type, Major: d.Major, Minor: d.Minor,
 			Permissions: d.Permissions, Status: Apply, FileMode: d.FileMode, UID: d.UID, GID: d.GID,
+			Chosen: d.FileMode != nil || d.UID != nil || d.GID != nil,
 		})
 	}
 	for _, m := range c.Mounts {

@@ -253,7 +253,7 @@ func TestRunHooks(t *testing.T) {
 		hook("createRuntime", "f", "echo no >&2; exit 9", devices.Apply),
 		hook("createRuntime", "g", "true", devices.Apply),
 	}
-	err := target.runHooks(t.Context(), hooks)
+	err := target.runHooks(t.Context(), hooks, state.User{})
 	if want := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
@@ -353,7 +353,7 @@ func TestNodes(t *testing.T) {
 	require.Root(t)
 	top := t.TempDir()
 	r := rootIn(t, top)
-	if got, err := r.nodes(); err != nil || len(got) > 0 {
+	if got, err := r.devNodes(); err != nil || len(got) > 0 {
 		t.Errorf("without /dev: %v, %v", got, err)
 	}
 	for _, dir := range []string{"dev/dri", "dev/sub/pts", "etc"} {
@@ -384,20 +384,20 @@ func TestNodes(t *testing.T) {
 		}
 	}
 	want := map[string]number{"/dev/nvidia0": {195, 0}, "/dev/dri/renderD128": {226, 128}, "/dev/many": {7, 300}, "/dev/sub/pts/0": {1, 2}}
-	got, err := r.nodes()
+	got, err := r.devNodes()
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(number{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	if err := os.MkdirAll(top+"/dev/1/2/3/4", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.nodes(); err != nil {
+	if _, err := r.devNodes(); err != nil {
 		t.Error(err)
 	}
 	if err := os.MkdirAll(top+"/dev/1/2/3/4/5", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.nodes(); err == nil || err.Error() != `"/dev/1/2/3/4/5" is too deep or too full to look through` {
+	if _, err := r.devNodes(); err == nil || err.Error() != `"/dev/1/2/3/4/5" is too deep or too full to look through` {
 		t.Errorf("too deep: %v", err)
 	}
 }

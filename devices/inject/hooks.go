@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -14,17 +16,18 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// path is all that a foreign program is told of our environment.
+// searchPath is all that a foreign program is told of our environment.
 const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // runHooks runs the hooks of the stages prestart, createRuntime and createContainer, stage by stage and within one in the
 // order of the Spec, as a runtime would: each with the state on standard input, its own environment and timeout, the
 // first two in the runtime's namespaces with the bundle as working directory, the last in the container's, where the
 // host's tree is still the root.
-func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook) error {
-	state, err := t.hookState()
+func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User) error {
+	stdin, err := t.hookState()
 	if err != nil {
 		return err
 	}
@@ -34,7 +37,7 @@ func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook) error {
 				continue
 			}
 			h.Status = devices.Failed
-			if err := t.runHook(ctx, h, state); err != nil {
+			if err := t.runHook(ctx, h, stdin, user); err != nil {
 				return fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
 					WithHint("run it by hand with the state on its standard input, or correct the CDI Spec")
 			}
@@ -58,8 +61,8 @@ func (t *Target) hookState() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-func (t *Target) runHook(ctx context.Context, h *devices.Hook, state []byte) error {
-	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: state}
+func (t *Target) runHook(ctx context.Context, h *devices.Hook, stdin []byte, user state.User) error {
+	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: stdin}
 	if len(c.args) == 0 {
 		c.args = []string{h.Path}
 	}
@@ -80,6 +83,9 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook, state []byte) err
 		return err
 	}
 	defer closeAll(namespaces)
+	if user.Separate {
+		return t.runAsRoot(ctx, c, namespaces)
+	}
 	return inNamespaces(namespaces, run)
 }
 
@@ -96,6 +102,39 @@ func (t *Target) namespaces() ([]*os.File, error) {
 		out = append(out, ns)
 	}
 	return out, nil
+}
+
+// NSEnter joins a container's user namespace for a hook: a process with threads cannot, setns(2), and all of Go's have some.
+const NSEnter = "/usr/bin/nsenter"
+
+// runAsRoot runs the command in the namespaces and in the container's user namespace, as its root user. It must not run in
+// our own: update-ldcache of nvidia-cdi-hook cannot pivot there. The command's argv[0] becomes its path. nsenter finds the
+// namespaces through our own handles, which do not reach the command.
+func (t *Target) runAsRoot(ctx context.Context, c command, namespaces []*os.File) error {
+	if err := t.Owner.Executable(NSEnter); err != nil {
+		return err
+	}
+	user, err := t.Process.Namespace("user")
+	if err != nil {
+		return err
+	}
+	defer user.Close()
+	args := []string{NSEnter}
+	for _, ns := range append([]*os.File{user}, namespaces...) {
+		args = append(args, fmt.Sprintf("--%s=/proc/%d/fd/%d", option(path.Base(ns.Name())), os.Getpid(), ns.Fd()))
+	}
+	c.args = append(append(args, "--", c.path), c.args[1:]...)
+	c.path = NSEnter
+	_, err = c.run(ctx)
+	return err
+}
+
+// option is nsenter's name for a namespace of /proc/PID/ns.
+func option(namespace string) string {
+	if namespace == "mnt" {
+		return "mount"
+	}
+	return namespace
 }
 
 func closeAll(files []*os.File) {

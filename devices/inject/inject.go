@@ -27,6 +27,8 @@ type Target struct {
 	StateJSON []byte // for the hooks' standard input
 	RunDir    string // where a private bundle for the delegate may be made
 	Owner     trust.Owner
+	// Namespaced says that this process is in a user namespace that is not the host's: it has no say over device rules.
+	Namespaced bool
 }
 
 // Result is what happened beyond the statuses of the edits.
@@ -47,12 +49,23 @@ type Result struct {
 // container, whose start must now fail.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
+	user, err := t.Process.RootUser()
+	if err != nil {
+		return result, fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
+	}
 	sources, err := t.clones(edits.Mounts)
 	defer closeSources(sources)
 	if err != nil {
 		return result, err
 	}
-	r := &rootfs{}
+	r := &rootfs{user: user, nodes: map[*devices.DeviceNode]*os.File{}}
+	defer r.closeNodes()
+	if user.Separate || t.Namespaced {
+		err = r.cloneNodes(toMake(edits))
+	}
+	if err != nil {
+		return result, err
+	}
 	err = t.apply(ctx, r, sources, edits, delegates, &result)
 	if err != nil {
 		err = errors.Join(err, r.undo())
@@ -65,8 +78,7 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 }
 
 func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
-	nodes := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status != devices.Apply })
-	if err := t.enter(ctx, r, sources, nodes); err != nil {
+	if err := t.enter(ctx, r, sources, toMake(edits)); err != nil {
 		return err
 	}
 	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
@@ -82,7 +94,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 	if err := t.Process.Alive(); err != nil {
 		return err
 	}
-	err = t.runHooks(ctx, edits.Hooks)
+	err = t.runHooks(ctx, edits.Hooks, r.user)
 	for _, h := range edits.Hooks {
 		if h.Status == devices.Applied || h.Status == devices.Failed {
 			result.Foreign = append(result.Foreign, h.Path)
@@ -106,6 +118,10 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		}
 	}
 	return ended(ctx)
+}
+
+func toMake(edits *devices.Edits) []*devices.DeviceNode {
+	return slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status != devices.Apply })
 }
 
 // ended says why no more may be done.
@@ -143,6 +159,10 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 		}
 		if err := r.ground.learn(r.root); err != nil {
 			return fault.New(fault.Internal, "mounts of the container", "%w", err)
+		}
+		// Only now: the way to the root filesystem may be closed to the container's own user.
+		if err := become(r.user); err != nil {
+			return fault.New(fault.Internal, "user of the container", "%w", err)
 		}
 		for _, s := range sources {
 			if err := ended(ctx); err != nil {

@@ -2,15 +2,19 @@
 package config
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-// DefaultPath is where the configuration is read from. It need not exist.
+// DefaultPath is where the configuration is read from, after a user's own gpu-hook/config.toml. It need not exist.
 const DefaultPath = "/etc/gpu-hook/config.toml"
 
 // Sources of requests.
@@ -64,6 +68,9 @@ type Config struct {
 	Limits   Limits             `toml:"limits"`
 	Record   Record             `toml:"record"`
 	Process  Process            `toml:"process"`
+
+	// Self is who we are, which the default places follow from.
+	Self trust.Self `toml:"-"`
 }
 
 // Requests says which requests count.
@@ -151,6 +158,19 @@ func Defaults() *Config {
 	}
 }
 
+// defaultsFor are the defaults of a user. One who is not the host's root has Specs of their own too, above the host's.
+func defaultsFor(self trust.Self) *Config {
+	c := Defaults()
+	c.Self = self
+	if self.Rootless {
+		if dir, err := os.UserConfigDir(); err == nil {
+			c.CDI.SpecDirs = append(c.CDI.SpecDirs, filepath.Join(dir, "cdi"))
+		}
+		c.CDI.SpecDirs = append(c.CDI.SpecDirs, fmt.Sprintf("/run/user/%d/cdi", self.UID))
+	}
+	return c
+}
+
 // vendors are those that come built in. Each is data and can be changed, and others added.
 func vendors() []Vendor {
 	return []Vendor{
@@ -170,7 +190,7 @@ func (c *Config) RunDir() string {
 	if c.Record.Dir != "" {
 		return c.Record.Dir
 	}
-	return report.RunDir()
+	return report.RunDir(c.Self)
 }
 
 // SourcesFor returns the sources that count for a container of the engine, in a pod of the namespace if it is in one,

@@ -213,7 +213,7 @@ func TestNetDevice(t *testing.T) {
 				t.Errorf("record: %+v", n)
 			}
 			// It is lost now, with the container.
-			s.refused(e.run(s, asks("driver=nvidia.cdi,device=0")), "E-NETDEV", "rdma7", "lost with the container")
+			s.refused(e, e.run(s, asks("driver=nvidia.cdi,device=0")), "E-NETDEV", "rdma7", "lost with the container")
 		})
 	}
 }
@@ -235,7 +235,7 @@ func TestNetDeviceAndHostNetwork(t *testing.T) {
 			}
 		}
 	}
-	s.refused(e.run(s, b), "E-NETDEV", "lo", "shares the host's network namespace")
+	s.refused(e, e.run(s, b), "E-NETDEV", "lo", "shares the host's network namespace")
 	dir, err := s.Bundle(b)
 	if err != nil {
 		t.Fatal(err)
