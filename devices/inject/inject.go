@@ -53,7 +53,7 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 	if err != nil {
 		return result, fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
 	}
-	sources, err := t.clones(edits.Mounts)
+	sources, err := t.clones(edits.Mounts, user)
 	defer closeSources(sources)
 	if err != nil {
 		return result, err
@@ -214,13 +214,13 @@ func checkRoot(root *os.File, seen os.FileInfo, st *unix.Statx_t) error {
 	return nil
 }
 
-func (t *Target) clones(mounts []*devices.Mount) ([]*source, error) {
+func (t *Target) clones(mounts []*devices.Mount, user state.User) ([]*source, error) {
 	var sources []*source
 	for _, m := range mounts {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := makeMount(m)
+		s, err := t.makeMount(m, user)
 		if err != nil {
 			m.Status = devices.Failed
 			return sources, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // source is a mount that is made but attached nowhere yet; closing it takes it away again.
@@ -19,8 +20,8 @@ type source struct {
 }
 
 // makeMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
-func makeMount(m *devices.Mount) (*source, error) {
-	s, err := newSource(m)
+func (t *Target) makeMount(m *devices.Mount, user state.User) (*source, error) {
+	s, err := t.newSource(m, user)
 	if errors.Is(err, unix.ENOSYS) {
 		return nil, fault.New(fault.Kernel, "mount of "+m.HostPath, "this kernel lacks mount_setattr").WithHint("gpu-hook needs Linux 5.12 or newer to mount")
 	}
@@ -30,14 +31,14 @@ func makeMount(m *devices.Mount) (*source, error) {
 	return s, nil
 }
 
-func newSource(m *devices.Mount) (*source, error) {
+func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 	attributes, err := m.Attributes()
 	if err != nil {
 		return nil, err
 	}
 	var tree *os.File
 	if m.Tmpfs() {
-		tree, err = newTmpfs(attributes.Data)
+		tree, err = t.tmpfs(attributes.Data, user)
 	} else {
 		tree, err = clone(m.HostPath, attributes.Recursive)
 	}

@@ -3,10 +3,37 @@ package inject
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/state"
 )
+
+// tmpfs makes a tmpfs for the container, in whose user namespace the ids of the options are and to whose root user it
+// belongs if they name no owner.
+func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
+	if !user.Separate {
+		return newTmpfs(options)
+	}
+	ours := []string{"uid=" + strconv.Itoa(user.UID), "gid=" + strconv.Itoa(user.GID)}
+	for _, option := range options {
+		name, value, _ := strings.Cut(option, "=")
+		if name == "uid" || name == "gid" {
+			id, err := strconv.Atoi(value)
+			if err == nil {
+				id, err = t.Process.HostID(name+"_map", id)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("mount option %q: %w", option, err)
+			}
+			option = name + "=" + strconv.Itoa(id)
+		}
+		ours = append(ours, option)
+	}
+	return newTmpfs(ours)
+}
 
 // newTmpfs makes a tmpfs that is mounted nowhere yet, with options as [devices.MountAttributes] has them. Without a mode
 // its root has the kernel's, 1777. It is made in the host's namespaces and belongs to the host's user namespace.

@@ -186,6 +186,21 @@ mount | while read -r a b path c kind options; do case $path in /scratch|/tree) 
 	}
 }
 
+// In a container with a user namespace a tmpfs belongs to its root, and the ids that the Spec gives are the container's.
+func TestTmpfsInAUserNamespace(t *testing.T) {
+	for _, e := range starters(t)[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.more("  - {hostPath: tmpfs, containerPath: /scratch, type: tmpfs, options: [mode=0700]}\n" +
+				"  - {hostPath: tmpfs, containerPath: /other, type: tmpfs, options: [uid=7, gid=8]}\n")
+			b := asks("device=0")
+			b.Args = []string{"sh", "-c", "stat -c '%n %u %g' /scratch /other; echo x >/scratch/x && echo written"}
+			b.Edit, b.Owner = userNamespace, mappedRoot
+			e.run(s, b).has(t, "/scratch 0 0", "/other 7 8", "written")
+		})
+	}
+}
+
 // A network device of the host is the container's, under its new name, with its address, and up; the "host" is a network
 // namespace of the test's own.
 func TestNetDevice(t *testing.T) {
