@@ -9,6 +9,8 @@ import (
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
 )
 
 // Status is what becomes of an edit.
@@ -32,6 +34,9 @@ type Edits struct {
 	NetDevices     []*NetDevice  `json:"netDevices"`
 	AdditionalGIDs []*GID        `json:"additionalGids"`
 	IntelRdt       []*IntelRdt   `json:"intelRdt"`
+
+	// Notes say what of the Specs that the edits are from was not understood, once for each Spec.
+	Notes []*fault.Error `json:"-"`
 }
 
 // Env is a variable for the container's process.
@@ -57,7 +62,7 @@ type DeviceNode struct {
 	GID      *uint32      `json:"-"`
 }
 
-// Mount is a bind mount of a file or directory of the host.
+// Mount is a bind mount of a file or directory of the host, or a new tmpfs.
 type Mount struct {
 	HostPath      string   `json:"hostPath"`
 	ContainerPath string   `json:"containerPath"`
@@ -106,7 +111,8 @@ func NewEdits() *Edits {
 }
 
 // Append adds other's edits to e: a node or mount for a path that e has already takes its place, as in the CDI library,
-// mounts go by depth, and what would be the same twice (a hook, a group, a variable) is taken once.
+// and so does a network device's name; mounts go by depth, and what would be the same twice (a hook, a group, a variable)
+// is taken once.
 func (e *Edits) Append(other *Edits) {
 	for _, v := range other.Env {
 		name, _, _ := strings.Cut(v.Value, "=")
@@ -124,8 +130,13 @@ func (e *Edits) Append(other *Edits) {
 	for _, g := range other.AdditionalGIDs {
 		e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
 	}
-	e.NetDevices = append(e.NetDevices, other.NetDevices...)
+	for _, n := range other.NetDevices {
+		e.NetDevices = replace(e.NetDevices, n, func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName })
+	}
 	e.IntelRdt = append(e.IntelRdt, other.IntelRdt...)
+	for _, n := range other.Notes {
+		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What == n.What })
+	}
 	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
 
@@ -180,6 +191,9 @@ func fromSpec(c *cdispecs.ContainerEdits) *Edits {
 		e.NetDevices = append(e.NetDevices, &NetDevice{n.HostInterfaceName, n.Name, Apply})
 	}
 	for _, g := range c.AdditionalGIDs {
+		if g == 0 {
+			continue // as in the CDI library: nobody gets root's group by a Spec
+		}
 		e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
 	}
 	if c.IntelRdt != nil {

@@ -94,7 +94,7 @@ func (r *Registry) Files(kind string) (*Edits, error) {
 	for _, name := range r.names() {
 		if d := r.devices[name]; kindOf(name) == kind && d.rival == "" && !used[d.spec] {
 			used[d.spec] = true
-			edits.Append(fromSpec(&d.spec.raw.ContainerEdits))
+			edits.Append(d.spec.edits())
 		}
 	}
 	if len(used) == 0 {

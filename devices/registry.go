@@ -77,6 +77,20 @@ func (r *Registry) add(s *spec) {
 // Problems returns why Specs of this host were left out.
 func (r *Registry) Problems() []*fault.Error { return r.problems }
 
+// Notes returns what of the Specs that define something was not understood.
+func (r *Registry) Notes() []*fault.Error {
+	var out []*fault.Error
+	seen := map[*spec]bool{}
+	for _, name := range r.names() {
+		s := r.devices[name].spec
+		if note := s.note(); note != nil && !seen[s] {
+			out = append(out, note)
+		}
+		seen[s] = true
+	}
+	return out
+}
+
 // Resolve returns the edits of the named devices: each Spec's own edits once, before those of its first device, in the
 // order of names. A name that is not defined is an error that says which names, directories and rejected files there
 // are. Nothing of the host but the Specs was looked at yet.
@@ -94,7 +108,7 @@ func (r *Registry) Resolve(names []string) (*Edits, error) {
 		}
 		if !used[d.spec] {
 			used[d.spec] = true
-			edits.Append(fromSpec(&d.spec.raw.ContainerEdits))
+			edits.Append(d.spec.edits())
 		}
 		edits.Append(fromSpec(&d.raw.ContainerEdits))
 	}

@@ -138,6 +138,10 @@ func TestProblems(t *testing.T) {
 		return path(func(path string) error { return os.WriteFile(path, []byte(s), 0o600) })
 	}
 	valid := device("env: [A=1]")
+	bomb := valid + "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c <= 'j'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c, ", c-1), 10))
+	}
 	for _, test := range []struct {
 		name string
 		put  func(t *testing.T, path string)
@@ -146,12 +150,14 @@ func TestProblems(t *testing.T) {
 	}{
 		{"as large as can be", text(valid + strings.Repeat("#", maxSpec-len(valid))), "", ""},
 		{"a byte larger", text(valid + strings.Repeat("#", maxSpec+1-len(valid))), fault.Parse, "it is larger than 4 MiB"},
-		{"empty", text(""), fault.Parse, "EOF"},
+		{"empty", text(""), fault.Parse, "it holds nothing"},
 		{"null", text("null"), fault.Parse, "it holds nothing"},
 		{"no YAML", text("{"), fault.Parse, "did not find expected node content"},
-		{"unknown field", text(valid + "colour: red\n"), fault.Parse, "field colour not found"},
-		{"unknown version", text(strings.Replace(valid, "0.5.0", "9.9.9", 1)), fault.Parse, "9.9.9"},
-		{"a field that is newer than the version", text(strings.Replace(device("additionalGids: [1]"), "0.5.0", "0.6.0", 1)), fault.Parse, "0.7.0"},
+		{"a field of another type", text(device("env: {A: 1}")), fault.Parse, "cannot unmarshal"},
+		{"a field twice", text(valid + "kind: acme.com/npu\n"), fault.Parse, "already defined"},
+		{"aliases of aliases", text(bomb), fault.Parse, "by its aliases"},
+		{"an alias of itself", text(valid + "annotations: &a\n  b: *a\n"), fault.Parse, "by its aliases"},
+		{"no devices", text(head), fault.Parse, "it defines no devices"},
 		{"no vendor", text(strings.Replace(valid, "nvidia.com/", "", 1)), fault.Parse, `kind "gpu": invalid vendor`},
 		{"no class", text(strings.Replace(valid, "/gpu", "/", 1)), fault.Parse, `kind "nvidia.com/": `},
 		{"one letter", text(strings.Replace(valid, "nvidia.com/gpu", "a/b", 1)), "", ""},

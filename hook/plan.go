@@ -52,6 +52,9 @@ func (p *planner) plan(winners []*request) error {
 			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
+	for _, note := range p.report.Edits.Notes {
+		p.report.Warn(note)
+	}
 	if n := present(p.report.Edits); n > 0 {
 		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
 			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
@@ -393,7 +396,9 @@ func (p *planner) lateEdits() []string {
 		}
 	}
 	for _, rdt := range e.IntelRdt {
-		what = append(what, "Intel RDT class "+rdt.ClosID)
+		if rdt.Status == devices.Late {
+			what = append(what, strings.TrimSpace("Intel RDT class "+rdt.ClosID))
+		}
 	}
 	return what
 }

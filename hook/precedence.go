@@ -253,5 +253,10 @@ func present(e *devices.Edits) int {
 			n++
 		}
 	}
+	for _, d := range e.NetDevices {
+		if d.Status == devices.Present {
+			n++
+		}
+	}
 	return n
 }

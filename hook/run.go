@@ -237,4 +237,9 @@ func settle(r *report.Report) {
 			m.Status = devices.Apply
 		}
 	}
+	for _, n := range r.Edits.NetDevices {
+		if n.Status == devices.Applied {
+			n.Status = devices.Apply
+		}
+	}
 }

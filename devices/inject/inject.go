@@ -43,9 +43,10 @@ type Result struct {
 	Foreign []string
 }
 
-// Apply makes the edits whose status is Apply, mounts first, then nodes, device rules, hooks and at last the delegates,
-// and sets each edit's status. On error, what it made in the root filesystem and on volumes is gone again; mounts,
-// device rules and what lies on the container's own tmpfs end with the container, whose start must now fail.
+// Apply makes the edits whose status is Apply, mounts first, then nodes, network devices, device rules, hooks and at last
+// the delegates, and sets each edit's status. On error, network devices are back on the host, and what it made in the root
+// filesystem and on volumes is gone again; mounts, device rules and what lies on the container's own tmpfs end with the
+// container, whose start must now fail.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
 	user, err := t.Process.RootUser()
@@ -78,6 +79,9 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 
 func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
 	if err := t.enter(ctx, r, sources, toMake(edits)); err != nil {
+		return err
+	}
+	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
 		return err
 	}
 	err := t.allow(t.missing(edits.DeviceNodes))
@@ -216,7 +220,7 @@ func (t *Target) clones(mounts []*devices.Mount) ([]*source, error) {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := cloneMount(m)
+		s, err := makeMount(m)
 		if err != nil {
 			m.Status = devices.Failed
 			return sources, err

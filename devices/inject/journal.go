@@ -9,9 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again.
+// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
+// and every network device that was moved there, to bring it back.
 type journal struct {
-	made []entry
+	made  []entry
+	taken []*netDevice
 }
 
 type entry struct {
@@ -42,11 +44,11 @@ func (e entry) remove() error {
 	return nil
 }
 
-// undo removes what was made, last first; directories only where nothing else has come to lie in them. It must run
+// undo brings back what was taken and removes what was made, last first; directories only where nothing else has come to lie in them. It must run
 // outside the container's mount namespace: there, what we mounted on a file of ours would keep it busy, while from here
 // the kernel detaches such mounts. Every entry is tried.
 func (j *journal) undo() error {
-	var errs []error
+	errs := []error{j.giveBack()}
 	for _, e := range slices.Backward(j.made) {
 		errs = append(errs, e.remove())
 	}
@@ -58,7 +60,10 @@ func (j *journal) close() {
 	for _, e := range j.made {
 		_ = e.parent.Close()
 	}
-	j.made = nil
+	for _, d := range j.taken {
+		d.close()
+	}
+	j.made, j.taken = nil, nil
 }
 
 func dup(file *os.File) (*os.File, error) {

@@ -41,7 +41,7 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 	if !b.OwnHooks {
 		p.global = append(p.global, "--hooks-dir", s.Host.Path("hooks.d"))
 	}
-	err = errors.Join(gpuhost.RootFS(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
+	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
 	if err == nil && b.User != nil {
 		err = gpuhost.Chown(dir, b.User.UID)
 	}
