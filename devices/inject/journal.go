@@ -45,12 +45,17 @@ func (e entry) remove() error {
 // undo removes what was made, last first; directories only where nothing else has come to lie in them. It must run
 // outside the container's mount namespace: there, what we mounted on a file of ours would keep it busy, while from here
 // the kernel detaches such mounts. Every entry is tried.
-func (j *journal) undo() error {
+func (j *journal) undo() error { return j.undoSince(0) }
+
+// undoSince is undo for what was made after the journal held mark entries. Where nothing is mounted on these, it may run
+// in the container's mount namespace.
+func (j *journal) undoSince(mark int) error {
 	var errs []error
-	for _, e := range slices.Backward(j.made) {
+	for _, e := range slices.Backward(j.made[mark:]) {
 		errs = append(errs, e.remove())
+		_ = e.parent.Close()
 	}
-	j.close()
+	j.made = j.made[:mark]
 	return errors.Join(errs...)
 }
 
