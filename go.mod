@@ -11,6 +11,7 @@ require (
 	github.com/opencontainers/runtime-spec v1.3.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/vishvananda/netlink v1.3.1
+	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/sys v0.50.0
 	tags.cncf.io/container-device-interface/specs-go v1.1.1
 )
@@ -23,6 +24,5 @@ require (
 
 require (
 	github.com/fsnotify/fsnotify v1.7.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5
 	tags.cncf.io/container-device-interface v1.1.1
 )

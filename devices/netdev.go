@@ -89,7 +89,7 @@ func (n *NetDevice) Shared() *fault.Error {
 // Lost is the error for a device that is nowhere.
 func (n *NetDevice) Lost() *fault.Error {
 	return n.Fault(fmt.Errorf("it is neither on this host nor, as %s, in the container; a virtual device (veth, macvlan) is lost with the container that had it", n.Name)).
-		WithHint("make the device again before the container starts, or correct hostInterfaceName in the CDI Spec")
+		WithHint("see whether another container has it, make it again before the container starts, or correct hostInterfaceName in the CDI Spec")
 }
 
 // Mark is the word in the alias of a device that was moved by which it is known again: it stays with the device, which

@@ -60,6 +60,9 @@ func parseSpec(r io.Reader) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := noNulls(raw); err != nil {
+		return nil, err
+	}
 	known, note := version(raw)
 	if note != "" {
 		notes = append([]string{note}, notes...)
@@ -104,8 +107,22 @@ func (s *spec) edits() *Edits {
 	return e
 }
 
-// validate applies the CDI library's checks, after the one that it lacks: a null element, which panics it. In a Spec of a
-// version that is not known, a hook's stage may be a new one; such a hook is late.
+// noNulls is the check that the CDI library lacks before all of its own: a null element panics it.
+func noNulls(raw *cdispecs.Spec) error {
+	lists := []*cdispecs.ContainerEdits{&raw.ContainerEdits}
+	for i := range raw.Devices {
+		lists = append(lists, &raw.Devices[i].ContainerEdits)
+	}
+	for _, e := range lists {
+		if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
+			return errors.New("a list of its edits has a null element")
+		}
+	}
+	return nil
+}
+
+// validate applies the CDI library's checks. In a Spec of a version that is not known, a hook's stage may be a new one; such
+// a hook is late.
 func (s *spec) validate(known bool) error {
 	if err := parser.ValidateVendorName(s.vendor); err != nil {
 		return fmt.Errorf("kind %q: %w", s.raw.Kind, err)
@@ -136,9 +153,6 @@ func (s *spec) validate(known bool) error {
 }
 
 func (s *spec) validateEdits(e cdispecs.ContainerEdits, known bool) error {
-	if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
-		return errors.New("a list of its edits has a null element")
-	}
 	if !known {
 		e.Hooks = slices.DeleteFunc(slices.Clone(e.Hooks), s.newStage)
 	}

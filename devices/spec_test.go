@@ -96,3 +96,24 @@ func TestNotes(t *testing.T) {
 		t.Errorf("all: %v", notes)
 	}
 }
+
+// Whatever a file holds, it is a Spec that can be used, or an error.
+func FuzzParseSpec(f *testing.F) {
+	f.Add(specText("nvidia.com/gpu", "X", "0"))
+	f.Add(`{"cdiVersion": "2.0.0", "kind": "a/b", "x": [{"y": null}], "devices": [null]}`)
+	f.Add("kind: a/b\ncontainerEdits: &e {hooks: [{hookName: x}], <<: [{env: [A=b]}, *e]}\n")
+	f.Add("cdiVersion: 1.1.0\nkind: a/b\ndevices: [{name: c, containerEdits: {netDevices: [{name: d}], intelRdt: {closID: /}, mounts: [null]}}]\n---\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseSpec(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		r := &Registry{devices: map[string]*device{}}
+		r.add(s)
+		for _, d := range r.Devices() {
+			if _, err := r.Resolve([]string{d.Name}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

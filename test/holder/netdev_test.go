@@ -241,6 +241,40 @@ func TestSecondNetDeviceFails(t *testing.T) {
 	}
 }
 
+// An address that the container's namespace does not take fails the start, and the host has its device again.
+func TestNetDeviceWhoseAddressIsRefused(t *testing.T) {
+	network(t)
+	c := newBundle(t, annotated("device=0")).ownNetwork()
+	c.spec(netSpec)
+	c.start()
+	command := "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
+	if out, err := exec.Command("nsenter", "-t", fmt.Sprint(c.pid), "-n", "sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
+	}
+	c.run().refused(t, "E-NETDEV", "rdma7", "2001:db8::7/64")
+	c.unchanged()
+	if got := addresses(t, "rdma7"); got != kept {
+		t.Errorf("on the host: %s", got)
+	}
+}
+
+// What config.json has the runtime move is the runtime's affair.
+func TestNetDeviceThatTheRuntimeMoves(t *testing.T) {
+	network(t)
+	c := newBundle(t, annotated("device=0"), edited(func(config map[string]any) {
+		config["linux"].(map[string]any)["netDevices"] = map[string]any{"rdma7": map[string]any{"name": "eth0"}}
+	})).ownNetwork()
+	c.spec(netSpec)
+	r := c.start().run()
+	r.applied(t)
+	if n := r.report.Edits.NetDevices[0]; n.Status != devices.Present {
+		t.Errorf("record: %+v", n)
+	}
+	if got := addresses(t, "rdma7"); got != kept {
+		t.Errorf("on the host: %s", got)
+	}
+}
+
 // With the host's network namespace a rename would hit the host: refused where config.json tells, and where it does not.
 func TestSharedHostNetwork(t *testing.T) {
 	for _, test := range []struct {
