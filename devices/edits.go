@@ -16,12 +16,14 @@ import (
 // Status is what becomes of an edit.
 type Status string
 
-// Every edit is planned as Apply, Present or Late; carrying the plan out turns Apply into Applied, Present or Failed.
+// Every edit is planned as Apply, Present, Late or, where it cannot be made and [Optional] lets a container do without,
+// Skipped; carrying the plan out turns Apply into Applied, Present, Skipped or Failed.
 const (
 	Apply   Status = "apply"
 	Applied Status = "applied"
 	Present Status = "present"
 	Late    Status = "late"
+	Skipped Status = "skipped"
 	Failed  Status = "failed"
 )
 
@@ -60,6 +62,7 @@ type DeviceNode struct {
 	FileMode *os.FileMode `json:"-"` // permission bits of the node
 	UID      *uint32      `json:"-"`
 	GID      *uint32      `json:"-"`
+	Own      bool         `json:"-"` // it is of a device that was asked for, not of what a Spec gives to all of its devices
 }
 
 // Mount is a bind mount of a file or directory of the host, or a new tmpfs.
@@ -119,7 +122,9 @@ func (e *Edits) Append(other *Edits) {
 		e.Env = replace(e.Env, v, func(o *Env) bool { return strings.HasPrefix(o.Value, name+"=") })
 	}
 	for _, d := range other.DeviceNodes {
-		e.DeviceNodes = replace(e.DeviceNodes, d, func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) })
+		same := func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) }
+		d.Own = d.Own || slices.ContainsFunc(e.DeviceNodes, func(o *DeviceNode) bool { return o.Own && same(o) })
+		e.DeviceNodes = replace(e.DeviceNodes, d, same)
 	}
 	for _, m := range other.Mounts {
 		e.Mounts = replace(e.Mounts, m, func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) })

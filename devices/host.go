@@ -18,30 +18,43 @@ import (
 // Complete checks every edit against the host and fills in what the Spec leaves to it: a node's type, numbers, mode and
 // owner (that of the process, as the CDI library has it). What config.json carries already, because the engine applied
 // the same Spec, becomes Present. root is the container's root filesystem, or "" where it is not known; nothing of the
-// host may come from there. An error names the first edit that cannot be carried out; it reads and changes nothing else.
-func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) error {
+// host may come from there. What cannot be carried out is Skipped, with a warning, where the rule lets a container do
+// without it; else it is the error, which names the first such edit. It reads and changes nothing else.
+func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner, rule Optional) (skipped []*fault.Error, err error) {
 	for _, d := range e.DeviceNodes {
 		if err := d.complete(container); err != nil {
-			return err
+			note := rule.Node(d, err)
+			if note == nil {
+				return nil, err
+			}
+			d.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, m := range e.Mounts {
 		if err := m.complete(container, root); err != nil {
-			return err
+			note := rule.Mount(m, err)
+			if note == nil {
+				return nil, err
+			}
+			m.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, h := range e.Hooks {
 		if err := h.complete(container, owner); err != nil {
-			return err
+			note := rule.Hook(h, err)
+			if note == nil {
+				return nil, err
+			}
+			h.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, n := range e.NetDevices {
 		if err := n.complete(container); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	e.late(container)
-	return nil
+	return skipped, nil
 }
 
 func (d *DeviceNode) complete(container *specs.Spec) error {
@@ -70,7 +83,7 @@ func (d *DeviceNode) complete(container *specs.Spec) error {
 	}
 	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
-		return fault.New(fault.Node, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
+		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(container, &st)

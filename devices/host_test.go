@@ -102,7 +102,7 @@ func TestCompleteNodes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			top := hostTree(t)
 			got := in(top, &Edits{DeviceNodes: []*DeviceNode{&test.in}})
-			if err := got.Complete(test.container, "", us()); err != nil {
+			if _, err := got.Complete(test.container, "", us(), nil); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(in(top, &Edits{DeviceNodes: []*DeviceNode{&test.want}}), got); diff != "" {
@@ -145,14 +145,14 @@ func TestCompletePresent(t *testing.T) {
 		})
 	}
 	got := edits(Late, Apply, Late, Apply, Late)
-	if err := got.Complete(container, "", us()); err != nil {
+	if _, err := got.Complete(container, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(edits(Present, Present, Present, Present, Present), got); diff != "" {
 		t.Error(diff)
 	}
 	got = edits(Late, Apply, Late, Apply, Late)
-	if err := got.Complete(&specs.Spec{}, "", us()); err != nil {
+	if _, err := got.Complete(&specs.Spec{}, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(edits(Late, Apply, Late, Apply, Late), got); diff != "" {
@@ -191,8 +191,8 @@ func TestCompleteRefuses(t *testing.T) {
 		{"node: a link", nodes(DeviceNode{HostPath: "@/nodelink"}), fault.Node, "device node @/nodelink: on this host it is a symbolic link, the Spec wants a device node"},
 		{"node: another type", nodes(DeviceNode{HostPath: "@/null", Type: "b"}), fault.Node, "device node @/null: on this host it is a character device, the Spec wants a block device"},
 		{"node: a FIFO wanted", nodes(DeviceNode{HostPath: "@/loop7", Type: "p"}), fault.Node, "device node @/loop7: on this host it is a block device, the Spec wants a FIFO"},
-		{"node: another major", nodes(DeviceNode{HostPath: "@/null", Major: 5, Minor: 3}), fault.Node, "device node @/null: the Spec has it as 5:3, on this host it is 1:3"},
-		{"node: another minor", nodes(DeviceNode{HostPath: "@/null", Major: 1}), fault.Node, "device node @/null: the Spec has it as 1:0, on this host it is 1:3"},
+		{"node: another major", nodes(DeviceNode{HostPath: "@/null", Major: 5, Minor: 3}), fault.Major, "device node @/null: the Spec has it as 5:3, on this host it is 1:3"},
+		{"node: another minor", nodes(DeviceNode{HostPath: "@/null", Major: 1}), fault.Major, "device node @/null: the Spec has it as 1:0, on this host it is 1:3"},
 		{"mount: missing", mounts("@/none", "/x"), fault.Mount, "mount of @/none: it is missing on this host"},
 		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: EvalSymlinks: too many links"},
 		{"mount: relative on the host", mounts("lib", "/x"), fault.Mount, "mount of lib: the path is not that of a file or directory below the host's root"},
@@ -217,7 +217,7 @@ func TestCompleteRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			top := hostTree(t)
-			err := in(top, test.edits).Complete(&specs.Spec{}, top+"/rootfs", trust.Root())
+			_, err := in(top, test.edits).Complete(&specs.Spec{}, top+"/rootfs", trust.Root(), nil)
 			if want := strings.ReplaceAll(test.err, "@", top); !fault.Is(err, test.code) || err.Error() != want || fault.From(err).Hint == "" {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
@@ -237,7 +237,7 @@ func TestCompleteAccepts(t *testing.T) {
 		},
 		Hooks: []*Hook{{HookName: "poststop", Path: "@/none", Status: Late}},
 	})
-	if err := edits.Complete(&specs.Spec{}, top+"/rootfs", trust.Root()); err != nil {
+	if _, err := edits.Complete(&specs.Spec{}, top+"/rootfs", trust.Root(), nil); err != nil {
 		t.Error(err)
 	}
 	if slices.ContainsFunc(edits.Mounts, func(m *Mount) bool { return m.Status != Apply }) {

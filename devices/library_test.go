@@ -62,7 +62,7 @@ func byLibrary(t *testing.T, dir, name string, user specs.User) (described, erro
 func byUs(dir, name string, user specs.User) (described, error) {
 	edits, err := Load([]string{dir}, us()).Resolve([]string{name})
 	if err == nil {
-		err = edits.Complete(&specs.Spec{Process: &specs.Process{User: user}}, "", trust.Root())
+		_, err = edits.Complete(&specs.Spec{Process: &specs.Process{User: user}}, "", trust.Root(), nil)
 	}
 	if err != nil {
 		return described{}, err

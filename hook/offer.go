@@ -20,6 +20,7 @@ import (
 type offer struct {
 	edits      *devices.Edits     // of CDI
 	names      [][]string         // of CDI, per request
+	notes      []*fault.Error     // of CDI: what the Specs and the host do not agree in, and what is left out for it
 	delegation *nvidia.Delegation // of the vendor's own hook
 }
 
@@ -42,18 +43,18 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 	o := offer{edits: devices.NewEdits()}
 	errs := make([]error, len(g.requests))
 	for i, r := range g.requests {
-		edits, names, err := p.resolve(g.vendor, r)
+		resolved, names, err := p.resolve(g.vendor, r)
 		if err == nil {
-			err = edits.Complete(p.container.Spec, p.root, p.owner)
+			err = p.hold(g.vendor, resolved, &o)
 		}
 		if err == nil {
-			err = p.canRun(edits)
+			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		o.edits.Append(edits)
+		o.edits.Append(resolved.Edits)
 		o.names = append(o.names, names)
 	}
 	return o, errs
@@ -61,7 +62,10 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 
 // canRun checks for what the hooks of a container with a user namespace are run by.
 func (p *planner) canRun(edits *devices.Edits) error {
-	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, func(h *devices.Hook) bool { return h.Status == devices.Apply }) {
+	needed := func(h *devices.Hook) bool {
+		return h.Status == devices.Apply && devices.Optional(p.config.CDI.Rule).OfHook(h) == ""
+	}
+	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, needed) {
 		return nil
 	}
 	if err := p.owner.Executable(inject.NSEnter); err != nil {
@@ -71,7 +75,7 @@ func (p *planner) canRun(edits *devices.Edits) error {
 }
 
 // resolve returns the edits of one request and the names that they are of.
-func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Edits, []string, error) {
+func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Resolved, []string, error) {
 	if v != nil && v.NVIDIA() && r.part == "" {
 		if variable, value := p.mig(); value != "" {
 			return nil, nil, fault.New(fault.Name, variable, "CDI has no name for the right to configure or watch MIG devices").

@@ -319,6 +319,9 @@ func (p *planner) accept(g *group, driver string, o offer) {
 	if o.edits != nil {
 		p.report.Edits.Append(o.edits)
 	}
+	for _, note := range o.notes {
+		p.report.Warn(note)
+	}
 	if o.delegation != nil {
 		p.delegates = append(p.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
 	}

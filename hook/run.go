@@ -181,11 +181,15 @@ func (s *Start) apply(ctx context.Context) {
 	target := &inject.Target{
 		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
 		Owner: s.config.Self.Owner, Namespaced: s.config.Self.Namespaced,
+		Optional: s.config.CDI.Rule,
 	}
 	result, err := target.Apply(ctx, s.Report.Edits, s.delegates)
 	s.Report.Phase("apply")
 	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
 	s.said(result.Said)
+	for _, f := range result.Skipped {
+		s.Report.Warn(f)
+	}
 	if result.NoCgroup != nil {
 		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
 	}

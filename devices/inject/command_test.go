@@ -253,7 +253,7 @@ func TestRunHooks(t *testing.T) {
 		hook("createRuntime", "f", "echo no >&2; exit 9", devices.Apply),
 		hook("createRuntime", "g", "true", devices.Apply),
 	}
-	err := target.runHooks(t.Context(), hooks, state.User{})
+	err := target.runHooks(t.Context(), hooks, state.User{}, &Result{})
 	if want := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

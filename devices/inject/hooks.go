@@ -25,8 +25,9 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 // runHooks runs the hooks of the stages prestart, createRuntime and createContainer, stage by stage and within one in the
 // order of the Spec, as a runtime would: each with the state on standard input, its own environment and timeout, the
 // first two in the runtime's namespaces with the bundle as working directory, the last in the container's, where the
-// host's tree is still the root.
-func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User) error {
+// host's tree is still the root. An optional one that fails is Skipped; one that was running when the time was over, or
+// when we were told to end, is why we end.
+func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User, result *Result) error {
 	stdin, err := t.hookState()
 	if err != nil {
 		return err
@@ -37,9 +38,14 @@ func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state
 				continue
 			}
 			h.Status = devices.Failed
-			if err := t.runHook(ctx, h, stdin, user); err != nil {
-				return fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
+			result.Foreign = append(result.Foreign, h.Path)
+			if err := t.runHook(ctx, h, user, stdin); err != nil {
+				err := fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
 					WithHint("run it by hand with the state on its standard input, or correct the CDI Spec")
+				if err := t.leaveOutHook(ctx, h, err, result); err != nil {
+					return err
+				}
+				continue
 			}
 			h.Status = devices.Applied
 		}
@@ -61,7 +67,7 @@ func (t *Target) hookState() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-func (t *Target) runHook(ctx context.Context, h *devices.Hook, stdin []byte, user state.User) error {
+func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, stdin []byte) error {
 	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: stdin}
 	if len(c.args) == 0 {
 		c.args = []string{h.Path}
@@ -69,6 +75,7 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook, stdin []byte, use
 	if h.Timeout != nil {
 		c.timeout = time.Duration(*h.Timeout) * time.Second
 	}
+	c.timeout = t.patience(ctx, h, c.timeout)
 	run := func() error {
 		_, err := c.run(ctx)
 		return err

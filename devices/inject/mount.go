@@ -120,6 +120,11 @@ func (r *rootfs) move(s *source) error {
 	if err != nil {
 		return os.NewSyscallError("move_mount", err)
 	}
+	return astray(r.verifyMount(s))
+}
+
+// verifyMount checks that the mount stands where it should.
+func (r *rootfs) verifyMount(s *source) error {
 	attached, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
 	if err != nil {
 		return err

@@ -79,6 +79,8 @@ func TestParse(t *testing.T) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
 			c.Vendors[0].Kind = "amd.com/apu"
 		}},
+		{"nothing is optional", "[cdi]\noptional = []", func(c *Config) { c.CDI.Optional = []Pattern{} }},
+		{"a list in the place of the built-in one", "[cdi]\noptional = [\"hook:*\"]", func(c *Config) { c.CDI.Optional = []Pattern{"hook:*"} }},
 		{"a timeout", "[limits]\ntimeout = \"2m\"", func(c *Config) { c.Limits.Timeout = Duration(120e9) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,6 +113,11 @@ func TestParseRefuses(t *testing.T) {
 		"[requests]\nenv-all = \"maybe\"":                                     `requests.env-all: "maybe" is not one of: weak, accept, ignore`,
 		"[requests]\non-refused = \"\"":                                       `requests.on-refused: "" is not one of: warn, error`,
 		"[cdi]\non-late = \"x\"":                                              `cdi.on-late: "x"`,
+		"[cdi]\non-stale = \"delegate\"":                                      `cdi.on-stale: "delegate" is not one of: next-driver, warn, error`,
+		"[cdi]\noptional = [\"env:A\"]":                                       `"env:A" is not of the form node:GLOB, mount:GLOB or hook:GLOB`,
+		"[cdi]\noptional = [\"hook:\"]":                                       `"hook:" is not of the form`,
+		"[cdi]\noptional = [\"mount:usr/**\"]":                                `"mount:usr/**": paths in a container begin with a slash`,
+		"[cdi]\noptional = [\"hook:[a\"]":                                     `line 2 (last key "cdi.optional"): "hook:[a": syntax error in pattern`,
 		"[drivers]\non-fallback = \"x\"":                                      `drivers.on-fallback: "x"`,
 		"[nvidia]\nrequirements = \"x\"":                                      `nvidia.requirements: "x"`,
 		"[nvidia]\nsupported-capabilities=[\"x\"]":                            `nvidia.supported-capabilities: "x" is not one of: compat32`,

@@ -58,6 +58,7 @@ func (c *Config) checkChoices() error {
 		{"requests.env-all", c.Requests.EnvAll, []string{AllWeak, AllAccept, AllIgnore}},
 		{"requests.on-conflict", c.Requests.OnConflict, []string{Warn, Error}},
 		{"requests.on-refused", c.Requests.OnRefused, []string{Warn, Error}},
+		{"cdi.on-stale", c.CDI.OnStale, []string{NextDriver, Warn, Error}},
 		{"cdi.on-late", c.CDI.OnLate, []string{Warn, Error}},
 		{"drivers.on-fallback", c.Drivers.OnFallback, []string{Warn, Error}},
 		{"nvidia.requirements", c.NVIDIA.Requirements, []string{RequirementsEnforce, Warn, RequirementsIgnore}},

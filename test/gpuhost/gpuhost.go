@@ -177,8 +177,6 @@ type Bundle struct {
 	Hook json.RawMessage
 	// Edit changes the rest of config.json.
 	Edit func(config map[string]any)
-	// Image are files of the root filesystem, by absolute path, beside busybox.
-	Image map[string]string
 	// Owner of the root filesystem.
 	Owner int
 	// Flags are more of podman's.
@@ -189,6 +187,14 @@ type Bundle struct {
 	OwnHooks bool
 	// User is whom podman runs as; nil for ourselves.
 	User *User
+	// Image are files of the root filesystem, by absolute path, beside busybox.
+	Image map[string]string
+}
+
+// User is an ordinary user.
+type User struct {
+	UID, GID int
+	Home     string
 }
 
 // Fill puts the image's files into the root filesystem.
@@ -199,12 +205,6 @@ func (b *Bundle) Fill(rootfs string) error {
 		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
 	}
 	return errors.Join(errs...)
-}
-
-// User is an ordinary user.
-type User struct {
-	UID, GID int
-	Home     string
 }
 
 // WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
