@@ -33,12 +33,21 @@ type Target struct {
 type Result struct {
 	// NoCgroup says that device rules were needed, but the container has no cgroup of its own to set them in.
 	NoCgroup error
+	// Notes are about what may take device rules away again, or stands above them: they warn, the rules are set.
+	Notes []*fault.Error
 	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
 	Delegated []*devices.DeviceNode
 	// Said is what each delegate wrote, on one line.
 	Said []string
 	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
 	Foreign []string
+}
+
+// note keeps a note, once.
+func (r *Result) note(f *fault.Error) {
+	if !slices.ContainsFunc(r.Notes, func(n *fault.Error) bool { return n.Error() == f.Error() }) {
+		r.Notes = append(r.Notes, f)
+	}
 }
 
 // Apply makes the edits whose status is Apply, mounts first, then nodes, device rules, hooks and at last the delegates,
@@ -68,17 +77,13 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 	if err := t.enter(ctx, r, sources, nodes); err != nil {
 		return err
 	}
-	err := t.allow(t.missing(edits.DeviceNodes))
-	if errors.Is(err, errNotOwn) {
-		result.NoCgroup, err = err, nil
-	}
-	if err != nil {
+	if err := t.allow(ctx, t.missing(edits.DeviceNodes), result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
 		return err
 	}
-	err = t.runHooks(ctx, edits.Hooks)
+	err := t.runHooks(ctx, edits.Hooks)
 	for _, h := range edits.Hooks {
 		if h.Status == devices.Applied || h.Status == devices.Failed {
 			result.Foreign = append(result.Foreign, h.Path)
@@ -95,9 +100,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		}
 		result.Delegated = append(result.Delegated, made...)
 		result.Said = append(result.Said, said)
-		if err := t.allow(rules(made)); errors.Is(err, errNotOwn) {
-			result.NoCgroup = err
-		} else if err != nil {
+		if err := t.allow(ctx, rules(made), result); err != nil {
 			return err
 		}
 	}
