@@ -98,33 +98,45 @@ func (s *Site) RuncCommand(runc string, args ...string) []string {
 
 // Podman runs a container to its end, with cgroups of its own, and takes away what podman leaves of them.
 func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
+	err = s.withPodman(b, func(podman, start []string) error {
+		o, err = run(s.Dir, append(podman, start...)...)
+		return err
+	})
+	return o, err
+}
+
+// withPodman has do run a container by podman: the second command line is to be appended to the first, which is good for
+// other commands about the container as well.
+func (s *Site) withPodman(b gpuhost.Bundle, do func(podman, start []string) error) (err error) {
 	// podman keeps all its paths in its database, and wants them short.
 	own, err := os.MkdirTemp("", "ghp")
 	if err != nil {
-		return Outcome{}, err
+		return err
 	}
 	parent := "/" + s.ID()
 	defer func() {
-		err = errors.Join(err, awaitEnd(own), removeCgroups(parent), os.RemoveAll(own))
+		err = errors.Join(err, awaitEnd(own), RemoveCgroups(parent), os.RemoveAll(own))
 	}()
 	rootfs := filepath.Join(own, "rootfs")
 	if err := gpuhost.RootFS(rootfs); err != nil {
-		return Outcome{}, err
+		return err
 	}
-	argv := []string{
+	podman := []string{
 		"podman", "--root", filepath.Join(own, "store"), "--runroot", filepath.Join(own, "run"), "--tmpdir", filepath.Join(own, "tmp"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d"),
-		"run", "--rm", "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0",
+	}
+	start := []string{
+		"run", "--rm", "--interactive", "--name", s.ID(), "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0",
 	}
 	for _, v := range b.Env {
-		argv = append(argv, "--env", v)
+		start = append(start, "--env", v)
 	}
 	for k, v := range b.Annotations {
 		// podman of that time reads the flag's value as CSV.
-		argv = append(argv, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
+		start = append(start, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
 	}
-	argv = append(argv, "--rootfs", rootfs)
-	return run(s.Dir, append(argv, b.Args...)...)
+	start = append(start, "--rootfs", rootfs)
+	return do(podman, append(start, b.Args...))
 }
 
 func run(dir string, argv ...string) (Outcome, error) {
@@ -156,8 +168,8 @@ func awaitEnd(path string) error {
 	return fmt.Errorf("processes of podman still run for %s", path)
 }
 
-// removeCgroups removes what podman leaves of a cgroup parent of ours, in every hierarchy.
-func removeCgroups(parent string) error {
+// RemoveCgroups removes what engines leave of a cgroup parent of ours, in every hierarchy.
+func RemoveCgroups(parent string) error {
 	var errs []error
 	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
 		tops, _ := filepath.Glob(pattern)
