@@ -22,7 +22,7 @@ test: unit engines systemd
 
 unit:
 	test/setup test
-	$(GO) test -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd)
+	$(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd)
 
 # The tests with real engines run once for each version of the control groups.
 engines:

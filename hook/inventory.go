@@ -10,7 +10,6 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // Inventory tells what this host has to give. It is an error only if the configuration cannot be read; all else that is
@@ -20,7 +19,7 @@ func Inventory(o Options) (*report.Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := devices.Load(c.CDI.SpecDirs, trust.Root())
+	registry := devices.Load(c.CDI.SpecDirs, c.Self.Owner)
 	i := &report.Inventory{
 		Vendors: []report.VendorInfo{}, Devices: registry.Devices(), Conflicts: registry.Conflicts(),
 		Sources: []report.SourcesInfo{sourcesOf(c, "")}, Errors: []report.Message{},
@@ -31,7 +30,7 @@ func Inventory(o Options) (*report.Inventory, error) {
 	for _, engine := range slices.Sorted(maps.Keys(c.Engines)) {
 		i.Sources = append(i.Sources, sourcesOf(c, engine))
 	}
-	for _, problem := range registry.Problems() {
+	for _, problem := range append(registry.Problems(), registry.Notes()...) {
 		i.Errors = append(i.Errors, report.MessageOf(problem))
 	}
 	return i, nil
@@ -43,7 +42,7 @@ func describeVendor(c *config.Config, v *config.Vendor, registry *devices.Regist
 		d := report.DriverInfo{Name: name, Paths: []string{}}
 		var err error
 		if strings.HasSuffix(name, config.DriverRuntimeHook) {
-			toolkit := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: trust.Root()}
+			toolkit := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: c.Self.Owner}
 			if v.NVIDIA() {
 				toolkit.Config = c.NVIDIA.RuntimeConfig
 			}

@@ -14,7 +14,6 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // StageCreateRuntime is the stage of runtime-spec that gpu-hook is registered for.
@@ -28,7 +27,7 @@ type Options struct {
 
 // load reads the configuration. With an error come the built-in rules, which then decide whether something is asked.
 func (o Options) load() (*config.Config, error) {
-	c, err := config.Load(o.Config, trust.Root())
+	c, err := config.Load(o.Config)
 	if len(o.SpecDirs) > 0 {
 		c.CDI.SpecDirs = o.SpecDirs
 	}
@@ -94,7 +93,7 @@ func (s *Start) plan(o Options, flag *string, check func() error) {
 		return
 	}
 	s.Report.Phase("check")
-	p := &planner{config: s.config, container: s.container, root: s.root, owner: trust.Root(), report: s.Report, requests: requests}
+	p := &planner{config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests}
 	err := p.plan(s.won)
 	s.delegates = p.delegates
 	s.Report.Phase("plan")
@@ -115,7 +114,7 @@ func (s *Start) winners(flag *string) []*request {
 	won, warnings, err := contest(s.config, requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, s.container).leave(won)
+		won, more, err = findOther(s.config, s.container).leave(requests, won)
 		warnings = append(warnings, more...)
 	}
 	for _, w := range warnings {
@@ -180,12 +179,17 @@ func (s *Start) Apply(ctx context.Context) {
 
 func (s *Start) apply(ctx context.Context) {
 	target := &inject.Target{
-		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(), Owner: trust.Root(),
+		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
+		Owner: s.config.Self.Owner, Namespaced: s.config.Self.Namespaced,
+		Optional: s.config.CDI.Rule,
 	}
 	result, err := target.Apply(ctx, s.Report.Edits, s.delegates)
 	s.Report.Phase("apply")
 	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
 	s.said(result.Said)
+	for _, f := range result.Skipped {
+		s.Report.Warn(f)
+	}
 	if result.NoCgroup != nil {
 		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
 	}
@@ -238,6 +242,11 @@ func settle(r *report.Report) {
 	for _, m := range r.Edits.Mounts {
 		if m.Status == devices.Applied {
 			m.Status = devices.Apply
+		}
+	}
+	for _, n := range r.Edits.NetDevices {
+		if n.Status == devices.Applied {
+			n.Status = devices.Apply
 		}
 	}
 }

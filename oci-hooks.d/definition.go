@@ -28,15 +28,16 @@ type hook struct {
 	Timeout int      `json:"timeout"`
 }
 
-// For returns the shipped definition for a binary at path, with flags before the command. The engine's patience, in
-// seconds, is the shipped one or, if that is less, twice what gpu-hook itself allows: it must not be killed while it takes
-// back what it has made.
-func For(path string, flags []string, allowed int) ([]byte, error) {
+// For returns the shipped definition for a binary at path, with flags before the command and variables beside the shipped
+// ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself allows: it
+// must not be killed while it takes back what it has made.
+func For(path string, flags, env []string, allowed int) ([]byte, error) {
 	var d definition
 	if err := json.Unmarshal(shipped, &d); err != nil {
 		return nil, err
 	}
 	d.Hook.Path = path
+	d.Hook.Env = append(d.Hook.Env, env...)
 	d.Hook.Timeout = max(d.Hook.Timeout, 2*allowed)
 	args := append([]string{d.Hook.Args[0]}, flags...)
 	d.Hook.Args = append(args, d.Hook.Args[1:]...)

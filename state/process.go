@@ -20,8 +20,8 @@ type Process struct {
 }
 
 // OpenProcess opens the process that the state names and refuses one that cannot be this container's: not the child of
-// our own parent (the runtime; checkParent false leaves this out, for VM runtimes), in the mount namespace that we are
-// in, or in a user namespace that is not ours. Both namespaces are compared by inode, never by name.
+// our own parent (the runtime; checkParent false leaves this out, for VM runtimes), or in the mount namespace that we are
+// in. Namespaces are compared by inode, never by name.
 func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 	pid := c.State.Pid
 	what := "process " + strconv.Itoa(pid) + " of the state"
@@ -80,6 +80,47 @@ func (p *Process) Namespace(name string) (*os.File, error) {
 	return file, nil
 }
 
+// User is the container's root user as our user namespace knows it.
+type User struct {
+	// Separate says that the container has a user namespace of its own; else UID and GID are 0.
+	Separate bool
+	UID, GID int
+}
+
+// RootUser returns the container's root user. A user namespace that maps no root, or one that we cannot name, is an
+// error.
+func (p *Process) RootUser() (User, error) {
+	same, err := p.shares("user")
+	if err != nil || same {
+		return User{}, err
+	}
+	uid, err := p.rootOf("uid_map")
+	if err != nil {
+		return User{}, err
+	}
+	gid, err := p.rootOf("gid_map")
+	if err != nil {
+		return User{}, err
+	}
+	return User{true, uid, gid}, p.Alive()
+}
+
+// rootOf returns what id 0 of the process's map is in our user namespace.
+func (p *Process) rootOf(file string) (int, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.PID, file))
+	if err != nil {
+		return 0, err
+	}
+	const unmapped = 1<<32 - 1
+	var inside, outside, count int
+	for line := range strings.Lines(string(data)) {
+		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside == 0 && count > 0 && outside != unmapped {
+			return outside, nil
+		}
+	}
+	return 0, fmt.Errorf("its user namespace has no root (%s)", file)
+}
+
 func (p *Process) check(checkParent bool) error {
 	what := "process " + strconv.Itoa(p.PID) + " of the state"
 	if checkParent {
@@ -98,13 +139,6 @@ func (p *Process) check(checkParent bool) error {
 	}
 	if same {
 		return errMountNamespace(what)
-	}
-	same, err = p.shares("user")
-	if err != nil {
-		return err
-	}
-	if !same {
-		return errUserNamespace(what)
 	}
 	return p.Alive()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -45,34 +46,27 @@ func (c *Container) Root() (string, error) {
 }
 
 // CheckNamespaces refuses, by config.json alone, a container that has no mount namespace of its own, where every edit
-// would land on the host, or that has a user namespace. A config.json without a linux section says nothing of it.
+// would land on the host. A config.json without a linux section says nothing of it.
 func (c *Container) CheckNamespaces() error {
 	if c.Spec.Linux == nil {
 		return nil
 	}
-	mount := false
-	for _, ns := range c.Spec.Linux.Namespaces {
-		switch ns.Type {
-		case specs.MountNamespace:
-			mount = true
-		case specs.UserNamespace:
-			return errUserNamespace(filepath.Join(c.State.Bundle, "config.json"))
-		}
-	}
-	if !mount {
+	if !c.has(specs.MountNamespace) {
 		return errMountNamespace(filepath.Join(c.State.Bundle, "config.json"))
 	}
 	return nil
 }
 
+// UserNamespace says whether config.json gives the container a user namespace.
+func (c *Container) UserNamespace() bool { return c.Spec.Linux != nil && c.has(specs.UserNamespace) }
+
+func (c *Container) has(kind specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(c.Spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind })
+}
+
 func errMountNamespace(what string) error {
 	return fault.New(fault.State, what, "the container has no mount namespace of its own: every edit would land on the host").
 		WithHint("give the container a mount namespace")
-}
-
-func errUserNamespace(what string) error {
-	return fault.New(fault.State, what, "the container has a user namespace of its own, where this version cannot make devices").
-		WithHint("run the container without --uidmap and --userns")
 }
 
 func (c *Container) incomplete(field string) error {

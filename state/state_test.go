@@ -283,7 +283,6 @@ func TestCheckNamespaces(t *testing.T) {
 		{"its own", namespaces("pid", "mount"), ""},
 		{"none", namespaces(), "the container has no mount namespace of its own: every edit would land on the host"},
 		{"others", namespaces("pid", "network"), "the container has no mount namespace of its own: every edit would land on the host"},
-		{"a user namespace", namespaces("mount", "user"), "the container has a user namespace of its own, where this version cannot make devices"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := (&Container{State: State{State: specs.State{Bundle: "/b"}}, Spec: &specs.Spec{Linux: test.linux}}).CheckNamespaces()
@@ -399,7 +398,7 @@ func TestUserNamespace(t *testing.T) {
 	child := exec.Command("/bin/cat")
 	child.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{HostID: 0, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: 0, Size: 1}},
+		UidMappings: []syscall.SysProcIDMap{{HostID: 100000, Size: 10}}, GidMappings: []syscall.SysProcIDMap{{HostID: 200000, Size: 10}},
 	}
 	if _, err := child.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -412,8 +411,14 @@ func TestUserNamespace(t *testing.T) {
 		_ = child.Wait()
 	})
 	c := &Container{State: State{State: specs.State{Pid: child.Process.Pid, Status: specs.StateCreating}}, Spec: &specs.Spec{}}
-	_, err := c.OpenProcess(false)
-	wantError(t, err, fault.State, "process "+strconv.Itoa(child.Process.Pid)+" of the state: the container has a user namespace of its own, where this version cannot make devices")
+	p, err := c.OpenProcess(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if user, err := p.RootUser(); err != nil || user != (User{true, 100000, 200000}) {
+		t.Errorf("its root is %+v, %v", user, err)
+	}
 }
 
 // A process that has gone is noticed by the handle, whoever has its pid now.

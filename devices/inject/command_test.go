@@ -243,7 +243,7 @@ func TestRunHooks(t *testing.T) {
 	hook := func(stage, name, script string, status devices.Status) *devices.Hook {
 		return &devices.Hook{HookName: stage, Path: "/bin/sh", Args: []string{"sh", "-c", script + "; echo \"" + name + " $(pwd) $(cat) $PATH\" >>" + log}, Status: status, Env: []string{"PATH=/bin:/usr/bin"}}
 	}
-	target := &Target{Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, StateJSON: []byte("state")}
+	target := &Target{Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, Root: "/r", StateJSON: []byte(`{"x":[1.50],"status":"created","id":"a"}`)}
 	hooks := []*devices.Hook{
 		hook("createRuntime", "a", "true", devices.Apply),
 		hook("prestart", "b", "true", devices.Apply),
@@ -253,7 +253,7 @@ func TestRunHooks(t *testing.T) {
 		hook("createRuntime", "f", "echo no >&2; exit 9", devices.Apply),
 		hook("createRuntime", "g", "true", devices.Apply),
 	}
-	err := target.runHooks(t.Context(), hooks)
+	err := target.runHooks(t.Context(), hooks, state.User{}, &Result{})
 	if want := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
@@ -265,7 +265,10 @@ func TestRunHooks(t *testing.T) {
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Error(diff)
 	}
-	line := func(name string) string { return name + " " + dir + " state /bin:/usr/bin\n" }
+	// The state is whole, with the status of these stages and the root filesystem.
+	line := func(name string) string {
+		return name + " " + dir + ` {"id":"a","root":"/r","status":"creating","x":[1.50]} /bin:/usr/bin` + "\n"
+	}
 	if got, err := os.ReadFile(log); err != nil || string(got) != line("b")+line("e")+line("a") {
 		t.Errorf("%s, %v", got, err)
 	}
@@ -350,7 +353,7 @@ func TestNodes(t *testing.T) {
 	require.Root(t)
 	top := t.TempDir()
 	r := rootIn(t, top)
-	if got, err := r.nodes(); err != nil || len(got) > 0 {
+	if got, err := r.devNodes(); err != nil || len(got) > 0 {
 		t.Errorf("without /dev: %v, %v", got, err)
 	}
 	for _, dir := range []string{"dev/dri", "dev/sub/pts", "etc"} {
@@ -381,20 +384,20 @@ func TestNodes(t *testing.T) {
 		}
 	}
 	want := map[string]number{"/dev/nvidia0": {195, 0}, "/dev/dri/renderD128": {226, 128}, "/dev/many": {7, 300}, "/dev/sub/pts/0": {1, 2}}
-	got, err := r.nodes()
+	got, err := r.devNodes()
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(number{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	if err := os.MkdirAll(top+"/dev/1/2/3/4", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.nodes(); err != nil {
+	if _, err := r.devNodes(); err != nil {
 		t.Error(err)
 	}
 	if err := os.MkdirAll(top+"/dev/1/2/3/4/5", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.nodes(); err == nil || err.Error() != `"/dev/1/2/3/4/5" is too deep or too full to look through` {
+	if _, err := r.devNodes(); err == nil || err.Error() != `"/dev/1/2/3/4/5" is too deep or too full to look through` {
 		t.Errorf("too deep: %v", err)
 	}
 }

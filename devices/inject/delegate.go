@@ -20,6 +20,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // Delegate is a vendor's own hook, to be run from a bundle made for it alone.
@@ -47,7 +48,7 @@ const (
 func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*devices.DeviceNode, said string, err error) {
 	what := "delegate " + d.Path
 	hint := "see that it works by itself, or make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
-	before, err := r.nodes()
+	before, err := r.devNodes()
 	if err != nil {
 		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
 	}
@@ -55,7 +56,7 @@ func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*d
 	if err != nil {
 		return nil, "", fault.New(fault.Delegate, what, "%w", err).WithHint("%s", hint)
 	}
-	after, err := r.nodes()
+	after, err := r.devNodes()
 	if err != nil {
 		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
 	}
@@ -69,7 +70,7 @@ func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*d
 
 func (t *Target) runDelegate(ctx context.Context, d Delegate) (said string, err error) {
 	// Whoever may write there could put another configuration in the place of ours, and name a program in it.
-	if err := os.MkdirAll(t.RunDir, 0o755); err != nil {
+	if err := trust.PrivateDir(t.RunDir, 0o755); err != nil {
 		return "", err
 	}
 	if err := t.Owner.Dir(t.RunDir); err != nil {
@@ -107,10 +108,10 @@ func (t *Target) sweep() {
 
 type number struct{ major, minor int64 }
 
-// nodes returns the character devices below the container's /dev, by path, as far as nobody but the runtime and the
+// devNodes returns the character devices below the container's /dev, by path, as far as nobody but the runtime and the
 // delegate can have put them there: on a /dev that is the container's own, and in it not on other mounts, where another
 // container or the host could make a node just now and have it opened. It goes by handles and follows no link.
-func (r *rootfs) nodes() (map[string]number, error) {
+func (r *rootfs) devNodes() (map[string]number, error) {
 	found := map[string]number{}
 	dev, err := pathrs.OpenatInRoot(r.root, "/dev")
 	if errors.Is(err, os.ErrNotExist) {

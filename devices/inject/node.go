@@ -12,8 +12,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
-// makeNode makes the device node in the root filesystem, with exactly the type, numbers, mode and owner of d, and sets
-// d.Status. A node that is there already and is the same device stays as it is; anything else in its place, a link
+// makeNode makes the device node in the root filesystem, with exactly the type, numbers, mode and owner of d, or binds the
+// host's node there, whose mode and owner stay as they are, and sets d.Status. A node that is there already and is the same device stays as it is; anything else in its place, a link
 // included, is an error (runc's CVE-2025-31133 and CVE-2025-52565 are about trusting what stands there). The thread's
 // umask must be 0.
 func (r *rootfs) makeNode(d *devices.DeviceNode) error {
@@ -35,26 +35,111 @@ func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 	}
 	defer dir.Close()
 	existing, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
-	if err == nil {
+	switch source := r.nodes[d]; {
+	case errors.Is(err, os.ErrNotExist) && source == nil:
+		return devices.Applied, r.mknod(dir, name, d)
+	case errors.Is(err, os.ErrNotExist):
+		if existing, err = r.createFile(d.Path); err != nil {
+			return "", err
+		}
 		defer existing.Close()
-		return devices.Present, verifyNode(existing, d, false)
-	}
-	if !errors.Is(err, os.ErrNotExist) {
+		return devices.Applied, r.bindNode(source, existing, dir, name, d)
+	case err != nil:
 		return "", err
+	default:
+		defer existing.Close()
+		if regular, err := isRegular(existing); err != nil || !regular || source == nil {
+			return devices.Present, errors.Join(err, verifyNode(existing, d, false))
+		}
+		// What an earlier start of this container has left of a bound node.
+		return devices.Applied, r.bindNode(source, existing, dir, name, d)
 	}
-	return devices.Applied, r.mknod(dir, name, d)
+}
+
+// bindNode puts the host's own node on the file target, which is name in dir: in a user namespace nothing else makes a
+// node that can be opened (mknod(2) gives EPERM or EOVERFLOW there).
+func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.DeviceNode) error {
+	if err := r.ground.checkMount(target, d.Path); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(int(source.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		return os.NewSyscallError("move_mount", err)
+	}
+	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return astray(err)
+	}
+	defer bound.Close()
+	return astray(verifyNode(bound, d, false))
+}
+
+// cloneNodes makes the mounts for nodes that are to be bound.
+func (t *Target) cloneNodes(r *rootfs, nodes []*devices.DeviceNode, result *Result) error {
+	for _, d := range nodes {
+		tree, err := cloneNode(d)
+		if err != nil {
+			err := fault.New(fault.Node, "device node "+d.HostPath, "%w", err).WithHint("see that this node of the host can be used from here")
+			if err := r.leaveOut(len(r.made), &d.Status, err, t.Optional.Node(d, err), result); err != nil {
+				return err
+			}
+			continue
+		}
+		r.nodes[d] = tree
+	}
+	return nil
+}
+
+func (r *rootfs) closeNodes() {
+	for _, tree := range r.nodes {
+		_ = tree.Close()
+	}
+}
+
+// cloneNode makes a mount of the host's node alone, to be attached in the container.
+func cloneNode(d *devices.DeviceNode) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, d.HostPath, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	tree := os.NewFile(uintptr(fd), d.HostPath)
+	err = errors.Join(verifyNode(tree, d, false), usable(tree))
+	if err == nil {
+		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Propagation: unix.MS_PRIVATE}
+		err = os.NewSyscallError("mount_setattr", unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr))
+	}
+	if err != nil {
+		_ = tree.Close()
+		return nil, err
+	}
+	return tree, nil
+}
+
+// usable refuses a node on a filesystem that is mounted nodev: it could not be opened.
+func usable(handle *os.File) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(handle.Fd()), &fs); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	if fs.Flags&unix.ST_NODEV != 0 {
+		return errors.New("its filesystem is mounted nodev, a node on it would be useless")
+	}
+	return nil
+}
+
+func isRegular(handle *os.File) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
+		return false, os.NewSyscallError("fstat", err)
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
 
 func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := r.ground.checkMake(dir, d.Path); err != nil {
 		return err
 	}
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(dir.Fd()), &fs); err != nil {
-		return os.NewSyscallError("fstatfs", err)
-	}
-	if fs.Flags&unix.ST_NODEV != 0 {
-		return errors.New("its filesystem is mounted nodev, a node on it would be useless")
+	if err := usable(dir); err != nil {
+		return err
 	}
 	if err := unix.Mknodat(int(dir.Fd()), name, typeBits(d)|uint32(d.FileMode.Perm()), int(unix.Mkdev(uint32(d.Major), uint32(d.Minor)))); err != nil { //nolint:gosec // numbers come from the host's own node
 		return os.NewSyscallError("mknod", err)

@@ -8,6 +8,9 @@ import (
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // dirMode and fileMode are what runtimes give to the mount points that they make.
@@ -20,7 +23,9 @@ const (
 // all lookups go through pathrs-lite, which follows links inside the root and never out of it.
 type rootfs struct {
 	root   *os.File
+	user   state.User
 	ground ground
+	nodes  map[*devices.DeviceNode]*os.File // mounts of the host's nodes, where they are bound and not made
 	journal
 }
 

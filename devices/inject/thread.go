@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // inNamespaces runs fn on a thread of its own that has joined the namespaces, in order. The thread is never given back
@@ -29,4 +31,31 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 		}()
 	}()
 	return <-done
+}
+
+// become makes the calling thread touch files as the container's root user, and no longer as the host's, so that what it
+// makes belongs to the container. The capabilities that the kernel takes from such a thread are raised again: the root
+// filesystem may be of either user.
+func become(user state.User) error {
+	if !user.Separate {
+		return nil
+	}
+	if err := unix.Setfsgid(user.GID); err != nil {
+		return os.NewSyscallError("setfsgid", err)
+	}
+	if err := unix.Setfsuid(user.UID); err != nil {
+		return os.NewSyscallError("setfsuid", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	for i := range data {
+		data[i].Effective = data[i].Permitted
+	}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return os.NewSyscallError("capset", err)
+	}
+	return nil
 }

@@ -2,15 +2,19 @@
 package config
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-// DefaultPath is where the configuration is read from. It need not exist.
+// DefaultPath is where the configuration is read from, after a user's own gpu-hook/config.toml. It need not exist.
 const DefaultPath = "/etc/gpu-hook/config.toml"
 
 // Sources of requests.
@@ -40,6 +44,9 @@ const (
 	Error = "error"
 )
 
+// NextDriver takes a stale Spec for a broken driver: the next one is tried, if on-fallback lets it.
+const NextDriver = "next-driver"
+
 // What a bare "all" from the environment counts for.
 const (
 	AllWeak   = "weak"   // a wish: where no driver can serve it, the container starts without
@@ -64,6 +71,9 @@ type Config struct {
 	Limits   Limits             `toml:"limits"`
 	Record   Record             `toml:"record"`
 	Process  Process            `toml:"process"`
+
+	// Self is who we are, which the default places follow from.
+	Self trust.Self `toml:"-"`
 }
 
 // Requests says which requests count.
@@ -82,10 +92,12 @@ type Engine struct {
 	Namespaces map[string][]string `toml:"namespaces"` // sources that count for pods of a namespace too, below the others
 }
 
-// CDI says where Specs are.
+// CDI says where Specs are, and what is done where they and the host do not fit.
 type CDI struct {
-	SpecDirs []string `toml:"spec-dirs"` // the last has the highest priority
-	OnLate   string   `toml:"on-late"`   // edits that a createRuntime hook cannot make
+	SpecDirs []string  `toml:"spec-dirs"` // the last has the highest priority
+	OnStale  string    `toml:"on-stale"`  // a Spec that was written for another driver or other devices than the host has
+	Optional []Pattern `toml:"optional"`  // edits that are left out where they cannot be made
+	OnLate   string    `toml:"on-late"`   // edits that a createRuntime hook cannot make
 }
 
 // Drivers says what is done where a driver that stands first is broken.
@@ -138,7 +150,7 @@ func Defaults() *Config {
 		Engines: map[string]*Engine{state.CRIO: {
 			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{},
 		}},
-		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnLate: Warn},
+		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, Optional: optional(), OnLate: Warn},
 		Drivers: Drivers{OnFallback: Warn},
 		Vendors: vendors(),
 		NVIDIA: NVIDIA{
@@ -149,6 +161,19 @@ func Defaults() *Config {
 		Record:  Record{Keep: 100},
 		Process: Process{CheckParent: true},
 	}
+}
+
+// defaultsFor are the defaults of a user. One who is not the host's root has Specs of their own too, above the host's.
+func defaultsFor(self trust.Self) *Config {
+	c := Defaults()
+	c.Self = self
+	if self.Rootless {
+		if dir, err := os.UserConfigDir(); err == nil {
+			c.CDI.SpecDirs = append(c.CDI.SpecDirs, filepath.Join(dir, "cdi"))
+		}
+		c.CDI.SpecDirs = append(c.CDI.SpecDirs, fmt.Sprintf("/run/user/%d/cdi", self.UID))
+	}
+	return c
 }
 
 // vendors are those that come built in. Each is data and can be changed, and others added.
@@ -170,7 +195,7 @@ func (c *Config) RunDir() string {
 	if c.Record.Dir != "" {
 		return c.Record.Dir
 	}
-	return report.RunDir()
+	return report.RunDir(c.Self)
 }
 
 // SourcesFor returns the sources that count for a container of the engine, in a pod of the namespace if it is in one,

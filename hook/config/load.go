@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -31,25 +32,40 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Load reads the configuration over the defaults. It must be a file that root alone can write. With path "" the default
-// file is read if it is there. With an error come the defaults.
-func Load(path string, owner trust.Owner) (*Config, error) {
+// Load reads the configuration over the defaults. It must be a file that root alone can write, or for a rootless engine
+// the user. With path "" the default file is read if it is there: for a user that in the user's own configuration
+// directory before the host's. With an error come the defaults.
+func Load(path string) (*Config, error) {
+	self := trust.Identify()
 	if path == "" {
-		path = DefaultPath
-		// Where there is none, nobody need be trusted about it.
-		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-			return Defaults(), nil
-		}
+		path = find(self)
 	}
-	text, err := read(path, owner)
-	if err != nil {
-		return Defaults(), fault.New(fault.Config, path, "%w", err).WithHint("the configuration must be a readable file that root alone may write")
+	if path == "" {
+		return defaultsFor(self), nil
 	}
-	c, err := parse(text)
+	text, err := read(path, self.Owner)
 	if err != nil {
-		return Defaults(), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; its keys are in gpu-hook's README")
+		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("the configuration must be a readable file that root alone may write")
+	}
+	c, err := parse(text, self)
+	if err != nil {
+		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; its keys are in gpu-hook's README")
 	}
 	return c, nil
+}
+
+// find returns the default file that is there, or "". Where there is none, nobody need be trusted about it.
+func find(self trust.Self) string {
+	paths := []string{DefaultPath}
+	if dir, err := os.UserConfigDir(); self.Rootless && err == nil {
+		paths = []string{filepath.Join(dir, "gpu-hook", "config.toml"), DefaultPath}
+	}
+	for _, path := range paths {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return path
+		}
+	}
+	return ""
 }
 
 func read(path string, owner trust.Owner) (string, error) {
@@ -65,8 +81,8 @@ func read(path string, owner trust.Owner) (string, error) {
 	return string(data), err
 }
 
-func parse(text string) (*Config, error) {
-	c := Defaults()
+func parse(text string, self trust.Self) (*Config, error) {
+	c := defaultsFor(self)
 	builtIn := *c
 	c.Engines, c.Vendors = nil, nil
 	meta, err := toml.Decode(text, c)
@@ -74,7 +90,7 @@ func parse(text string) (*Config, error) {
 		return nil, err
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("line %d: key %q is not known", lineOf(text, unknown[0]), unknown[0])
+		return nil, fmt.Errorf("%skey %q is not known", lineOf(text, unknown[0]), unknown[0])
 	}
 	c.mergeEngines(builtIn, meta)
 	c.mergeVendors(builtIn)
@@ -132,8 +148,8 @@ func (v *Vendor) complete(known Vendor) {
 	}
 }
 
-// lineOf finds the line of a key, which the TOML library does not tell.
-func lineOf(text string, key toml.Key) int {
+// lineOf finds the line of a key, which the TOML library does not tell, as "line 3: ". Of an inline table it finds none.
+func lineOf(text string, key toml.Key) string {
 	table := ""
 	parent, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
 	n := 0
@@ -143,15 +159,15 @@ func lineOf(text string, key toml.Key) int {
 		if strings.HasPrefix(line, "[") {
 			table = strings.Trim(strings.SplitN(line, "#", 2)[0], "[] ")
 			if table == strings.Join(key, ".") {
-				return n
+				return fmt.Sprintf("line %d: ", n)
 			}
 			continue
 		}
 		left, _, found := strings.Cut(line, "=")
 		left = strings.Trim(left, ` "'`)
 		if found && (table == parent && left == name || slices.Contains([]string{table + "." + left, left}, strings.Join(key, "."))) {
-			return n
+			return fmt.Sprintf("line %d: ", n)
 		}
 	}
-	return 1
+	return ""
 }

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // maxRecord bounds one record, in bytes. A longer one is kept without its edits.
@@ -31,62 +31,44 @@ func validID(id string) bool {
 	return id != "" && id[0] != '.' && len(id) <= 200 && strings.Trim(id, allowed) == ""
 }
 
-// RunDir is where records and private bundles go by default: /run/gpu-hook, or for a hook in a rootless engine's user
-// namespace the user's own runtime directory: there uid 0 stands for the user that /proc/self/uid_map names.
-func RunDir() string {
-	const rooted = "/run/gpu-hook"
-	data, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return rooted
+// RunDir is where records and private bundles go by default: /run/gpu-hook, for a user's rootless engine the user's own
+// runtime directory, and without one a folder of the user's own below /tmp. A hook in the engine's user namespace and the
+// user outside of it come to the same place.
+func RunDir(self trust.Self) string {
+	if !self.Rootless {
+		return "/run/gpu-hook"
 	}
-	uid := os.Getuid()
-	var inside, outside, count int
-	for line := range strings.Lines(string(data)) {
-		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside <= uid && uid < inside+count {
-			uid = outside + uid - inside
-			break
-		}
+	user := fmt.Sprintf("/run/user/%d", self.UID)
+	if info, err := os.Stat(user); err == nil && info.IsDir() {
+		return user + "/gpu-hook"
 	}
-	if uid == 0 {
-		return rooted
-	}
-	return fmt.Sprintf("/run/user/%d/gpu-hook", uid)
+	return fmt.Sprintf("/tmp/gpu-hook-%d", self.UID)
 }
 
 // Keep writes the record, in place of an older one of the same container, and leaves the newest few in runDir. A record
 // that cannot be written is a warning and never fails a start.
 func (r *Report) Keep(runDir string, few int) {
 	dir := recordsIn(runDir)
-	if err := r.write(dir, few); err != nil {
+	if err := r.write(runDir, dir, few); err != nil {
 		r.Warn(fault.New(fault.RecordNote, "record of "+r.Container.ID, "%w", err).WithHint("make %s a directory that root alone may write", dir))
 	}
 }
 
 func recordsIn(runDir string) string { return filepath.Join(runDir, "records") }
 
-func (r *Report) write(dir string, most int) error {
+func (r *Report) write(runDir, dir string, most int) error {
 	if !validID(r.Container.ID) {
 		return fmt.Errorf("%q is no container id", r.Container.ID)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(trust.PrivateDir(runDir, 0o755), trust.PrivateDir(dir, 0o700)); err != nil {
 		return err
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || info.Mode().Perm()&0o022 != 0 || int(owner.Uid) != os.Getuid() {
-		return errors.New("the directory is not ours alone")
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	if len(data) > maxRecord {
-		short := *r
-		short.Edits = devices.NewEdits()
-		short.Warnings = append(slices.Clone(r.Warnings), Message{Code: fault.RecordNote, Message: "the edits are left out: they would make the record too long"})
-		if data, err = json.Marshal(&short); err != nil {
+		if data, err = json.Marshal(r.short()); err != nil {
 			return err
 		}
 	}
@@ -97,6 +79,25 @@ func (r *Report) write(dir string, most int) error {
 		return err
 	}
 	return prune(dir, most)
+}
+
+// short is the report without edits and attempts, and with the beginning of its longer lists: nobody may keep a record from
+// being written by asking for very much.
+func (r *Report) short() *Report {
+	const most = 20
+	s := *r
+	s.Edits, s.Attempts = devices.NewEdits(), []Attempt{}
+	s.Requests = nil
+	for _, q := range r.Requests[:min(most, len(r.Requests))] {
+		c := *q
+		c.Devices = slices.Clone(q.Devices[:min(most, len(q.Devices))])
+		s.Requests = append(s.Requests, &c)
+	}
+	s.Grants = r.Grants[:min(most, len(r.Grants))]
+	s.CDIDevices = r.CDIDevices[:min(most, len(r.CDIDevices))]
+	s.Warnings = append(slices.Clone(r.Warnings[:min(most, len(r.Warnings))]),
+		Message{Code: fault.RecordNote, Message: "the edits and a part of the rest are left out: they would make the record too long"})
+	return &s
 }
 
 // replaceFile puts a file in place in one step, mode 0600.

@@ -6,15 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -79,7 +75,8 @@ func (s *Site) Bundle(b gpuhost.Bundle) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, gpuhost.WriteBundle(dir, b)
+	// A container's root of its own user namespace must find its way to the root filesystem.
+	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711)) //nolint:gosec // see above
 }
 
 // Runc runs a container to its end.
@@ -98,49 +95,27 @@ func (s *Site) RuncCommand(runc string, args ...string) []string {
 
 // Podman runs a container to its end, with cgroups of its own, and takes away what podman leaves of them.
 func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
-	err = s.withPodman(b, func(podman, start []string) error {
-		o, err = run(s.Dir, append(podman, start...)...)
-		return err
-	})
-	return o, err
+	p, err := s.NewPodman(b)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return p.Run(append([]string{"run", "--rm"}, p.Container(b)...)...)
 }
 
-// withPodman has do run a container by podman: the second command line is to be appended to the first, which is good for
-// other commands about the container as well.
-func (s *Site) withPodman(b gpuhost.Bundle, do func(podman, start []string) error) (err error) {
-	// podman keeps all its paths in its database, and wants them short.
-	own, err := os.MkdirTemp("", "ghp")
-	if err != nil {
-		return err
-	}
-	parent := "/" + s.ID()
-	defer func() {
-		err = errors.Join(err, awaitEnd(own), RemoveCgroups(parent), os.RemoveAll(own))
-	}()
-	rootfs := filepath.Join(own, "rootfs")
-	if err := gpuhost.RootFS(rootfs); err != nil {
-		return err
-	}
-	podman := []string{
-		"podman", "--root", filepath.Join(own, "store"), "--runroot", filepath.Join(own, "run"), "--tmpdir", filepath.Join(own, "tmp"),
-		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d"),
-	}
-	start := []string{
-		"run", "--rm", "--interactive", "--name", s.ID(), "--network", "none", "--cgroup-parent", parent, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0",
-	}
-	for _, v := range b.Env {
-		start = append(start, "--env", v)
-	}
-	for k, v := range b.Annotations {
-		// podman of that time reads the flag's value as CSV.
-		start = append(start, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
-	}
-	start = append(start, "--rootfs", rootfs)
-	return do(podman, append(start, b.Args...))
+// RunAs runs a command as an ordinary user, whose runtime directory is dir.
+func RunAs(user *gpuhost.User, dir string, argv ...string) (Outcome, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}} //nolint:gosec // small numbers
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + user.Home, "XDG_RUNTIME_DIR=" + dir}
+	return finish(cmd, dir)
 }
 
 func run(dir string, argv ...string) (Outcome, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	return finish(exec.Command(argv[0], argv[1:]...), dir)
+}
+
+func finish(cmd *exec.Cmd, dir string) (Outcome, error) {
 	cmd.Dir = dir
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -148,45 +123,4 @@ func run(dir string, argv ...string) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return Outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
-}
-
-// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known by
-// the path in their command lines.
-func awaitEnd(path string) error {
-	for range 1000 {
-		running := false
-		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, line := range lines {
-			data, err := os.ReadFile(line)
-			running = running || (err == nil && bytes.Contains(data, []byte(path)))
-		}
-		if !running {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return fmt.Errorf("processes of podman still run for %s", path)
-}
-
-// RemoveCgroups removes what engines leave of a cgroup parent of ours, in every hierarchy.
-func RemoveCgroups(parent string) error {
-	var errs []error
-	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
-		tops, _ := filepath.Glob(pattern)
-		for _, top := range tops {
-			var dirs []string
-			_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-				if err == nil && entry.IsDir() {
-					dirs = append(dirs, path)
-				}
-				return nil
-			})
-			for _, dir := range slices.Backward(dirs) {
-				if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-					errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
-				}
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -65,14 +64,7 @@ func (r *Running) End() error {
 	return r.cmd.Wait()
 }
 
-// PodmanRunning starts a container by podman whose process answers, has do talk to it, and ends it. podman is the start of
-// command lines about it; its name is ID.
-func (s *Site) PodmanRunning(b gpuhost.Bundle, do func(c *Running, podman []string) error) error {
-	return s.withPodman(b, func(podman, start []string) error {
-		c, err := Start(s.Dir, slices.Concat(podman, start)...)
-		if err != nil {
-			return err
-		}
-		return errors.Join(do(c, podman), c.End())
-	})
+// Start starts a container of that name in the foreground, which is to answer. [Podman.Run] takes commands about it.
+func (p *Podman) Start(name string, b gpuhost.Bundle) (*Running, error) {
+	return Start(p.site.Dir, slices.Concat(p.global, []string{"run", "--rm", "--interactive", "--name", name}, p.Container(b))...)
 }

@@ -26,7 +26,7 @@ func TestAncestorDenies(t *testing.T) {
 			b.Edit = func(config map[string]any) {
 				config["linux"].(map[string]any)["cgroupsPath"] = "/" + filepath.Base(above) + "/container"
 			}
-			s.refused(e.run(s, b), "E-CGROUP", above, "not the container's own")
+			s.refused(e, e.run(s, b), "E-CGROUP", above, "not the container's own")
 		})
 	}
 }

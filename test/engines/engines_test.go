@@ -5,9 +5,11 @@ package engines
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +39,12 @@ func newSite(t *testing.T) *site {
 	require.Root(t)
 	require.Program(t, "busybox")
 	require.Cgroup(t)
-	s, err := engine.New(t.TempDir(), require.GPUHook(t))
+	dir := t.TempDir()
+	// A container's root of its own user namespace must find its way to the root filesystem.
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+	s, err := engine.New(dir, require.GPUHook(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,13 +103,29 @@ func (o outcome) hasNot(t *testing.T, lines ...string) {
 	}
 }
 
+// said is the error that the user gets to read: from the engine, or where that throws it away from the record.
+func (s *site) said(e starter, o outcome) string {
+	s.t.Helper()
+	if !e.mute {
+		return o.Stderr
+	}
+	var lines []string
+	for _, m := range s.last().Errors {
+		lines = append(lines, string(m.Code)+" "+m.Message)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // starter starts one container of a site and waits for its end.
 type starter struct {
 	name string
 	run  func(s *site, b gpuhost.Bundle) outcome
+	// mute says that it throws away what a hook writes.
+	mute bool
 }
 
-// starters are all that are to be had: Debian's runc, a current one, and podman.
+// starters are all that are to be had: Debian's runc, a current one, podman, and on version 2, which alone an old crun
+// takes, crun and podman with it.
 func starters(t *testing.T) []starter {
 	t.Helper()
 	require.Root(t)
@@ -115,11 +138,30 @@ func starters(t *testing.T) []starter {
 		require.Missing(t, "this test needs a current runc beside %s; test/setup builds it", debian)
 	}
 	require.Program(t, "podman")
-	return []starter{
-		{"runc of Debian", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(debian, withArgs(b))) }},
-		{"runc 1.5.2", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(current, withArgs(b))) }},
-		{"podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(b))) }},
+	list := []starter{
+		{"runc of Debian", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(debian, withArgs(b))) }, false},
+		{"runc 1.5.2", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(current, withArgs(b))) }, false},
+		{"podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(b))) }, false},
 	}
+	if require.Cgroup(t) == 2 {
+		list = append(list,
+			starter{"crun", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(s.crun(), withArgs(b))) }, true},
+			starter{"podman with crun", func(s *site, b gpuhost.Bundle) outcome {
+				b.Runtime = s.crun()
+				return s.ended(s.Podman(withArgs(b)))
+			}, true})
+	}
+	return list
+}
+
+// crun is the real one, which an old one of needs help on a machine that raises no limits.
+func (s *site) crun() string {
+	s.t.Helper()
+	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"), require.Program(s.t, "crun"))
+	if err := s.Host.Write("bin/crun", script, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.Host.Path("bin/crun")
 }
 
 func withArgs(b gpuhost.Bundle) gpuhost.Bundle {

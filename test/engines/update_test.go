@@ -49,24 +49,27 @@ func TestSurvivesRuncUpdate(t *testing.T) {
 	}
 }
 
-// podman 4.3.1 can update already, by runc.
+// podman 4.3.1 can update already, by its runtime.
 func TestSurvivesPodmanUpdate(t *testing.T) {
-	require.Program(t, "podman")
-	s := newSite(t)
-	b := asks("device=0")
-	b.Args = []string{"sh", "-c", engine.Tries}
-	err := s.PodmanRunning(b, func(c *engine.Running, podman []string) error {
-		s.opens(c, "at first")
-		update := append(podman, "update")
-		if require.Cgroup(t) == 1 {
-			update = append(update, "--cpu-shares", "512")
-		}
-		s.update(append(update, s.ID()))
-		s.opens(c, "after an update")
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			b := asks("device=0")
+			b.Args = []string{"sh", "-c", engine.Tries}
+			p := s.session(e, &b)
+			c, err := p.Start("updated", b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.End() })
+			s.opens(c, "at first")
+			update := []string{"update"}
+			if require.Cgroup(t) == 1 {
+				update = append(update, "--cpu-shares", "512")
+			}
+			s.podmanRun(p, append(update, "updated")...)
+			s.opens(c, "after an update")
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -51,6 +52,8 @@ func (b *bundle) say(dir, word string) error {
 		b.spec.Process.Capabilities.Bounding = append(b.spec.Process.Capabilities.Bounding, rest)
 	case "ns":
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.LinuxNamespaceType(rest)})
+	case "no":
+		b.spec.Linux.Namespaces = slices.DeleteFunc(b.spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return string(ns.Type) == rest })
 	case "device":
 		d := specs.LinuxDevice{Path: key, Type: "c"}
 		if _, err := fmt.Sscanf(value, "%d:%d", &d.Major, &d.Minor); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,11 +136,11 @@ cat >"$out/stdin"
 if [ -e "$out/FAIL" ]; then echo "nvidia-container-cli: initialization error: driver rpc error: Permission denied" >&2; exit 1; fi
 for last; do case $last in --pid=*) pid=${last#--pid=};; esac; done
 nsenter -t "$pid" -m sh -ec '
-	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d
+	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d 2>/dev/null || { : >"$1/dev/nvidia0"; mount --bind %[6]q "$1/dev/nvidia0"; }
 	mkdir -p "$1%[4]s"
 	echo "put here by the delegate" >"$1%[4]s/libcuda.so.%[5]s"
 ' sh "$last"
-`, h.Path("recorded"), Major, Minor, LibDir, Driver)
+`, h.Path("recorded"), Major, Minor, LibDir, Driver, h.Path("dev/nvidia0"))
 }
 
 // RootFS makes a root filesystem with busybox in dir.
@@ -160,6 +161,13 @@ func RootFS(dir string) error {
 	return errors.Join(errs...)
 }
 
+// Chown gives a tree to a user.
+func Chown(dir string, owner int) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, owner, owner))
+	})
+}
+
 // Bundle is what of an OCI bundle a test sets.
 type Bundle struct {
 	Args        []string
@@ -169,11 +177,40 @@ type Bundle struct {
 	Hook json.RawMessage
 	// Edit changes the rest of config.json.
 	Edit func(config map[string]any)
+	// Owner of the root filesystem.
+	Owner int
+	// Flags are more of podman's.
+	Flags []string
+	// Runtime is podman's, if not runc.
+	Runtime string
+	// OwnHooks says that podman looks for hooks where its own configuration says.
+	OwnHooks bool
+	// User is whom podman runs as; nil for ourselves.
+	User *User
+	// Image are files of the root filesystem, by absolute path, beside busybox.
+	Image map[string]string
+}
+
+// User is an ordinary user.
+type User struct {
+	UID, GID int
+	Home     string
+}
+
+// Fill puts the image's files into the root filesystem.
+func (b *Bundle) Fill(rootfs string) error {
+	var errs []error
+	for name, text := range b.Image {
+		path := filepath.Join(rootfs, name)
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+	}
+	return errors.Join(errs...)
 }
 
 // WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
-	if err := RootFS(filepath.Join(dir, "rootfs")); err != nil {
+	rootfs := filepath.Join(dir, "rootfs")
+	if err := errors.Join(RootFS(rootfs), b.Fill(rootfs), Chown(rootfs, b.Owner)); err != nil {
 		return err
 	}
 	spec := exec.Command("runc", "spec")

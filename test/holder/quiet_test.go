@@ -43,8 +43,8 @@ func TestNothingAskedNothingDone(t *testing.T) {
 			calls := strings.Split(string(data), "execve(")
 			paths := regexp.MustCompile(`"(/[^"]*)"`)
 			allowed := map[string]bool{filepath.Join(c.bundle, "config.json"): true, c.host.Path("config.toml"): true}
-			// What Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main.
-			before := regexp.MustCompile(`^(/proc/self/(cgroup|mountinfo)|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
+			// What Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main; who we are.
+			before := regexp.MustCompile(`^(/proc/self/(cgroup|mountinfo|uid_map)|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
 			for line := range strings.Lines(calls[len(calls)-1]) {
 				name, rest, _ := strings.Cut(strings.TrimLeft(line, "0123456789 "), "(")
 				switch name {
