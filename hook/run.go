@@ -193,6 +193,9 @@ func (s *Start) apply(ctx context.Context) {
 	if result.NoCgroup != nil {
 		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
 	}
+	for _, note := range result.Notes {
+		s.Report.Warn(note)
+	}
 	if err != nil {
 		for _, program := range result.Foreign {
 			s.Report.Warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))

@@ -38,12 +38,21 @@ type Result struct {
 	NoCgroup error
 	// Skipped says of each edit that could not be made, and was left out, why.
 	Skipped []*fault.Error
+	// Notes are about what may take device rules away again, or stands above them: they warn, the rules are set.
+	Notes []*fault.Error
 	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
 	Delegated []*devices.DeviceNode
 	// Said is what each delegate wrote, on one line.
 	Said []string
 	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
 	Foreign []string
+}
+
+// note keeps a note, once.
+func (r *Result) note(f *fault.Error) {
+	if !slices.ContainsFunc(r.Notes, func(n *fault.Error) bool { return n.Error() == f.Error() }) {
+		r.Notes = append(r.Notes, f)
+	}
 }
 
 // Apply makes the edits whose status is Apply, mounts first, then nodes, network devices, device rules, hooks and at last
@@ -89,11 +98,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		return err
 	}
 	made := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
-	err := t.allow(t.missing(made))
-	if errors.Is(err, errNotOwn) {
-		result.NoCgroup, err = err, nil
-	}
-	if err != nil {
+	if err := t.allow(ctx, t.missing(made), result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
@@ -110,9 +115,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		}
 		result.Delegated = append(result.Delegated, made...)
 		result.Said = append(result.Said, said)
-		if err := t.allow(rules(made)); errors.Is(err, errNotOwn) {
-			result.NoCgroup = err
-		} else if err != nil {
+		if err := t.allow(ctx, rules(made), result); err != nil {
 			return err
 		}
 	}
