@@ -11,7 +11,7 @@ PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--des
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit engines lint install uninstall clean
+.PHONY: build demo test unit engines systemd lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -21,17 +21,22 @@ demo: build
 	test/setup demo
 	$(GO) run ./test/demo
 
-test: unit engines
+test: unit engines systemd
 
 unit:
 	test/setup test
-	$(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v /test/engines)
+	$(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd)
 
 # The tests with real engines run once for each version of the control groups.
 engines:
 	test/setup test
 	GPU_HOOK_CGROUP=1 $(GO) test -count=1 ./test/engines
 	if [ "$$(id -u)" = 0 ]; then export GPU_HOOK_CGROUP=2; exec test/with-cgroup2 $(GO) test -count=1 ./test/engines; fi
+
+# Real containers under a real systemd, which runs in an overlay and namespaces of its own.
+systemd:
+	test/setup test
+	$(GO) test -count=1 ./test/systemd
 
 lint:
 	test/setup lint

@@ -9,17 +9,21 @@ import (
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
 )
 
 // Status is what becomes of an edit.
 type Status string
 
-// Every edit is planned as Apply, Present or Late; carrying the plan out turns Apply into Applied, Present or Failed.
+// Every edit is planned as Apply, Present, Late or, where it cannot be made and [Optional] lets a container do without,
+// Skipped; carrying the plan out turns Apply into Applied, Present, Skipped or Failed.
 const (
 	Apply   Status = "apply"
 	Applied Status = "applied"
 	Present Status = "present"
 	Late    Status = "late"
+	Skipped Status = "skipped"
 	Failed  Status = "failed"
 )
 
@@ -32,6 +36,9 @@ type Edits struct {
 	NetDevices     []*NetDevice  `json:"netDevices"`
 	AdditionalGIDs []*GID        `json:"additionalGids"`
 	IntelRdt       []*IntelRdt   `json:"intelRdt"`
+
+	// Notes say what of the Specs that the edits are from was not understood, once for each Spec.
+	Notes []*fault.Error `json:"-"`
 }
 
 // Env is a variable for the container's process.
@@ -55,9 +62,10 @@ type DeviceNode struct {
 	FileMode *os.FileMode `json:"-"` // permission bits of the node
 	UID      *uint32      `json:"-"`
 	GID      *uint32      `json:"-"`
+	Own      bool         `json:"-"` // it is of a device that was asked for, not of what a Spec gives to all of its devices
 }
 
-// Mount is a bind mount of a file or directory of the host.
+// Mount is a bind mount of a file or directory of the host, or a new tmpfs.
 type Mount struct {
 	HostPath      string   `json:"hostPath"`
 	ContainerPath string   `json:"containerPath"`
@@ -108,15 +116,17 @@ func NewEdits() *Edits {
 }
 
 // Append adds other's edits to e: a node or mount for a path that e has already takes its place, as in the CDI library,
-// mounts go by depth, what would be the same twice (a hook, a group, a variable) is taken once, and a container has one
-// Intel RDT setting, the last.
+// and so does a network device's name; mounts go by depth, what would be the same twice (a hook, a group, a variable) is
+// taken once, and a container has one Intel RDT setting, the last.
 func (e *Edits) Append(other *Edits) {
 	for _, v := range other.Env {
 		name, _, _ := strings.Cut(v.Value, "=")
 		e.Env = replace(e.Env, v, func(o *Env) bool { return strings.HasPrefix(o.Value, name+"=") })
 	}
 	for _, d := range other.DeviceNodes {
-		e.DeviceNodes = replace(e.DeviceNodes, d, func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) })
+		same := func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) }
+		d.Own = d.Own || slices.ContainsFunc(e.DeviceNodes, func(o *DeviceNode) bool { return o.Own && same(o) })
+		e.DeviceNodes = replace(e.DeviceNodes, d, same)
 	}
 	for _, m := range other.Mounts {
 		e.Mounts = replace(e.Mounts, m, func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) })
@@ -127,9 +137,14 @@ func (e *Edits) Append(other *Edits) {
 	for _, g := range other.AdditionalGIDs {
 		e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
 	}
-	e.NetDevices = append(e.NetDevices, other.NetDevices...)
+	for _, n := range other.NetDevices {
+		e.NetDevices = replace(e.NetDevices, n, func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName })
+	}
 	if len(other.IntelRdt) > 0 {
 		e.IntelRdt = other.IntelRdt
+	}
+	for _, n := range other.Notes {
+		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What == n.What })
 	}
 	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
@@ -185,9 +200,10 @@ func fromSpec(c *cdispecs.ContainerEdits) *Edits {
 		e.NetDevices = append(e.NetDevices, &NetDevice{n.HostInterfaceName, n.Name, Apply})
 	}
 	for _, g := range c.AdditionalGIDs {
-		if g != 0 { // which CDI has mean nothing
-			e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
+		if g == 0 {
+			continue // as in the CDI library: nobody gets root's group by a Spec
 		}
+		e.AdditionalGIDs = append(e.AdditionalGIDs, &GID{g, Late})
 	}
 	if c.IntelRdt != nil {
 		e.IntelRdt = append(e.IntelRdt, &IntelRdt{c.IntelRdt.ClosID, Late, c.IntelRdt})

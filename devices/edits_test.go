@@ -70,6 +70,12 @@ func TestAppend(t *testing.T) {
 			&Edits{AdditionalGIDs: []*GID{{39, Late}, {44, Late}, {45, Late}}},
 		},
 		{
+			"a network device takes the place of that of its name on the host",
+			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}, {"eth2", "b", Apply}}},
+			&Edits{NetDevices: []*NetDevice{{"eth1", "c", Apply}}},
+			&Edits{NetDevices: []*NetDevice{{"eth1", "c", Apply}, {"eth2", "b", Apply}}},
+		},
+		{
 			"network devices and resource control are added",
 			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}, IntelRdt: []*IntelRdt{{"x", Late, nil}}},
 			&Edits{NetDevices: []*NetDevice{{"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}}},
@@ -100,7 +106,7 @@ func TestFromSpec(t *testing.T) {
 			{HookName: "poststop", Path: "/h"},
 		},
 		NetDevices:     []*cdispecs.LinuxNetDevice{{HostInterfaceName: "eth1", Name: "a"}},
-		AdditionalGIDs: []uint32{39},
+		AdditionalGIDs: []uint32{0, 39},
 		IntelRdt:       &cdispecs.IntelRdt{ClosID: "x"},
 	})
 	want := &Edits{

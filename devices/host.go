@@ -10,7 +10,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/trust"
@@ -19,54 +18,43 @@ import (
 // Complete checks every edit against the host and fills in what the Spec leaves to it: a node's type, numbers, mode and
 // owner (that of the process, as the CDI library has it). What config.json carries already, because the engine applied
 // the same Spec, becomes Present. root is the container's root filesystem, or "" where it is not known; nothing of the
-// host may come from there. An error names the first edit that cannot be carried out; it reads and changes nothing else.
-func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner) error {
+// host may come from there. What cannot be carried out is Skipped, with a warning, where the rule lets a container do
+// without it; else it is the error, which names the first such edit. It reads and changes nothing else.
+func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner, rule Optional) (skipped []*fault.Error, err error) {
 	for _, d := range e.DeviceNodes {
 		if err := d.complete(container); err != nil {
-			return err
+			note := rule.Node(d, err)
+			if note == nil {
+				return nil, err
+			}
+			d.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, m := range e.Mounts {
 		if err := m.complete(container, root); err != nil {
-			return err
+			note := rule.Mount(m, err)
+			if note == nil {
+				return nil, err
+			}
+			m.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, h := range e.Hooks {
 		if err := h.complete(container, owner); err != nil {
-			return err
+			note := rule.Hook(h, err)
+			if note == nil {
+				return nil, err
+			}
+			h.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, n := range e.NetDevices {
-		return fault.New(fault.NetDev, "network device "+n.HostInterfaceName, "this version cannot move network devices").
-			WithHint("ask for the device through an engine with CDI 1.1 support")
-	}
-	for _, v := range e.Env {
-		if container.Process != nil && v.among(container.Process.Env) {
-			v.Status = Present
+		if err := n.complete(container); err != nil {
+			return nil, err
 		}
 	}
-	for _, g := range e.AdditionalGIDs {
-		if container.Process != nil && slices.Contains(container.Process.User.AdditionalGids, g.Value) {
-			g.Status = Present
-		}
-	}
-	for _, rdt := range e.IntelRdt {
-		if rdt.ClosID != "" && container.Linux != nil && container.Linux.IntelRdt != nil && container.Linux.IntelRdt.ClosID == rdt.ClosID {
-			rdt.Status = Present
-		}
-	}
-	return nil
-}
-
-// among says whether v is the entry for its name that a runtime uses, which is the last.
-func (v *Env) among(environment []string) bool {
-	name, _, _ := strings.Cut(v.Value, "=")
-	for _, entry := range slices.Backward(environment) {
-		if strings.HasPrefix(entry, name+"=") {
-			return entry == v.Value
-		}
-	}
-	return false
+	e.late(container)
+	return skipped, nil
 }
 
 func (d *DeviceNode) complete(container *specs.Spec) error {
@@ -95,7 +83,7 @@ func (d *DeviceNode) complete(container *specs.Spec) error {
 	}
 	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
-		return fault.New(fault.Node, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
+		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(container, &st)
@@ -132,7 +120,7 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 }
 
 func (d *DeviceNode) present(container *specs.Spec) Status {
-	if bound(container, d.HostPath, d.Path) {
+	if mounted(container, d.HostPath, d.Path, false) {
 		return Present
 	}
 	if container.Linux == nil {
@@ -152,14 +140,29 @@ func (m *Mount) complete(container *specs.Spec, root string) error {
 	if err := checkContainerPath(m.ContainerPath); err != nil {
 		return fault.New(fault.Mount, "mount on "+m.ContainerPath, "%w", err).WithHint("correct containerPath in the CDI Spec")
 	}
-	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
-		return fault.New(fault.Mount, what, "the path is not that of a file or directory below the host's root").WithHint("correct hostPath in the CDI Spec")
-	}
-	if m.Type != "" && m.Type != "bind" && m.Type != "none" {
-		return fault.New(fault.Mount, what, "this version cannot make a mount of type %q", m.Type).WithHint("use a bind mount in the CDI Spec")
+	switch m.Type {
+	case "", "bind", "none", "tmpfs":
+	default:
+		return fault.New(fault.Mount, what, "a mount of type %q is not made: only bind mounts and a tmpfs are", m.Type).WithHint("use a bind mount in the CDI Spec")
 	}
 	if _, err := m.Attributes(); err != nil {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("correct the options in the CDI Spec")
+	}
+	if !m.Tmpfs() {
+		if err := m.checkSource(what, root); err != nil {
+			return err
+		}
+	}
+	if mounted(container, m.HostPath, m.ContainerPath, m.Tmpfs()) {
+		m.Status = Present
+	}
+	return nil
+}
+
+// checkSource checks what a bind mount is to show.
+func (m *Mount) checkSource(what, root string) error {
+	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
+		return fault.New(fault.Mount, what, "the path is not that of a file or directory below the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
 	resolved, err := filepath.EvalSymlinks(m.HostPath)
 	if errors.Is(err, os.ErrNotExist) {
@@ -174,58 +177,14 @@ func (m *Mount) complete(container *specs.Spec, root string) error {
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
 		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
-	if bound(container, m.HostPath, m.ContainerPath) {
-		m.Status = Present
-	}
 	return nil
 }
 
-// bound says whether config.json mounts the host's path there.
-func bound(container *specs.Spec, hostPath, containerPath string) bool {
+// mounted says whether config.json mounts the host's path, or a tmpfs, there.
+func mounted(container *specs.Spec, hostPath, containerPath string, tmpfs bool) bool {
 	return slices.ContainsFunc(container.Mounts, func(o specs.Mount) bool {
-		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath)
+		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath) && (o.Type == "tmpfs") == tmpfs
 	})
-}
-
-func (h *Hook) complete(container *specs.Spec, owner trust.Owner) error {
-	if h.Status == Apply {
-		if err := h.trusted(owner); err != nil {
-			return err
-		}
-	}
-	if container.Hooks != nil && h.among(container.Hooks) {
-		h.Status = Present
-	}
-	return nil
-}
-
-func (h *Hook) trusted(owner trust.Owner) error {
-	if err := owner.Executable(h.Path); err != nil {
-		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
-	}
-	return nil
-}
-
-// among says whether config.json has the hook: one that runs before the container's program in any stage of those, since
-// engines write one stage's hooks into another, and one that runs later in its own.
-func (h *Hook) among(hooks *specs.Hooks) bool {
-	lists := [][]specs.Hook{hooks.Prestart, hooks.CreateRuntime, hooks.CreateContainer} //nolint:staticcheck // prestart is deprecated, engines still write it
-	switch h.HookName {
-	case cdi.StartContainerHook:
-		lists = [][]specs.Hook{hooks.StartContainer}
-	case cdi.PoststartHook:
-		lists = [][]specs.Hook{hooks.Poststart}
-	case cdi.PoststopHook:
-		lists = [][]specs.Hook{hooks.Poststop}
-	}
-	for _, list := range lists {
-		for _, o := range list {
-			if o.Path == h.Path && slices.Equal(o.Args, h.Args) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func checkContainerPath(p string) error {

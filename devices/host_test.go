@@ -102,7 +102,7 @@ func TestCompleteNodes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			top := hostTree(t)
 			got := in(top, &Edits{DeviceNodes: []*DeviceNode{&test.in}})
-			if err := got.Complete(test.container, "", us()); err != nil {
+			if _, err := got.Complete(test.container, "", us(), nil); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(in(top, &Edits{DeviceNodes: []*DeviceNode{&test.want}}), got); diff != "" {
@@ -116,38 +116,46 @@ func TestCompletePresent(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
 	container := &specs.Spec{
-		Process: &specs.Process{Env: []string{"A=1", "B=2"}, User: specs.User{AdditionalGids: []uint32{39}}},
+		Process: &specs.Process{Env: []string{"A=1", "B=2"}, User: specs.User{GID: 41, AdditionalGids: []uint32{39}}},
 		Mounts:  []specs.Mount{{Source: top + "/./lib", Destination: "/usr/lib/"}, {Source: top + "/text", Destination: "/text"}},
 		Hooks: &specs.Hooks{
 			Prestart:        []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "1"}}}, //nolint:staticcheck // engines still write it
 			CreateRuntime:   []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "2"}}},
 			CreateContainer: []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "3"}}},
 			StartContainer:  []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "4"}}},
+			Poststop:        []specs.Hook{{Path: top + "/hook", Args: []string{"hook", "6"}}},
 		},
+		Linux: &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "gold"}},
 	}
 	hooked := func(n string, status Status) *Hook {
 		return &Hook{HookName: "createContainer", Path: "@/hook", Args: []string{"hook", n}, Status: status}
 	}
-	edits := func(env, lib, gid, hook Status) *Edits {
+	later := func(n string, status Status) *Hook {
+		h := hooked(n, status)
+		h.HookName = "poststop"
+		return h
+	}
+	edits := func(env, lib, gid, hook, late Status) *Edits {
 		return in(top, &Edits{
 			Env:            []*Env{{"A=1", env}, {"B=1", Late}, {"A=", Late}},
 			Mounts:         []*Mount{{"@/lib", "/usr/lib", nil, lib, ""}, {"@/text", "/usr/lib", nil, Apply, ""}, {"@/lib", "/lib", nil, Apply, "bind"}},
-			Hooks:          []*Hook{hooked("1", hook), hooked("2", hook), hooked("3", hook), hooked("4", Apply), hooked("5", Apply)},
-			AdditionalGIDs: []*GID{{39, gid}, {40, Late}},
+			Hooks:          []*Hook{hooked("1", hook), hooked("2", hook), hooked("3", hook), hooked("4", Apply), hooked("5", Apply), later("1", Late), later("4", Late), later("6", late)},
+			AdditionalGIDs: []*GID{{39, gid}, {40, Late}, {41, gid}},
+			IntelRdt:       []*IntelRdt{{"gold", late, nil}, {"silver", Late, nil}, {"", Late, nil}},
 		})
 	}
-	got := edits(Late, Apply, Late, Apply)
-	if err := got.Complete(container, "", us()); err != nil {
+	got := edits(Late, Apply, Late, Apply, Late)
+	if _, err := got.Complete(container, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Present, Present, Present, Present), got); diff != "" {
+	if diff := cmp.Diff(edits(Present, Present, Present, Present, Present), got); diff != "" {
 		t.Error(diff)
 	}
-	got = edits(Late, Apply, Late, Apply)
-	if err := got.Complete(&specs.Spec{}, "", us()); err != nil {
+	got = edits(Late, Apply, Late, Apply, Late)
+	if _, err := got.Complete(&specs.Spec{}, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Late, Apply, Late, Apply), got); diff != "" {
+	if diff := cmp.Diff(edits(Late, Apply, Late, Apply, Late), got); diff != "" {
 		t.Errorf("with a config.json that holds nothing: %s", diff)
 	}
 }
@@ -183,8 +191,8 @@ func TestCompleteRefuses(t *testing.T) {
 		{"node: a link", nodes(DeviceNode{HostPath: "@/nodelink"}), fault.Node, "device node @/nodelink: on this host it is a symbolic link, the Spec wants a device node"},
 		{"node: another type", nodes(DeviceNode{HostPath: "@/null", Type: "b"}), fault.Node, "device node @/null: on this host it is a character device, the Spec wants a block device"},
 		{"node: a FIFO wanted", nodes(DeviceNode{HostPath: "@/loop7", Type: "p"}), fault.Node, "device node @/loop7: on this host it is a block device, the Spec wants a FIFO"},
-		{"node: another major", nodes(DeviceNode{HostPath: "@/null", Major: 5, Minor: 3}), fault.Node, "device node @/null: the Spec has it as 5:3, on this host it is 1:3"},
-		{"node: another minor", nodes(DeviceNode{HostPath: "@/null", Major: 1}), fault.Node, "device node @/null: the Spec has it as 1:0, on this host it is 1:3"},
+		{"node: another major", nodes(DeviceNode{HostPath: "@/null", Major: 5, Minor: 3}), fault.Major, "device node @/null: the Spec has it as 5:3, on this host it is 1:3"},
+		{"node: another minor", nodes(DeviceNode{HostPath: "@/null", Major: 1}), fault.Major, "device node @/null: the Spec has it as 1:0, on this host it is 1:3"},
 		{"mount: missing", mounts("@/none", "/x"), fault.Mount, "mount of @/none: it is missing on this host"},
 		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: EvalSymlinks: too many links"},
 		{"mount: relative on the host", mounts("lib", "/x"), fault.Mount, "mount of lib: the path is not that of a file or directory below the host's root"},
@@ -192,20 +200,24 @@ func TestCompleteRefuses(t *testing.T) {
 		{"mount: relative", mounts("@/lib", "x"), fault.Mount, "mount on x: the path is not absolute"},
 		{"mount: root", mounts("@/lib", "//"), fault.Mount, "mount on //: the path is the container's root"},
 		{"mount: dots", mounts("@/lib", "/x/../y"), fault.Mount, `mount on /x/../y: the path has a ".." in it`},
-		{"mount: shared", mounts("@/lib", "/x", "rshared"), fault.Mount, `mount of @/lib: mount option "rshared" is not one that gpu-hook can apply`},
-		{"mount: a tmpfs", &Edits{Mounts: []*Mount{{"@/lib", "/x", nil, Apply, "tmpfs"}}}, fault.Mount, `mount of @/lib: this version cannot make a mount of type "tmpfs"`},
+		{"mount: shared", mounts("@/lib", "/x", "rshared"), fault.Mount, `mount of @/lib: mount option "rshared" would carry what the container mounts there to the host`},
+		{"mount: an overlay", &Edits{Mounts: []*Mount{{"@/lib", "/x", []string{"bind"}, Apply, "overlay"}}}, fault.Mount, `mount of @/lib: a mount of type "overlay" is not made: only bind mounts and a tmpfs are`},
+		{"mount: a tmpfs's option", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"colour=red"}, Apply, "tmpfs"}}}, fault.Mount, `mount of tmpfs: mount option "colour=red" is not one that gpu-hook can apply`},
+		{"mount: a tmpfs that is a bind mount", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs"}}}, fault.Mount, "mount of tmpfs: the path is not that of a file or directory below the host's root"},
 		{"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount, "mount of @/rootfs/lib/f: it lies in the container's own root filesystem"},
 		{"mount: the container's root", mounts("@/rootfs", "/x"), fault.Mount, "mount of @/rootfs: it lies in the container's own root filesystem"},
 		{"mount: a link into the container", mounts("@/inlink", "/x"), fault.Mount, "mount of @/inlink: it lies in the container's own root filesystem"},
 		{"hook: missing", hooks("@/none"), fault.Hook, "prestart hook of the CDI Spec: lstat @/none: no such file or directory"},
 		{"hook: not executable", hooks("@/text"), fault.Hook, "prestart hook of the CDI Spec: @/text: not trusted: it is not executable"},
 		{"hook: relative", hooks("hook"), fault.Hook, `prestart hook of the CDI Spec: "hook": not trusted: the path is not absolute and clean`},
-		{"a network device", &Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}}, fault.NetDev, "network device eth1: this version cannot move network devices"},
+		{"a network device", &Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}}, fault.NetDev, "network device eth1: it is neither on this host nor, as a, in the container; a virtual device (veth, macvlan) is lost with the container that had it"},
+		{"a network device's name", &Edits{NetDevices: []*NetDevice{{"../x", "a", Apply}}}, fault.NetDev, "network device ../x: the name has a character in it that no network device's may have"},
+		{"a network device's name in the container", &Edits{NetDevices: []*NetDevice{{"eth1", "sixteen-letters.", Apply}}}, fault.NetDev, `network device eth1: name "sixteen-letters.": the name is longer than 15 bytes`},
 		{"the second of two", &Edits{Mounts: []*Mount{mount("@/lib", "/x"), mount("@/none", "/y")}}, fault.Mount, "mount of @/none: it is missing on this host"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			top := hostTree(t)
-			err := in(top, test.edits).Complete(&specs.Spec{}, top+"/rootfs", trust.Root())
+			_, err := in(top, test.edits).Complete(&specs.Spec{}, top+"/rootfs", trust.Root(), nil)
 			if want := strings.ReplaceAll(test.err, "@", top); !fault.Is(err, test.code) || err.Error() != want || fault.From(err).Hint == "" {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
@@ -221,10 +233,11 @@ func TestCompleteAccepts(t *testing.T) {
 		Mounts: []*Mount{
 			{"@/liblink", "/a", []string{"ro", "rbind"}, Apply, "none"},
 			{"@/rootfs2", "/..b", []string{}, Apply, ""},
+			{"tmpfs", "/t", []string{"size=1m"}, Apply, "tmpfs"},
 		},
 		Hooks: []*Hook{{HookName: "poststop", Path: "@/none", Status: Late}},
 	})
-	if err := edits.Complete(&specs.Spec{}, top+"/rootfs", trust.Root()); err != nil {
+	if _, err := edits.Complete(&specs.Spec{}, top+"/rootfs", trust.Root(), nil); err != nil {
 		t.Error(err)
 	}
 	if slices.ContainsFunc(edits.Mounts, func(m *Mount) bool { return m.Status != Apply }) {

@@ -88,20 +88,18 @@ func (r *Registry) Distinct(names []string) (distinct []string, again map[string
 
 // Files returns the edits that every container with a device of the kind gets, without any device node: the driver's
 // files.
-func (r *Registry) Files(kind string) (*Edits, error) {
-	edits := NewEdits()
-	used := map[*spec]bool{}
+func (r *Registry) Files(kind string) (*Resolved, error) {
+	out := &Resolved{Edits: NewEdits()}
 	for _, name := range r.names() {
-		if d := r.devices[name]; kindOf(name) == kind && d.rival == "" && !used[d.spec] {
-			used[d.spec] = true
-			edits.Append(fromSpec(&d.spec.raw.ContainerEdits))
+		if d := r.devices[name]; kindOf(name) == kind && d.rival == "" {
+			out.common(d.spec)
 		}
 	}
-	if len(used) == 0 {
+	if len(out.Shares) == 0 {
 		return nil, r.undefined(kind, kind)
 	}
-	edits.DeviceNodes = []*DeviceNode{}
-	return edits, nil
+	out.DeviceNodes = []*DeviceNode{}
+	return out, nil
 }
 
 func (r *Registry) names() []string { return slices.Sorted(maps.Keys(r.devices)) }

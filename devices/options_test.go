@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,37 +16,98 @@ func TestAttributes(t *testing.T) {
 		nosuid  = unix.MOUNT_ATTR_NOSUID
 		nodev   = unix.MOUNT_ATTR_NODEV
 		noexec  = unix.MOUNT_ATTR_NOEXEC
+		nodir   = unix.MOUNT_ATTR_NODIRATIME
+		nosym   = unix.MOUNT_ATTR_NOSYMFOLLOW
+		noatime = unix.MOUNT_ATTR_NOATIME
+		strict  = unix.MOUNT_ATTR_STRICTATIME
 		atime   = unix.MOUNT_ATTR__ATIME
 	)
+	top := func(set, clear uint64) MountAttributes {
+		return MountAttributes{Top: Attributes{set, clear}, Propagation: private}
+	}
+	tree := func(set, clear uint64) MountAttributes {
+		return MountAttributes{Tree: Attributes{set, clear}, Propagation: private}
+	}
 	for _, test := range []struct {
 		name, options string
 		want          MountAttributes
 	}{
 		{"none", "", MountAttributes{Propagation: private}},
-		{"nvidia-ctk's", "ro nosuid nodev rbind rprivate", MountAttributes{true, ro | nosuid | nodev, 0, private}},
-		{"nvidia-ctk's for a socket", "nosuid nodev rbind rprivate noexec", MountAttributes{true, nosuid | nodev | noexec, 0, private}},
-		{"older nvidia-ctk's", "ro nosuid nodev bind", MountAttributes{false, ro | nosuid | nodev, 0, private}},
-		{"neutral", "bind defaults private rprivate", MountAttributes{Propagation: private}},
+		{"nvidia-ctk's", "ro nosuid nodev rbind rprivate", MountAttributes{Recursive: true, Top: Attributes{ro | nosuid | nodev, 0}, Propagation: private}},
+		{"nvidia-ctk's for a socket", "nosuid nodev rbind rprivate noexec", MountAttributes{Recursive: true, Top: Attributes{nosuid | nodev | noexec, 0}, Propagation: private}},
+		{"older nvidia-ctk's", "ro nosuid nodev bind", top(ro|nosuid|nodev, 0)},
+		{"neutral", "bind defaults private rprivate async loud silent nomand noiversion nolazytime", MountAttributes{Propagation: private}},
 		{"slave", "slave", MountAttributes{Propagation: slave}},
 		{"rslave", "rbind rslave", MountAttributes{Recursive: true, Propagation: slave}},
-		{"the opposites", "rw suid dev exec", MountAttributes{Clear: ro | nosuid | nodev | noexec, Propagation: private}},
-		{"the last holds", "ro rw nosuid suid dev nodev exec noexec", MountAttributes{Set: nodev | noexec, Clear: ro | nosuid, Propagation: private}},
-		{"flags without an opposite", "nodiratime nosymfollow", MountAttributes{Set: unix.MOUNT_ATTR_NODIRATIME | unix.MOUNT_ATTR_NOSYMFOLLOW, Propagation: private}},
-		{"noatime", "noatime", MountAttributes{Set: unix.MOUNT_ATTR_NOATIME, Clear: atime, Propagation: private}},
-		{"relatime", "relatime", MountAttributes{Set: unix.MOUNT_ATTR_RELATIME, Clear: atime, Propagation: private}},
-		{"the last access time holds", "ro noatime strictatime", MountAttributes{Set: ro | unix.MOUNT_ATTR_STRICTATIME, Clear: atime, Propagation: private}},
+		{"unbindable", "unbindable", MountAttributes{Propagation: unix.MS_UNBINDABLE}},
+		{"runbindable", "rbind runbindable", MountAttributes{Recursive: true, Propagation: unix.MS_UNBINDABLE}},
+		{"the opposites", "rw suid dev exec diratime symfollow", top(0, ro|nosuid|nodev|noexec|nodir|nosym)},
+		{"the last holds", "ro rw nosuid suid dev nodev exec noexec", top(nodev|noexec, ro|nosuid)},
+		{"two more", "nodiratime nosymfollow", top(nodir|nosym, 0)},
+		{"noatime", "noatime", top(noatime, atime)},
+		{"relatime", "relatime", top(0, atime)},
+		{"atime", "noatime atime", top(0, atime)},
+		{"norelatime and nostrictatime", "norelatime strictatime nostrictatime", top(0, atime)},
+		{"the last access time holds", "ro noatime strictatime", top(ro|strict, atime)},
+		{"recursive", "rbind rro rnosuid rnodev rnoexec rnodiratime rnosymfollow", MountAttributes{Recursive: true, Tree: Attributes{ro | nosuid | nodev | noexec | nodir | nosym, 0}, Propagation: private}},
+		{"recursive opposites", "rrw rsuid rdev rexec rdiratime rsymfollow", tree(0, ro|nosuid|nodev|noexec|nodir|nosym)},
+		{"recursive access times", "rnoatime", tree(noatime, atime)},
+		{"recursive access times, the last", "rstrictatime rrelatime ratime rnorelatime rnostrictatime rstrictatime", tree(strict, atime)},
+		{"both", "ro rrw", MountAttributes{Top: Attributes{ro, 0}, Tree: Attributes{0, ro}, Propagation: private}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := (&Mount{Options: strings.Split(test.options, " ")}).Attributes()
-			if err != nil || got != test.want {
-				t.Errorf("got %+v, %v; want %+v", got, err, test.want)
+			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+				t.Errorf("%v: %s", err, diff)
 			}
 		})
 	}
-	for _, option := range []string{"shared", "rshared", "unbindable", "remount", "sync", "mode=755", "idmap", "RO", " ro", "upperdir=/etc"} {
-		got, err := (&Mount{Options: []string{"ro", option}}).Attributes()
-		if want := `mount option "` + option + `" is not one that gpu-hook can apply`; err == nil || err.Error() != want || got != (MountAttributes{}) {
-			t.Errorf("%q: got %+v, %v", option, got, err)
+	got, err := (&Mount{Type: "tmpfs", Options: strings.Fields("size=1m mode=700 ro nr_inodes=5 uid=1 gid=2 noswap sync")}).Attributes()
+	want := MountAttributes{Top: Attributes{ro, 0}, Propagation: private, Data: strings.Fields("size=1m mode=700 nr_inodes=5 uid=1 gid=2 noswap sync")}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("tmpfs: %v: %s", err, diff)
+	}
+}
+
+func TestRefusedOptions(t *testing.T) {
+	const (
+		carry   = "would carry what the container mounts there to the host"
+		whole   = "is one of a whole filesystem, and this mount shows a part of one that exists"
+		runtime = "is one that only the runtime can apply"
+		unknown = "is not one that gpu-hook can apply"
+	)
+	for _, test := range []struct{ kind, option, why string }{
+		{"", "shared", carry},
+		{"", "rshared", carry},
+		{"tmpfs", "shared", carry},
+		{"", "sync", whole},
+		{"bind", "dirsync", whole},
+		{"", "lazytime", whole},
+		{"", "mand", whole},
+		{"", "iversion", whole},
+		{"", "remount", runtime},
+		{"", "idmap", runtime},
+		{"", "ridmap=/a", runtime},
+		{"tmpfs", "tmpcopyup", runtime},
+		{"", "mode=755", unknown},
+		{"", "size=1m", unknown},
+		{"", "RO", unknown},
+		{"", " ro", unknown},
+		{"", "rrro", unknown},
+		{"", "rshared2", unknown},
+		{"", "upperdir=/etc", unknown},
+		{"tmpfs", "size", unknown},
+		{"tmpfs", "noswap=1", unknown},
+		{"tmpfs", "source=/etc", unknown},
+	} {
+		got, err := (&Mount{Type: test.kind, Options: []string{"ro", test.option}}).Attributes()
+		want := `mount option "` + test.option + `" ` + test.why
+		if diff := cmp.Diff(MountAttributes{}, got); err == nil || err.Error() != want || diff != "" {
+			t.Errorf("%s %q: %v %s", test.kind, test.option, err, diff)
 		}
+	}
+	// A bind option goes before the type.
+	if _, err := (&Mount{Type: "tmpfs", Options: []string{"bind", "size=1m"}}).Attributes(); err == nil {
+		t.Error("a bind mount has a size")
 	}
 }

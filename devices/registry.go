@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -77,12 +78,53 @@ func (r *Registry) add(s *spec) {
 // Problems returns why Specs of this host were left out.
 func (r *Registry) Problems() []*fault.Error { return r.problems }
 
+// Notes returns what of the Specs that define something was not understood.
+func (r *Registry) Notes() []*fault.Error {
+	var out []*fault.Error
+	seen := map[*spec]bool{}
+	for _, name := range r.names() {
+		s := r.devices[name].spec
+		if note := s.note(); note != nil && !seen[s] {
+			out = append(out, note)
+		}
+		seen[s] = true
+	}
+	return out
+}
+
+// Resolved are the edits of what was asked for, and the share that each Spec has in them.
+type Resolved struct {
+	*Edits
+	Shares []*Share
+}
+
+// Share is what one Spec gives to a request.
+type Share struct {
+	Spec  string // path of the Spec file
+	Edits *Edits
+}
+
+// common returns the Spec's share, which begins with the Spec's own edits.
+func (r *Resolved) common(s *spec) *Share {
+	if i := slices.IndexFunc(r.Shares, func(o *Share) bool { return o.Spec == s.path }); i >= 0 {
+		return r.Shares[i]
+	}
+	share := &Share{s.path, NewEdits()}
+	r.Shares = append(r.Shares, share)
+	r.add(share, s.edits())
+	return share
+}
+
+func (r *Resolved) add(share *Share, e *Edits) {
+	share.Edits.Append(e)
+	r.Append(e)
+}
+
 // Resolve returns the edits of the named devices: each Spec's own edits once, before those of its first device, in the
 // order of names. A name that is not defined is an error that says which names, directories and rejected files there
 // are. Nothing of the host but the Specs was looked at yet.
-func (r *Registry) Resolve(names []string) (*Edits, error) {
-	edits := NewEdits()
-	used := map[*spec]bool{}
+func (r *Registry) Resolve(names []string) (*Resolved, error) {
+	out := &Resolved{Edits: NewEdits()}
 	for _, name := range names {
 		d, ok := r.devices[name]
 		if !ok {
@@ -92,13 +134,14 @@ func (r *Registry) Resolve(names []string) (*Edits, error) {
 			return nil, fault.New(fault.Name, name, "two CDI Specs of one directory define it: %s and %s", d.rival, d.spec.path).
 				WithHint("remove one of the two")
 		}
-		if !used[d.spec] {
-			used[d.spec] = true
-			edits.Append(fromSpec(&d.spec.raw.ContainerEdits))
+		share := out.common(d.spec)
+		edits := fromSpec(&d.raw.ContainerEdits)
+		for _, node := range edits.DeviceNodes {
+			node.Own = true
 		}
-		edits.Append(fromSpec(&d.raw.ContainerEdits))
+		out.add(share, edits)
 	}
-	return edits, nil
+	return out, nil
 }
 
 func (r *Registry) unresolved(name string) error {

@@ -138,6 +138,10 @@ func TestProblems(t *testing.T) {
 		return path(func(path string) error { return os.WriteFile(path, []byte(s), 0o600) })
 	}
 	valid := device("env: [A=1]")
+	bomb := valid + "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c <= 'j'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c, ", c-1), 10))
+	}
 	for _, test := range []struct {
 		name string
 		put  func(t *testing.T, path string)
@@ -146,18 +150,21 @@ func TestProblems(t *testing.T) {
 	}{
 		{"as large as can be", text(valid + strings.Repeat("#", maxSpec-len(valid))), "", ""},
 		{"a byte larger", text(valid + strings.Repeat("#", maxSpec+1-len(valid))), fault.Parse, "it is larger than 4 MiB"},
-		{"empty", text(""), fault.Parse, "EOF"},
+		{"empty", text(""), fault.Parse, "it holds nothing"},
 		{"null", text("null"), fault.Parse, "it holds nothing"},
 		{"no YAML", text("{"), fault.Parse, "did not find expected node content"},
-		{"unknown field", text(valid + "colour: red\n"), fault.Parse, "field colour not found"},
-		{"unknown version", text(strings.Replace(valid, "0.5.0", "9.9.9", 1)), fault.Parse, "9.9.9"},
-		{"a field that is newer than the version", text(strings.Replace(device("additionalGids: [1]"), "0.5.0", "0.6.0", 1)), fault.Parse, "0.7.0"},
+		{"a field of another type", text(device("env: {A: 1}")), fault.Parse, "cannot unmarshal"},
+		{"a field twice", text(valid + "kind: acme.com/npu\n"), fault.Parse, "already defined"},
+		{"aliases of aliases", text(bomb), fault.Parse, "by its aliases"},
+		{"an alias of itself", text(valid + "annotations: &a\n  b: *a\n"), fault.Parse, "by its aliases"},
+		{"no devices", text(head), fault.Parse, "it defines no devices"},
 		{"no vendor", text(strings.Replace(valid, "nvidia.com/", "", 1)), fault.Parse, `kind "gpu": invalid vendor`},
 		{"no class", text(strings.Replace(valid, "/gpu", "/", 1)), fault.Parse, `kind "nvidia.com/": `},
 		{"one letter", text(strings.Replace(valid, "nvidia.com/gpu", "a/b", 1)), "", ""},
 		{"a device's name", text(strings.Replace(valid, `"0"`, `"a b"`, 1)), fault.Parse, `device "a b": `},
 		{"a device twice", text(valid + "- {name: \"0\", containerEdits: {env: [A=1]}}\n"), fault.Parse, `device "0" stands twice`},
-		{"a null node", text(device("deviceNodes: [null]")), fault.Parse, `device "0": a list of its edits has a null element`},
+		{"a null node", text(device("deviceNodes: [null]")), fault.Parse, "a list of its edits has a null element"},
+		{"a null mount in an old Spec", text("cdiVersion: 0.3.0\nkind: nvidia.com/gpu\ndevices: [{name: a, containerEdits: {mounts: [null]}}]\n"), fault.Parse, "null element"},
 		{"a null mount", text(device("mounts: [null]")), fault.Parse, "null element"},
 		{"a null hook", text(device("hooks: [null]")), fault.Parse, "null element"},
 		{"a null network device", text(strings.Replace(device("netDevices: [null]"), "0.5.0", "1.1.0", 1)), fault.Parse, "null element"},

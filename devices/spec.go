@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/pkg/parser"
@@ -24,10 +25,12 @@ type spec struct {
 	vendor   string
 	class    string
 	raw      *cdispecs.Spec
+	notes    []string // what of it was not understood
 }
 
-// readSpec reads and validates one Spec file by the CDI library's rules. Whoever could write the file could run programs
-// as root, so a file that others may change is refused.
+// readSpec reads one Spec file. Whoever could write the file could run programs as root, so a file that others may change
+// is refused. What of a readable file is not understood makes it no less readable, see [version] and [decodeSpec]; it is
+// in the notes. A file that is no CDI Spec, or whose edits break CDI's rules, is an error.
 func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
 	file, err := owner.OpenFile(path)
 	if errors.Is(err, trust.ErrUntrusted) {
@@ -37,45 +40,104 @@ func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
 		return nil, fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSpec+1))
-	if err == nil && len(data) > maxSpec {
-		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
-	}
-	var raw *cdispecs.Spec
-	if err == nil {
-		raw, err = cdi.ParseSpec(data)
-	}
-	if err == nil {
-		err = validate(raw)
-	}
+	s, err := parseSpec(file)
 	if err != nil {
 		return nil, fault.New(fault.Parse, path, "%w", err).WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi generate --output=FILE)", path)
 	}
-	vendor, class := parser.ParseQualifier(raw.Kind)
-	return &spec{path, priority, vendor, class, raw}, nil
+	s.path, s.priority = path, priority
+	return s, nil
 }
 
-// validate applies the CDI library's checks, after the one that it lacks: a null element, which panics it.
-func validate(raw *cdispecs.Spec) error {
-	if raw == nil {
-		return errors.New("it holds nothing")
+func parseSpec(r io.Reader) (*spec, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSpec+1))
+	if err == nil && len(data) > maxSpec {
+		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
 	}
-	if err := cdispecs.ValidateVersion(raw); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	raw, notes, err := decodeSpec(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := noNulls(raw); err != nil {
+		return nil, err
+	}
+	known, note := version(raw)
+	if note != "" {
+		notes = append([]string{note}, notes...)
+	}
+	s := &spec{raw: raw, notes: notes}
+	s.vendor, s.class = parser.ParseQualifier(raw.Kind)
+	return s, s.validate(known)
+}
+
+// version says whether the Spec's cdiVersion is one of CDI's that is known here and, in a note, what is wrong with it.
+//
+// The CDI library refuses a Spec whose version is missing, malformed, newer than the library or older than a field that
+// the Spec uses, and its devices are "unresolvable" from then on. Versions have only ever added fields, though: what is
+// known means the same in a Spec of any version. So such a Spec is read like one of the newest version that is known,
+// with a note.
+func version(raw *cdispecs.Spec) (known bool, note string) {
+	err := cdispecs.ValidateVersion(raw)
+	if err == nil {
+		return true, ""
+	}
+	if cdispecs.ValidateVersion(&cdispecs.Spec{Version: raw.Version}) == nil {
+		return true, fmt.Sprintf("cdiVersion %q is older than what the file uses (%v)", raw.Version, err)
+	}
+	return false, fmt.Sprintf("cdiVersion %q is none that this gpu-hook knows (up to %s)", raw.Version, cdispecs.CurrentVersion)
+}
+
+// note is a warning that says what of the Spec was not understood, or nil.
+func (s *spec) note() *fault.Error {
+	if len(s.notes) == 0 {
+		return nil
+	}
+	return fault.New(fault.SpecNote, s.path, "it was read, but not understood in this: %s", list(s.notes)).
+		WithHint("if the container lacks something, use a gpu-hook that knows this version of CDI, or correct the file")
+}
+
+// edits are those that every container with a device of the Spec gets.
+func (s *spec) edits() *Edits {
+	e := fromSpec(&s.raw.ContainerEdits)
+	if note := s.note(); note != nil {
+		e.Notes = []*fault.Error{note}
+	}
+	return e
+}
+
+// noNulls is the check that the CDI library lacks before all of its own: a null element panics it.
+func noNulls(raw *cdispecs.Spec) error {
+	lists := []*cdispecs.ContainerEdits{&raw.ContainerEdits}
+	for i := range raw.Devices {
+		lists = append(lists, &raw.Devices[i].ContainerEdits)
+	}
+	for _, e := range lists {
+		if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
+			return errors.New("a list of its edits has a null element")
+		}
+	}
+	return nil
+}
+
+// validate applies the CDI library's checks. In a Spec of a version that is not known, a hook's stage may be a new one; such
+// a hook is late.
+func (s *spec) validate(known bool) error {
+	if err := parser.ValidateVendorName(s.vendor); err != nil {
+		return fmt.Errorf("kind %q: %w", s.raw.Kind, err)
+	}
+	if err := parser.ValidateClassName(s.class); err != nil {
+		return fmt.Errorf("kind %q: %w", s.raw.Kind, err)
+	}
+	if err := s.validateEdits(s.raw.ContainerEdits, known); err != nil {
 		return err
 	}
-	vendor, class := parser.ParseQualifier(raw.Kind)
-	if err := parser.ValidateVendorName(vendor); err != nil {
-		return fmt.Errorf("kind %q: %w", raw.Kind, err)
-	}
-	if err := parser.ValidateClassName(class); err != nil {
-		return fmt.Errorf("kind %q: %w", raw.Kind, err)
-	}
-	if err := validateEdits(&raw.ContainerEdits); err != nil {
-		return err
+	if len(s.raw.Devices) == 0 {
+		return errors.New("it defines no devices")
 	}
 	seen := map[string]bool{}
-	for i := range raw.Devices {
-		d := &raw.Devices[i]
+	for _, d := range s.raw.Devices {
 		if err := parser.ValidateDeviceName(d.Name); err != nil {
 			return fmt.Errorf("device %q: %w", d.Name, err)
 		}
@@ -83,16 +145,26 @@ func validate(raw *cdispecs.Spec) error {
 			return fmt.Errorf("device %q stands twice", d.Name)
 		}
 		seen[d.Name] = true
-		if err := validateEdits(&d.ContainerEdits); err != nil {
+		if err := s.validateEdits(d.ContainerEdits, known); err != nil {
 			return fmt.Errorf("device %q: %w", d.Name, err)
 		}
 	}
 	return nil
 }
 
-func validateEdits(e *cdispecs.ContainerEdits) error {
-	if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
-		return errors.New("a list of its edits has a null element")
+func (s *spec) validateEdits(e cdispecs.ContainerEdits, known bool) error {
+	if !known {
+		e.Hooks = slices.DeleteFunc(slices.Clone(e.Hooks), s.newStage)
 	}
-	return (&cdi.ContainerEdits{ContainerEdits: e}).Validate()
+	return (&cdi.ContainerEdits{ContainerEdits: &e}).Validate()
+}
+
+// newStage says whether the hook is one of a stage that CDI did not have yet, and notes it.
+func (s *spec) newStage(h *cdispecs.Hook) bool {
+	switch h.HookName {
+	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook, cdi.StartContainerHook, cdi.PoststartHook, cdi.PoststopHook:
+		return false
+	}
+	s.notes = append(s.notes, fmt.Sprintf("stage %q of hook %s", h.HookName, strings.TrimSpace(h.Path)))
+	return true
 }

@@ -6,6 +6,7 @@ import (
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
+	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
@@ -37,16 +38,20 @@ func (e *Edits) Statuses() []*Status {
 }
 
 // InSpec turns completed edits into those that are to be made in a runtime-spec object of the version, before there is a
-// container: there nothing is late but network devices, which runtime-spec knows since 1.3. An error names a hook that
-// must not be run.
-func (e *Edits) InSpec(version string, owner trust.Owner) error {
+// container: there nothing is late but network devices, which runtime-spec knows since 1.3. A hook that must not be run is
+// Skipped, with a warning, where the rule lets a container do without it, and else the error.
+func (e *Edits) InSpec(version string, owner trust.Owner, rule Optional) (skipped []*fault.Error, err error) {
 	for _, h := range e.Hooks {
 		// A startContainer hook is a program of the container's own.
 		if h.Status != Late || h.HookName == cdi.StartContainerHook {
 			continue
 		}
 		if err := h.trusted(owner); err != nil {
-			return err
+			note := rule.Hook(h, err)
+			if note == nil {
+				return nil, err
+			}
+			h.Status, skipped = Skipped, append(skipped, note)
 		}
 	}
 	for _, s := range e.Statuses() {
@@ -59,7 +64,7 @@ func (e *Edits) InSpec(version string, owner trust.Owner) error {
 			n.Status = Late
 		}
 	}
-	return nil
+	return skipped, nil
 }
 
 // knowsNetDevices says whether runtime-spec of the version has linux.netDevices.

@@ -26,7 +26,7 @@ func TestInSpec(t *testing.T) {
 		"1.3.0": Apply, "1.10.0-dev": Apply, "2.0": Apply, "1.2.1": Late, "1.0.2-dev": Late, "": Late, "x.y": Late, "1": Late, "1.x": Late,
 	} {
 		e := late()
-		if err := e.InSpec(version, trust.Root()); err != nil {
+		if _, err := e.InSpec(version, trust.Root(), nil); err != nil {
 			t.Fatal(err)
 		}
 		var got []Status
@@ -44,7 +44,7 @@ func TestInSpec(t *testing.T) {
 func TestInSpecTrusts(t *testing.T) {
 	for _, stage := range []string{"poststart", "poststop"} {
 		e := &Edits{Hooks: []*Hook{{HookName: stage, Path: t.TempDir() + "/missing", Status: Late}}}
-		if err := e.InSpec("1.0.2", trust.Root()); !fault.Is(err, fault.Hook) {
+		if _, err := e.InSpec("1.0.2", trust.Root(), nil); !fault.Is(err, fault.Hook) {
 			t.Errorf("%s: %v", stage, err)
 		}
 	}
@@ -60,11 +60,11 @@ func TestCompleteFindsLate(t *testing.T) {
 	for _, h := range e.Hooks {
 		h.Status = Late
 	}
-	err := e.Complete(&specs.Spec{
+	_, err := e.Complete(&specs.Spec{
 		Process: &specs.Process{Env: []string{"A=1", "A=2", "B=2", "B=1"}, User: specs.User{AdditionalGids: []uint32{1}}},
 		Hooks:   &specs.Hooks{StartContainer: []specs.Hook{{Path: "/s", Args: []string{"s"}}}, Poststop: []specs.Hook{{Path: "/p"}}, CreateRuntime: []specs.Hook{{Path: "/s"}}},
 		Linux:   &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "x"}},
-	}, "", trust.Root())
+	}, "", trust.Root(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

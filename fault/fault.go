@@ -23,6 +23,8 @@ const (
 	Trust    Code = "E-TRUST"
 	Node     Code = "E-NODE"
 	Mount    Code = "E-MOUNT"
+	Stale    Code = "E-STALE"
+	Major    Code = "E-MAJOR"
 	Cgroup   Code = "E-CGROUP"
 	Hook     Code = "E-HOOK"
 	NetDev   Code = "E-NETDEV"
@@ -54,6 +56,7 @@ const (
 	RecordNote Code = "W-RECORD"
 	NoNode     Code = "W-NONODE"
 	Skipped    Code = "W-SKIPPED"
+	StaleNote  Code = "W-STALE"
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
 )

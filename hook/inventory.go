@@ -30,7 +30,7 @@ func Inventory(o Options) (*report.Inventory, error) {
 	for _, engine := range slices.Sorted(maps.Keys(c.Engines)) {
 		i.Sources = append(i.Sources, sourcesOf(c, engine))
 	}
-	for _, problem := range registry.Problems() {
+	for _, problem := range append(registry.Problems(), registry.Notes()...) {
 		i.Errors = append(i.Errors, report.MessageOf(problem))
 	}
 	return i, nil

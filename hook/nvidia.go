@@ -24,6 +24,12 @@ func (p *planner) precondition(g *group) error {
 		return fault.New(fault.Policy, fmt.Sprintf("env:%s %q", variable, value), "only a privileged container (CAP_SYS_ADMIN) may configure or watch MIG devices").
 			WithHint("remove the variable, or run the container privileged")
 	}
+	if variable, value := p.migVariable(); value != "" {
+		if counted, _ := p.mig(); counted == "" {
+			p.report.Warn(fault.New(fault.Refused, fmt.Sprintf("env:%s %q", variable, value), "environment does not count for this container").
+				WithHint("the administrator of this host decides this in %s", config.DefaultPath))
+		}
+	}
 	if _, err := p.driverCapabilities(g, true); err != nil {
 		return err
 	}
@@ -32,10 +38,17 @@ func (p *planner) precondition(g *group) error {
 
 // mig returns the first variable that asks for the right to configure or to watch MIG devices, where environment counts.
 func (p *planner) mig() (variable, value string) {
+	if variable, value = p.migVariable(); value == "" {
+		return "", ""
+	}
 	sources, _ := p.config.SourcesFor(p.container.Engine(), p.container.PodNamespace())
 	if !slices.Contains(sources, config.SourceEnv) {
 		return "", ""
 	}
+	return variable, value
+}
+
+func (p *planner) migVariable() (variable, value string) {
 	for _, variable := range []string{nvidia.MIGConfigDevices, nvidia.MIGMonitorDevices} {
 		if value, _ := p.container.Env(variable); value != "" {
 			return variable, value
@@ -50,9 +63,6 @@ func (p *planner) driverCapabilities(g *group, note bool) ([]string, error) {
 	supported := p.config.NVIDIA.SupportedCapabilities
 	var all []string
 	for _, r := range g.requests {
-		if r.part != "" {
-			continue
-		}
 		what := describe(r)
 		asked, _ := r.asked.Match(g.vendor.Capabilities)
 		resolved, err := nvidia.Within(nvidia.Selected(asked), supported)
@@ -66,7 +76,7 @@ func (p *planner) driverCapabilities(g *group, note bool) ([]string, error) {
 		if err != nil {
 			return nil, refusedCapability(what, err)
 		}
-		if note {
+		if note && r.part == "" {
 			r.Capabilities = append([]string{}, resolved...)
 		}
 		all = append(all, resolved...)
@@ -106,7 +116,7 @@ func (p *planner) require() error {
 			p.report.Warn(fault.New(fault.Unknown, what, "whether the host meets %s is not known here (driver %s, CUDA %s)", strings.Join(clauses, ", "), known(driver.Version), driver.CUDA()).
 				WithHint("if the program fails for it, see the image's documentation"))
 		case nvidia.Unmet:
-			f := fault.New(fault.Require, what, "the host does not meet %s: it has driver %s with CUDA %s%s", strings.Join(clauses, ", "), driver.Version, driver.CUDA(), p.compat(r)).
+			f := fault.New(fault.Require, what, "the host does not meet %s: it has driver %s with CUDA %s%s", strings.Join(clauses, ", "), driver.Version, driver.CUDA(), p.compat(r, driver)).
 				WithHint("install a newer driver or use an older image; NVIDIA_DISABLE_REQUIRE=1 in its environment starts it all the same")
 			if err := p.unmet(f); err != nil {
 				return err
@@ -136,14 +146,17 @@ func (p *planner) unmet(f *fault.Error) error {
 const compatDir = "/usr/local/cuda/compat"
 
 // compat says whether the image's compatibility libraries would help with an unmet requirement.
-func (p *planner) compat(r nvidia.Requirement) string {
+func (p *planner) compat(r nvidia.Requirement, host nvidia.Driver) string {
 	driver, found := p.compatDriver()
 	if !found {
 		return "; the image has no compatibility libraries (" + compatDir + ")"
 	}
 	text := fmt.Sprintf("; the image's compatibility libraries (%s, of driver %s with CUDA %s) ", compatDir, driver.Version, driver.CUDA())
-	if answer, _ := r.Check(driver); answer == nvidia.Unmet {
+	switch answer, _ := r.Check(host.WithCUDA(driver)); answer {
+	case nvidia.Unmet:
 		return text + "would not meet it either"
+	case nvidia.Unknown:
+		return text + "might meet it on a GPU for data centres"
 	}
 	return text + "would meet it on a GPU for data centres"
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -18,6 +20,7 @@ import (
 type offer struct {
 	edits      *devices.Edits     // of CDI
 	names      [][]string         // of CDI, per request
+	notes      []*fault.Error     // of CDI: what the Specs and the host do not agree in, and what is left out for it
 	delegation *nvidia.Delegation // of the vendor's own hook
 }
 
@@ -40,22 +43,18 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 	o := offer{edits: devices.NewEdits()}
 	errs := make([]error, len(g.requests))
 	for i, r := range g.requests {
-		edits, names, err := p.resolve(g.vendor, r)
+		resolved, names, err := p.resolve(g.vendor, r)
 		if err == nil {
-			err = edits.Complete(p.spec, p.root, p.owner)
+			err = p.hold(g.vendor, resolved, &o)
 		}
-		switch {
-		case err != nil:
-		case p.inSpec:
-			err = edits.InSpec(p.spec.Version, p.owner)
-		default:
-			err = p.canRun(edits)
+		if err == nil && !p.inSpec {
+			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		o.edits.Append(edits)
+		o.edits.Append(resolved.Edits)
 		o.names = append(o.names, names)
 	}
 	return o, errs
@@ -63,7 +62,10 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 
 // canRun checks for what the hooks of a container with a user namespace are run by.
 func (p *planner) canRun(edits *devices.Edits) error {
-	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, func(h *devices.Hook) bool { return h.Status == devices.Apply }) {
+	needed := func(h *devices.Hook) bool {
+		return h.Status == devices.Apply && devices.Optional(p.config.CDI.Rule).OfHook(h) == ""
+	}
+	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, needed) {
 		return nil
 	}
 	if err := p.owner.Executable(inject.NSEnter); err != nil {
@@ -73,7 +75,7 @@ func (p *planner) canRun(edits *devices.Edits) error {
 }
 
 // resolve returns the edits of one request and the names that they are of.
-func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Edits, []string, error) {
+func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Resolved, []string, error) {
 	if v != nil && v.NVIDIA() && r.part == "" {
 		if variable, value := p.mig(); value != "" {
 			return nil, nil, fault.New(fault.Name, variable, "CDI has no name for the right to configure or watch MIG devices").
@@ -104,8 +106,8 @@ func (p *planner) countable(v *config.Vendor, r *request) error {
 	if have == 0 || r.asked.Count <= have {
 		return nil
 	}
-	return fault.New(fault.Name, v.Kind, "asked for %d, this host has %d (%s)", r.asked.Count, have, strings.Join(names, ", ")).
-		WithHint(`ask for no more than the host has, or for "all"`)
+	return fault.New(fault.Request, v.Kind, "asked for %d, this host has %d (%s)", r.asked.Count, have, strings.Join(names, ", ")).
+		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec anew`)
 }
 
 func (p *planner) offerHook(g *group) (offer, []error) {
@@ -127,6 +129,10 @@ func (p *planner) offerHook(g *group) (offer, []error) {
 		all.FromEnv = all.FromEnv || strings.HasPrefix(r.Source, "env:")
 	}
 	toolkit := p.toolkit(v)
+	// Whether it is there at all comes before what it could be asked.
+	if err := toolkit.Found(); err != nil {
+		return offer{}, fill(errs, err)
+	}
 	if v.NVIDIA() {
 		all.Variable = nvidia.VisibleDevices // whatever variable asks here
 		all.NoRequire = p.config.NVIDIA.Requirements != config.RequirementsEnforce
@@ -136,12 +142,31 @@ func (p *planner) offerHook(g *group) (offer, []error) {
 			all.MIGConfig, all.MIGMonitor = "", ""
 		}
 		var err error
-		if all.Capabilities, err = p.driverCapabilities(g, false); err != nil {
+		if all.Capabilities, err = p.driverCapabilities(g, false); err == nil && len(all.Capabilities) == 0 {
+			// To the hook an empty list means its own defaults.
+			err = fault.New(fault.Policy, nvidia.DriverCapabilities, "of the driver capabilities asked for none is supported on this host").
+				WithHint("ask for supported ones, or add some to supported-capabilities under [nvidia] in %s", config.DefaultPath)
+		}
+		if err != nil {
 			return offer{}, fill(errs, err)
 		}
 	}
 	delegation, err := toolkit.Delegate(all)
-	return offer{delegation: delegation}, fill(errs, err)
+	if err == nil && p.given(v, all.IDs) {
+		// The engine has been before us, by Specs that we do not see: the hook would put everything there again.
+		delegation = nil
+	}
+	return offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}, fill(errs, err)
+}
+
+// given says whether config.json lists the nodes of all these devices of NVIDIA's already, asked for by index.
+func (p *planner) given(v *config.Vendor, ids []string) bool {
+	if !v.NVIDIA() || len(ids) == 0 || p.container.Spec.Linux == nil {
+		return false
+	}
+	return !slices.ContainsFunc(ids, func(id string) bool {
+		return !slices.ContainsFunc(p.container.Spec.Linux.Devices, func(d specs.LinuxDevice) bool { return path.Clean(d.Path) == "/dev/nvidia"+id })
+	})
 }
 
 // toolkit is the vendor's own hook. Only NVIDIA's has a configuration that is known here.
@@ -180,6 +205,10 @@ func (p *planner) own(v *config.Vendor, r *request) ([]string, error) {
 		if n.Kind() != kind {
 			return nil, fault.New(fault.Delegate, n.String(), "%s knows devices of kind %s alone", path.Base(v.RuntimeHook), kind).
 				WithHint("have CDI serve it: a Spec must define the kind %s", n.Kind())
+		}
+		if nvidia.Reserved(n.Device) {
+			return nil, fault.New(fault.Request, n.String(), "%q is no device, and would empty the whole list of %s", n.Device, path.Base(v.RuntimeHook)).
+				WithHint("ask for devices alone, or for nothing but %q", n.Device)
 		}
 		if r.part == partIMEX {
 			node := path.Join(channelDir, "channel"+n.Device)

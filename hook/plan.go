@@ -57,6 +57,9 @@ func (p *planner) plan(winners []*request) error {
 			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
+	for _, note := range p.report.Edits.Notes {
+		p.report.Warn(note)
+	}
 	if n := p.found(); n > 0 {
 		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
 			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
@@ -169,13 +172,19 @@ func (p *planner) try(g *group) (*failed, error) {
 			return nil, nil //nolint:nilnil // nothing failed
 		}
 		f.drivers, f.errs = append(f.drivers, driver), append(f.errs, errs)
+		if mayFallBack(p.config, f.labelled(driver, errs)) != nil {
+			break
+		}
 	}
-	return f, nil
+	return f, nil //nolint:nilerr // how they fail is the answer
 }
 
 // serve tries the drivers of the group's vendor in order. The first whose plan holds gets all its requests; a failed
 // attempt leaves nothing behind but its reason.
 func (p *planner) serve(g *group) error {
+	if done, err := p.wish(g); done || err != nil {
+		return err
+	}
 	if err := p.precondition(g); err != nil {
 		return err
 	}
@@ -184,6 +193,7 @@ func (p *planner) serve(g *group) error {
 		return err
 	}
 	var failures []*fault.Error
+	var culprit *request
 	chosen := ""
 	for _, driver := range list {
 		if chosen != "" {
@@ -196,6 +206,9 @@ func (p *planner) serve(g *group) error {
 		}
 		offer, errs := p.offer(driver, g)
 		p.attempt(g, driver, errs)
+		if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 && culprit == nil {
+			culprit = g.requests[i]
+		}
 		if labelled := (&failed{}).labelled(driver, errs); len(labelled) > 0 {
 			failures = append(failures, labelled...)
 			continue
@@ -207,7 +220,45 @@ func (p *planner) serve(g *group) error {
 	if chosen != "" {
 		return nil
 	}
-	return p.unserved(g.requests, failures)
+	return p.unserved(culpritFirst(g.requests, culprit), failures)
+}
+
+// culpritFirst puts the request that an error is about before the others of its group.
+func culpritFirst(requests []*request, culprit *request) []*request {
+	out := slices.Clone(requests)
+	slices.SortStableFunc(out, func(a, b *request) int {
+		switch culprit {
+		case a:
+			return -1
+		case b:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// wish settles a group that is all wishes where nothing can serve it: what images demand of a driver that is not there
+// concerns nobody then.
+func (p *planner) wish(g *group) (done bool, err error) {
+	if slices.ContainsFunc(g.requests, func(r *request) bool { return !r.weak }) {
+		return false, nil
+	}
+	failed, err := p.try(g)
+	if err != nil || failed == nil {
+		return false, err
+	}
+	var failures []*fault.Error
+	for driver, errs := range failed.all() {
+		if labelled := failed.labelled(driver, errs); len(labelled) > 0 && fault.KindOf(labelled[0]) == fault.Mistake {
+			return false, nil
+		}
+		failures = append(failures, failed.labelled(driver, errs)...)
+	}
+	for driver, errs := range failed.all() {
+		p.attempt(g, driver, errs)
+	}
+	return true, p.unserved(g.requests, failures)
 }
 
 func (p *planner) index(r *request) int {
@@ -281,12 +332,19 @@ func (p *planner) accept(g *group, driver string, o offer) {
 	if o.edits != nil {
 		p.report.Edits.Append(o.edits)
 	}
+	for _, note := range o.notes {
+		p.report.Warn(note)
+	}
 	if o.delegation != nil {
 		p.delegates = append(p.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
 	}
 	for i, r := range g.requests {
 		r.Status = report.Granted
 		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
+		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) {
+			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json lists the nodes of its devices already: the engine has put them there, and they are left as they are").
+				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
+		}
 		if o.delegation != nil {
 			grant.Delegate = &report.DelegateInfo{Path: o.delegation.Path, Args: o.delegation.Args, Env: o.delegation.Env}
 		} else {
@@ -355,7 +413,7 @@ func (p *planner) lateEdits() []string {
 	}
 	for _, rdt := range e.IntelRdt {
 		if rdt.Status == devices.Late {
-			what = append(what, "Intel RDT class "+rdt.ClosID)
+			what = append(what, strings.TrimSpace("Intel RDT class "+rdt.ClosID))
 		}
 	}
 	return what

@@ -40,10 +40,13 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 			return nil, warnings, r.lost(r.err)
 		}
 	}
-	for _, r := range requests {
-		switch above := overriding(r, requests); {
+	byLevel := slices.Clone(requests)
+	slices.SortStableFunc(byLevel, func(a, b *request) int { return cmp.Compare(a.level, b.level) })
+	for _, r := range byLevel {
+		switch above := overriding(r, byLevel); {
 		case r.Status == report.Refused:
 		case above != nil:
+			r.beaten = true
 			f := override(r, above)
 			if f == nil {
 				continue
@@ -66,11 +69,11 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 func overriding(r *request, requests []*request) *request {
 	var above *request
 	for _, o := range requests {
-		if o.Status == report.Refused || o.level >= r.level || (above != nil && o.level >= above.level) {
+		if o.Status == report.Refused || o.beaten || o.level >= r.level || (above != nil && o.level >= above.level) {
 			continue
 		}
 		// An engine that has applied CDI leaves "void" for other hooks: it must not cancel what the user asked for.
-		if o.void && strings.HasPrefix(r.Source, "annotation:") {
+		if o.void && !strings.HasPrefix(r.Source, "env:") && r.Source != config.SourceMount {
 			continue
 		}
 		if slices.ContainsFunc(o.parties(), func(party string) bool { return slices.Contains(r.parties(), party) }) {
@@ -118,10 +121,11 @@ func sameDevices(a, b *request) bool {
 	return a.files == b.files && (a.Status == report.Empty) == (b.Status == report.Empty) && slices.Equal(names(a), names(b))
 }
 
-// otherHook is NVIDIA's own hook in config.json: it runs for this container whatever we do, and it reads the environment.
+// otherHook is NVIDIA's own hook in config.json: it runs for this container whatever we do, and it goes by its own rules.
 type otherHook struct {
 	path, stage string
 	serves      *request // what it will serve, or nil
+	caps        []string // the driver capabilities that the image asks it for
 }
 
 // findOther looks for NVIDIA's own hook among the hooks that run before the container's program.
@@ -138,50 +142,58 @@ func findOther(c *config.Config, container *state.Container) *otherHook {
 		{"createRuntime", container.Spec.Hooks.CreateRuntime},
 	} {
 		for _, h := range stage.hooks {
-			if name := path.Base(h.Path); name == "nvidia-container-runtime-hook" || name == "nvidia-container-toolkit" {
-				return &otherHook{h.Path, stage.name, fromEnvironment(vendor, container)}
+			if name := path.Base(h.Path); name != "nvidia-container-runtime-hook" && name != "nvidia-container-toolkit" {
+				continue
 			}
+			value, _ := container.Env(nvidia.DriverCapabilities)
+			o := &otherHook{path: h.Path, stage: stage.name, caps: strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })}
+			v, source, value := nvidia.Toolkit{Config: c.NVIDIA.RuntimeConfig, Owner: c.Self.Owner}.Serves(container)
+			if v.Nothing == "" {
+				o.serves = newRequest(source, value).with([]*config.Vendor{vendor}, v.IDs)
+				o.serves.files = v.None
+			}
+			return o
 		}
 	}
 	return nil
 }
 
-// fromEnvironment is what NVIDIA's hook takes the environment to ask for, or nil.
-func fromEnvironment(vendor *config.Vendor, container *state.Container) *request {
-	value, set := container.Env(nvidia.VisibleDevices)
-	if !set && nvidia.LegacyImage(container) {
-		value = "all"
-	}
-	v, err := nvidia.ParseVisible(value)
-	if err != nil || v.Nothing != "" {
-		return nil
-	}
-	r := newRequest("env:"+nvidia.VisibleDevices, value).with([]*config.Vendor{vendor}, v.IDs)
-	r.files = v.None
-	return r
-}
-
-// leave takes out of the winners what NVIDIA's own hook will serve. Another request of the same vendor would be served
-// beside it, which nobody has asked for: that is the error.
-func (o *otherHook) leave(winners []*request) (left []*request, warnings []*fault.Error, err error) {
+// leave takes out of the winners what NVIDIA's own hook will serve. A request of the same vendor for something else, an
+// explicit nothing too, would be served beside it, which nobody has asked for: that is the error. What it will serve
+// although it counts for nothing here is said.
+func (o *otherHook) leave(requests, winners []*request) (left []*request, warnings []*fault.Error, err error) {
 	if o == nil || o.serves == nil {
 		return winners, nil, nil
 	}
-	for _, r := range winners {
-		if !slices.ContainsFunc(r.vendors, (*config.Vendor).NVIDIA) {
+	hint := fmt.Sprintf("remove the other hook's definition from the hooks directories, or set %s=void", nvidia.VisibleDevices)
+	said := false
+	for _, r := range requests {
+		nvidias := slices.ContainsFunc(r.vendors, (*config.Vendor).NVIDIA) && r.part == ""
+		switch holds := slices.Contains(winners, r); {
+		case !nvidias && holds:
 			left = append(left, r)
-			continue
-		}
-		if !strings.HasPrefix(r.Source, "env:") && !sameDevices(r, o.serves) {
-			f := fault.New(fault.Conflict, describe(r), "config.json also runs %s (%s), which will serve %s beside it", o.path, o.stage, describe(o.serves)).
-				WithHint("remove the other hook's definition from the hooks directories, or set %s=void", nvidia.VisibleDevices)
+		case !nvidias || r.beaten || r.Status == report.Refused:
+		case o.same(r):
+			r.Status, r.Reason = report.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
+			warnings = append(warnings, fault.New(fault.OtherHook, describe(r), "%s", r.Reason).WithHint("%s to have gpu-hook serve it", hint))
+			said = true
+		case holds || r.Status == report.Empty:
+			f := fault.New(fault.Conflict, describe(r), "config.json also runs %s (%s), which will serve %s beside it", o.path, o.stage, describe(o.serves)).WithHint("%s", hint)
 			return nil, warnings, r.lost(f)
 		}
-		r.Status, r.Reason = report.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
-		warnings = append(warnings, fault.New(fault.OtherHook, describe(r), "%s", r.Reason).
-			WithHint("to have gpu-hook serve it, remove the other hook's definition from the hooks directories"))
+	}
+	if !said {
+		warnings = append(warnings, fault.New(fault.OtherHook, "config.json", "it also runs %s (%s), which will serve %s whatever is decided here", o.path, o.stage, describe(o.serves)).WithHint("%s", hint))
 	}
 	return left, warnings, nil
+}
+
+// same says whether a request is for what the other hook will serve, as it will serve it.
+func (o *otherHook) same(r *request) bool {
+	selected, _ := r.asked.Match(r.vendors[0].Capabilities)
+	selected = slices.Sorted(slices.Values(nvidia.Selected(selected)))
+	byHook := r.pin == "" || strings.HasSuffix(r.pin, config.DriverRuntimeHook)
+	return byHook && sameDevices(r, o.serves) && (len(selected) == 0 || slices.Equal(selected, slices.Sorted(slices.Values(o.caps))))
 }
 
 // drivers returns what may serve requests of the vendor, in order: the one driver that a request is pinned to, else the
@@ -201,10 +213,13 @@ func drivers(v *config.Vendor, requests []*request) ([]string, error) {
 	switch {
 	case v == nil:
 		return []string{config.DriverAnyCDI}, nil
-	case pinned != nil:
-		return []string{pinned.pin}, nil
+	case pinned == nil:
+		return v.Drivers, nil
+	case !slices.Contains(v.Drivers, pinned.pin):
+		return nil, pinned.lost(fault.New(fault.Policy, describe(pinned), "driver %q is not among those of vendor %s: %s", pinned.pin, v.Name, strings.Join(v.Drivers, ", ")).
+			WithHint("the administrator of this host decides this in %s", config.DefaultPath))
 	}
-	return v.Drivers, nil
+	return []string{pinned.pin}, nil
 }
 
 // mayFallBack says whether the next driver may be tried after these failures, or returns the one that forbids it.
@@ -215,6 +230,8 @@ func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 			return f
 		case fault.KindOf(f) == fault.Broken && c.Drivers.OnFallback == config.Error:
 			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint)
+		case (f.Code == fault.Stale || f.Code == fault.Major) && c.CDI.OnStale == config.Error:
+			return f.WithHint(`%s; on-stale is "error" under [cdi], so no other driver is tried`, f.Hint)
 		}
 	}
 	return nil
@@ -235,6 +252,11 @@ func present(e *devices.Edits) int {
 	}
 	for _, h := range e.Hooks {
 		if h.Status == devices.Present {
+			n++
+		}
+	}
+	for _, d := range e.NetDevices {
+		if d.Status == devices.Present {
 			n++
 		}
 	}

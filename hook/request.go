@@ -17,10 +17,14 @@ import (
 // partIMEX is what is asked for apart from devices, and contested apart: IMEX channels.
 const partIMEX = "imex"
 
-// maxValue bounds the value of a request, in bytes; maxShown what a report shows of it.
+// Bounds of what one container may say: of a value in bytes and of what a report shows of it, of devices and of CDI
+// annotations, and of the devices that a report shows of a request which counts for nothing.
 const (
-	maxValue = 64 << 10
-	maxShown = 512
+	maxValue       = 64 << 10
+	maxShown       = 512
+	maxDevices     = 4096
+	maxAnnotations = 64
+	maxRefused     = 16
 )
 
 // request is what one source asks of one vendor, or of the first of several that can serve it.
@@ -36,6 +40,7 @@ type request struct {
 	void    bool             // an explicit nothing that engines write by themselves
 	weak    bool             // a wish: where nothing can serve it, the container starts without
 	hint    string           // what to do where it is refused, if the policy is not to blame
+	beaten  bool             // it has lost to another, and stands above nobody any more
 	err     *fault.Error     // why the value makes no sense; it stops the start if the request wins
 }
 
@@ -44,14 +49,14 @@ func newRequest(source, unsafeValue string) *request {
 	if len(shown) > maxShown {
 		shown = strings.ToValidUTF8(shown[:maxShown], "") + "…"
 	}
-	return &request{Request: &report.Request{Source: source, Value: shown, Devices: []string{}, Capabilities: []string{}}}
+	return &request{Request: &report.Request{Source: report.Plain(source), Value: shown, Devices: []string{}, Capabilities: []string{}}}
 }
 
 // with returns a copy of r for other ids.
 func (r *request) with(vendors []*config.Vendor, ids []string) *request {
 	c := *r
 	shown := *r.Request
-	c.Request, c.vendors = &shown, vendors
+	c.Request, c.vendors, c.ids = &shown, vendors, nil
 	c.Devices, c.Capabilities = []string{}, slices.Clone(r.Capabilities)
 	seen := map[string]bool{}
 	for _, id := range ids {
@@ -69,6 +74,9 @@ func (r *request) with(vendors []*config.Vendor, ids []string) *request {
 func (r *request) refuse(format string, args ...any) *request {
 	r.err = nil
 	r.Status, r.Reason = report.Refused, fmt.Sprintf(format, args...)
+	if len(r.Devices) > maxRefused {
+		r.Devices = append(r.Devices[:maxRefused:maxRefused], "…")
+	}
 	return r
 }
 
@@ -150,8 +158,8 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 	var out []*request
 	for level, source := range order {
 		for _, r := range g.from(source) {
-			// One source has up to two levels of its own.
-			r.level += 2 * level
+			// One source has up to three levels of its own.
+			r.level += 3 * level
 			out = append(out, r)
 		}
 	}
@@ -186,7 +194,7 @@ func (g *gatherer) from(source string) []*request {
 // qualified name, the vendor part of the kind where none is configured for it. Beside names of one vendor of template's,
 // ids without a kind are of that vendor too. fixed says that template's vendor is named and gets them all.
 func (g *gatherer) split(template *request, ids []string, fixed bool) []*request {
-	var bare []string
+	var bare, channels []string
 	qualified := map[string][]string{}
 	var order []string
 	for _, id := range ids {
@@ -201,6 +209,9 @@ func (g *gatherer) split(template *request, ids []string, fixed bool) []*request
 			continue
 		case v != nil:
 			owner = v.Name
+		case name.Kind() == nvidia.IMEXKind && g.config.OfNVIDIA() != nil:
+			channels = append(channels, name.Device)
+			continue
 		}
 		if qualified[owner] == nil {
 			order = append(order, owner)
@@ -208,6 +219,9 @@ func (g *gatherer) split(template *request, ids []string, fixed bool) []*request
 		qualified[owner] = append(qualified[owner], id)
 	}
 	var out []*request
+	if len(channels) > 0 {
+		out = append(out, g.channels(template.of(g.config.OfNVIDIA()), channels))
+	}
 	if owner := g.only(order, template.vendors); len(bare) > 0 && owner != "" {
 		qualified[owner] = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 			return strings.Contains(id, "=") && !slices.Contains(qualified[owner], id)
@@ -223,12 +237,21 @@ func (g *gatherer) split(template *request, ids []string, fixed bool) []*request
 		}
 		r := template.with(vendors, qualified[owner])
 		r.Vendor = owner
-		if r.pin == config.DriverAnyCDI && v != nil {
-			r.pin = v.Name + config.DriverCDI
+		if v != nil {
+			r = r.of(v)
 		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// of returns a copy of r for one vendor, whose own CDI driver is meant where any CDI driver is.
+func (r *request) of(v *config.Vendor) *request {
+	c := r.with([]*config.Vendor{v}, r.ids)
+	if c.pin == config.DriverAnyCDI {
+		c.pin = v.Name + config.DriverCDI
+	}
+	return c
 }
 
 // only returns the one of vendors that is among the owners, or "".

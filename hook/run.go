@@ -149,7 +149,7 @@ func (s *Start) winners(asks *state.Container, flag *string) []*request {
 	won, warnings, err := contest(s.config, requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, asks).leave(won)
+		won, more, err = findOther(s.config, asks).leave(requests, won)
 		warnings = append(warnings, more...)
 	}
 	for _, w := range warnings {
@@ -222,13 +222,20 @@ func (s *Start) apply(ctx context.Context) {
 	target := &inject.Target{
 		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
 		Owner: s.config.Self.Owner, Namespaced: s.config.Self.Namespaced,
+		Optional: s.config.CDI.Rule,
 	}
 	result, err := target.Apply(ctx, s.Report.Edits, s.delegates)
 	s.Report.Phase("apply")
 	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
 	s.said(result.Said)
+	for _, f := range result.Skipped {
+		s.Report.Warn(f)
+	}
 	if result.NoCgroup != nil {
 		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
+	}
+	for _, note := range result.Notes {
+		s.Report.Warn(note)
 	}
 	if err != nil {
 		for _, program := range result.Foreign {
@@ -276,6 +283,11 @@ func settle(r *report.Report) {
 	for _, m := range r.Edits.Mounts {
 		if m.Status == devices.Applied {
 			m.Status = devices.Apply
+		}
+	}
+	for _, n := range r.Edits.NetDevices {
+		if n.Status == devices.Applied {
+			n.Status = devices.Apply
 		}
 	}
 }

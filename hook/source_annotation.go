@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
 // AnnotationGPUs asks for devices in Docker's --gpus syntax or as a JSON list of Docker's device requests. With a dot and
@@ -15,10 +16,10 @@ import (
 const AnnotationGPUs = "gpu-hook/gpus"
 
 func (g *gatherer) annotations() []*request {
-	if g.flag != nil {
-		return g.gpus("flag", *g.flag)
-	}
 	var out []*request
+	if g.flag != nil {
+		out = g.gpus("flag", *g.flag)
+	}
 	name := g.container.Name()
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		suffix, found := strings.CutPrefix(key, AnnotationGPUs)
@@ -33,6 +34,7 @@ func (g *gatherer) annotations() []*request {
 			continue
 		}
 		for _, r := range g.gpus(source, value) {
+			r.level++ // below explain's flag
 			if suffix == "" {
 				r.level++
 			}
@@ -49,6 +51,9 @@ func (g *gatherer) gpus(source, unsafeValue string) []*request {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}
 	list, err := devices.ParseRequests(unsafeValue)
+	if err == nil {
+		err = checkSize(list)
+	}
 	if err != nil {
 		return []*request{template.mistake(err)}
 	}
@@ -57,6 +62,18 @@ func (g *gatherer) gpus(source, unsafeValue string) []*request {
 		out = append(out, g.docker(template, asked)...)
 	}
 	return out
+}
+
+// checkSize bounds what several requests come to, as one is bounded.
+func checkSize(list []devices.Request) error {
+	total := 0
+	for _, asked := range list {
+		total += max(asked.Count, 0) + len(asked.DeviceIDs)
+	}
+	if total > maxDevices {
+		return fmt.Errorf("%d devices are more than any host has (%d)", total, maxDevices)
+	}
+	return nil
 }
 
 // docker makes one of Docker's device requests ours.
@@ -79,6 +96,9 @@ func (g *gatherer) docker(template *request, asked devices.Request) []*request {
 		return []*request{r.nothing("a count of 0")}
 	}
 	named := asked.Driver != "" && asked.Driver != config.DriverAnyCDI
+	if i := slices.IndexFunc(ids, nvidia.Reserved); i >= 0 {
+		return []*request{r.mistake(fmt.Errorf("%q is no device: for nothing ask for a count of 0", ids[i]))}
+	}
 	if err := g.checkOwn(r, ids, named); err != nil {
 		return []*request{r.mistake(err)}
 	}
@@ -171,7 +191,12 @@ func (g *gatherer) sets() string {
 func (g *gatherer) cdiAnnotations() []*request {
 	own := g.container.OwnAnnotations()
 	var out []*request
-	for _, a := range devices.FromAnnotations(g.container.Spec.Annotations) {
+	list := devices.FromAnnotations(g.container.Spec.Annotations)
+	if len(list) > maxAnnotations {
+		template := newRequest("annotation:cdi.k8s.io/*", fmt.Sprintf("%d annotations", len(list)))
+		return []*request{template.mistake(fmt.Errorf("more than %d are too many", maxAnnotations))}
+	}
+	for _, a := range list {
 		template := newRequest("annotation:"+a.Key, a.Value)
 		template.Driver, template.pin = config.DriverAnyCDI, config.DriverAnyCDI
 		var requests []*request

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -15,17 +16,27 @@ func (g *gatherer) environment() []*request {
 	var out []*request
 	for i := range g.config.Vendors {
 		v := &g.config.Vendors[i]
-		names := []string{v.Env}
 		if preferred := g.set(g.config.Requests.PreferredEnv); i == 0 && len(preferred) > 0 {
-			names = preferred
+			out = append(out, g.variables(v, preferred)...)
+			// What it takes the place of is not passed over in silence.
+			for _, r := range g.variables(v, g.set([]string{v.Env})) {
+				r.level++
+				out = append(out, r)
+			}
+		} else {
+			out = append(out, g.variables(v, []string{v.Env})...)
 		}
-		out = append(out, g.variables(v, names)...)
 		if v.NVIDIA() {
 			out = append(out, g.imexVariable(v)...)
 		}
 	}
+	if g.config.Requests.AcceptEnvUnprivileged || g.container.Privileged() {
+		return out
+	}
+	// What asks for nothing is out of the contest like the rest, and there is nothing to say of it.
+	out = slices.DeleteFunc(out, func(r *request) bool { return r.Status == report.Empty })
 	for _, r := range out {
-		if r.Status == "" && !g.config.Requests.AcceptEnvUnprivileged && !g.container.Privileged() {
+		if r.Status == "" {
 			r.refuse("[requests] accept-env-unprivileged is false, and the container is not privileged")
 		}
 	}
@@ -42,8 +53,7 @@ func (g *gatherer) set(names []string) []string {
 
 // variables reads one vendor's variables, whose values count as one list.
 func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
-	names = g.set(names)
-	if len(names) == 0 {
+	if names = g.set(names); len(names) == 0 {
 		return g.legacy(v)
 	}
 	var values []string
@@ -56,8 +66,9 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
 	if len(value) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}
-	out := g.visible(template, strings.Split(value, ","), true)
+	out := g.visible(template, strings.Split(value, ","))
 	for _, r := range out {
+		r.void = r.Status == report.Empty && strings.Contains(value, "void")
 		if slices.Equal(r.ids, []string{"all"}) {
 			g.all(r)
 		}

@@ -2,7 +2,6 @@ package hook
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -11,19 +10,12 @@ import (
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
-// mountRoot is the folder below which mounts of /dev/null ask for devices, by NVIDIA's convention.
-const mountRoot = "/var/run/nvidia-container-devices"
-
-// mounts reads the mounts of /dev/null below mountRoot. Each destination names one device: an id, a qualified name as
+// mounts reads the mounts of /dev/null below [nvidia.MountRoot]. Each destination names one device: an id, a qualified name as
 // cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME, or an IMEX channel as imex/CHANNEL.
 func (g *gatherer) mounts() []*request {
 	vendor := g.config.OfNVIDIA()
 	var ids, channels, written []string
-	for _, m := range g.container.Spec.Mounts {
-		below, found := strings.CutPrefix(path.Clean(m.Destination), mountRoot+"/")
-		if !found || path.Clean(m.Source) != "/dev/null" {
-			continue
-		}
+	for _, below := range nvidia.BelowMountRoot(g.container) {
 		written = append(written, below)
 		parts := strings.Split(below, "/")
 		switch parts[0] {
@@ -34,7 +26,10 @@ func (g *gatherer) mounts() []*request {
 			}
 			ids = append(ids, id)
 		case "imex":
-			channels = append(channels, strings.Join(parts[1:], "/"))
+			if len(parts) != 2 {
+				return []*request{newRequest(config.SourceMount, below).mistake(fmt.Errorf("an IMEX channel is asked for by a mount on imex/CHANNEL below %s", nvidia.MountRoot))}
+			}
+			channels = append(channels, parts[1])
 		default:
 			ids = append(ids, below)
 		}
@@ -48,7 +43,7 @@ func (g *gatherer) mounts() []*request {
 	}
 	var out []*request
 	if len(ids) > 0 {
-		out = g.visible(template, ids, false)
+		out = g.visible(template, ids)
 	}
 	if len(channels) > 0 && vendor != nil {
 		out = append(out, g.channels(template, channels))
@@ -63,27 +58,24 @@ func qualified(parts []string) (string, error) {
 	case len(parts) == 2 && strings.Contains(parts[1], "="):
 		return parts[0] + "/" + parts[1], nil
 	}
-	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME below %s", mountRoot)
+	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME below %s", nvidia.MountRoot)
 }
 
-// visible makes requests of a list of devices such as a visible-devices variable has. fixed says that they are template's
-// vendor's, whatever they name.
-func (g *gatherer) visible(template *request, unsafeIDs []string, fixed bool) []*request {
+// visible makes requests of a list of devices such as a visible-devices variable has.
+func (g *gatherer) visible(template *request, unsafeIDs []string) []*request {
 	v, err := nvidia.VisibleOf(unsafeIDs)
 	switch {
 	case err != nil:
 		return []*request{template.with(template.vendors, nil).mistake(err)}
 	case v.Nothing != "":
-		r := template.with(template.vendors, nil).nothing(v.Nothing)
-		r.void = v.Nothing == "void"
-		return []*request{r}
+		return []*request{template.with(template.vendors, nil).nothing(v.Nothing)}
 	case v.None:
 		// Nobody ends up without a device that was asked for: a wish will do.
 		r := template.with(template.vendors, nil)
 		r.files, r.weak = true, true
 		return []*request{r}
 	}
-	return g.split(template, v.IDs, fixed)
+	return g.split(template, v.IDs, false)
 }
 
 // channels makes a request of a list of IMEX channels. "all" is nothing here, as it is to NVIDIA's own tools.

@@ -125,6 +125,9 @@ func (t Toolkit) supported(config map[string]any, capabilities []string) error {
 	}
 	var known []string
 	for c := range strings.SplitSeq(list, ",") {
+		if c = strings.TrimSpace(c); c != "" && !slices.Contains(Capabilities(), c) {
+			return fault.New(fault.Config, t.Config, "supported-driver-capabilities: %q is not known, and ends the hook without a word", c).WithHint(configHint)
+		}
 		known = append(known, strings.TrimSpace(c))
 	}
 	if _, err := Within(capabilities, known); err != nil {

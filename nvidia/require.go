@@ -47,8 +47,8 @@ func Requirements(c *state.Container) ([]Requirement, error) {
 	}
 	values := map[string]string{}
 	for _, entry := range c.Environment() {
-		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, RequirePrefix) && !strings.HasPrefix(name, RequirePrefix+"JETPACK") {
+		name, value, found := strings.Cut(entry, "=")
+		if found && strings.HasPrefix(name, RequirePrefix) && !strings.HasPrefix(name, RequirePrefix+"JETPACK") {
 			values[name] = value
 		}
 	}
@@ -115,66 +115,78 @@ func parseClause(text string) (c clause, known bool, err error) {
 	return clause{}, false, nil
 }
 
-// Check says whether the driver meets the requirement and, where it does not, which clauses are the matter.
+// Check says whether the driver meets the requirement and, where it does not or that is not known, which clauses are the
+// reason.
 func (r Requirement) Check(d Driver) (Answer, []string) {
 	if len(r.terms) == 0 {
 		return Met, nil
 	}
-	best, matter := Unmet, []string(nil)
+	best, reasons := Unmet, map[Answer][]string{}
 	for _, t := range r.terms {
-		answer := Met
-		for _, c := range t {
-			a := c.check(d)
-			answer = min(answer, a)
-			if a != Met {
-				matter = append(matter, c.String())
-			}
-		}
+		answer, why := t.check(d)
 		best = max(best, answer)
+		reasons[answer] = append(reasons[answer], why...)
 	}
-	return best, slices.Compact(slices.Sorted(slices.Values(matter)))
+	if best == Met {
+		return Met, nil
+	}
+	return best, slices.Compact(slices.Sorted(slices.Values(reasons[best])))
+}
+
+func (t term) check(d Driver) (answer Answer, why []string) {
+	answer = Met
+	for _, c := range t {
+		answer = min(answer, c.check(d))
+	}
+	for _, c := range t {
+		if c.check(d) == answer {
+			why = append(why, c.String())
+		}
+	}
+	return answer, why
 }
 
 // check knows nothing of brand and arch, which only the GPU tells.
 func (c clause) check(d Driver) Answer {
-	if d.Version == "" {
+	switch {
+	case d.Version == "":
 		return Unknown
-	}
-	switch c.property {
-	case "driver":
-		return c.holds(d.number.compare(c.number))
-	case "cuda":
-		if !d.atLeast {
-			return c.holds(d.cuda.compare(c.number))
-		}
-		// The true version is this one or a greater one: what changes between them is not known.
-		same, greater := c.holds(d.cuda.compare(c.number)), c.holds(1)
-		if same == greater && d.cuda.compare(c.number) >= 0 {
-			return same
-		}
+	case c.property == "driver":
+		return c.within(d.number, &d.number)
+	case c.property == "cuda":
+		return c.within(d.cuda, d.newest)
 	}
 	return Unknown
 }
 
-// holds says whether the clause holds where the host's value compares so to the clause's.
-func (c clause) holds(order int) Answer {
-	yes := false
+// within says whether the clause holds for a value from oldest to newest, which is nil where there is no upper end.
+func (c clause) within(oldest version, newest *version) Answer {
+	low := oldest.compare(c.number)
+	high := 1
+	if newest != nil {
+		high = newest.compare(c.number)
+	}
 	switch c.operator {
-	case "=":
-		yes = order == 0
-	case "!=":
-		yes = order != 0
-	case "<":
-		yes = order < 0
-	case "<=":
-		yes = order <= 0
-	case ">":
-		yes = order > 0
 	case ">=":
-		yes = order >= 0
+		return known(low >= 0, high < 0)
+	case ">":
+		return known(low > 0, high <= 0)
+	case "<":
+		return known(high < 0, low >= 0)
+	case "<=":
+		return known(high <= 0, low > 0)
+	case "!=":
+		return known(low > 0 || high < 0, low == 0 && high == 0)
 	}
-	if yes {
+	return known(low == 0 && high == 0, low > 0 || high < 0)
+}
+
+func known(yes, no bool) Answer {
+	switch {
+	case yes:
 		return Met
+	case no:
+		return Unmet
 	}
-	return Unmet
+	return Unknown
 }

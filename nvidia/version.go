@@ -89,9 +89,9 @@ func branches() []branch {
 type Driver struct {
 	Version string // "" if it is not known
 	number  version
-	cuda    version
-	// atLeast says that the driver is of a branch that is not in the table: newer than one that is.
-	atLeast bool
+	// The CUDA version that it brings lies between these two. newest is nil for a branch newer than the table.
+	cuda   version
+	newest *version
 }
 
 // ReadDriver reads the version of the loaded driver from a file as /sys/module/nvidia/version is. Without the file, or
@@ -119,17 +119,26 @@ func ParseDriver(text string) (Driver, error) {
 	if err != nil {
 		return Driver{}, err
 	}
-	i, found := slices.BinarySearchFunc(branches(), number[0], func(b branch, n uint64) int { return cmp.Compare(b.driver, n) })
-	d := Driver{Version: text, number: number, atLeast: !found}
+	known := branches()
+	i, found := slices.BinarySearchFunc(known, number[0], func(b branch, n uint64) int { return cmp.Compare(b.driver, n) })
+	d := Driver{Version: text, number: number}
 	switch {
 	case found:
-		d.cuda = branches()[i].cuda
-	case i > 0:
-		d.cuda = branches()[i-1].cuda
-	default:
+		d.cuda, d.newest = known[i].cuda, &known[i].cuda
+	case i == 0:
 		return Driver{}, errors.New("the driver is older than any that is known")
+	case i < len(known):
+		d.cuda, d.newest = known[i-1].cuda, &known[i].cuda
+	default:
+		d.cuda = known[i-1].cuda
 	}
 	return d, nil
+}
+
+// WithCUDA is the driver with the CUDA of another's libraries, as an image's compatibility libraries bring it.
+func (d Driver) WithCUDA(o Driver) Driver {
+	d.cuda, d.newest = o.cuda, o.newest
+	return d
 }
 
 // CUDA is the CUDA version that the driver brings, for people.
@@ -137,8 +146,10 @@ func (d Driver) CUDA() string {
 	switch {
 	case d.Version == "":
 		return "not known"
-	case d.atLeast:
+	case d.newest == nil:
 		return d.cuda.String() + " or newer"
+	case *d.newest != d.cuda:
+		return d.cuda.String() + " to " + d.newest.String()
 	}
 	return d.cuda.String()
 }

@@ -92,8 +92,11 @@ func only(text, letters string) bool { return text != "" && strings.Trim(text, l
 // maxChannel is the highest IMEX channel that a device number has room for.
 const maxChannel = 1<<20 - 1
 
-// ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, each once. "none",
-// "void" and nothing are none, and so is "all", which names no channel to NVIDIA's own tools either.
+// Reserved says whether an id is a word that means a whole list to NVIDIA's hook, and no device.
+func Reserved(id string) bool { return id == "none" || id == "void" }
+
+// ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, also as "channel0", each
+// once. "none", "void" and nothing are none, and so is "all", which names no channel to NVIDIA's own tools either.
 func ParseChannels(unsafeIDs []string) ([]string, error) {
 	v, err := VisibleOf(unsafeIDs)
 	if err != nil {
@@ -102,10 +105,13 @@ func ParseChannels(unsafeIDs []string) ([]string, error) {
 	if slices.Equal(v.IDs, []string{"all"}) {
 		return nil, nil
 	}
+	var out []string
 	for _, id := range v.IDs {
-		if n, err := strconv.ParseUint(id, 10, 32); err != nil || n > maxChannel {
+		n, err := strconv.ParseUint(strings.TrimPrefix(id, "channel"), 10, 32)
+		if err != nil || n > maxChannel {
 			return nil, fmt.Errorf("IMEX channel %q is not a number from 0 to %d", id, maxChannel)
 		}
+		out = append(out, strconv.FormatUint(n, 10))
 	}
-	return v.IDs, nil
+	return out, nil
 }

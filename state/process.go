@@ -94,19 +94,19 @@ func (p *Process) RootUser() (User, error) {
 	if err != nil || same {
 		return User{}, err
 	}
-	uid, err := p.rootOf("uid_map")
+	uid, err := p.HostID("uid_map", 0)
 	if err != nil {
 		return User{}, err
 	}
-	gid, err := p.rootOf("gid_map")
+	gid, err := p.HostID("gid_map", 0)
 	if err != nil {
 		return User{}, err
 	}
 	return User{true, uid, gid}, p.Alive()
 }
 
-// rootOf returns what id 0 of the process's map is in our user namespace.
-func (p *Process) rootOf(file string) (int, error) {
+// HostID returns what an id of the container is in our user namespace, by the process's uid_map or gid_map.
+func (p *Process) HostID(file string, id int) (int, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.PID, file))
 	if err != nil {
 		return 0, err
@@ -114,9 +114,12 @@ func (p *Process) rootOf(file string) (int, error) {
 	const unmapped = 1<<32 - 1
 	var inside, outside, count int
 	for line := range strings.Lines(string(data)) {
-		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside == 0 && count > 0 && outside != unmapped {
-			return outside, nil
+		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside <= id && id-inside < count && outside != unmapped {
+			return outside + id - inside, nil
 		}
+	}
+	if id != 0 {
+		return 0, fmt.Errorf("its user namespace has no id %d (%s)", id, file)
 	}
 	return 0, fmt.Errorf("its user namespace has no root (%s)", file)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +28,7 @@ func install(p process, options hook.Options, args []string) error {
 		return err
 	}
 	if to.engine != "" {
-		return tell(p, engine, rules)
+		return tell(p, engine, cmp.Or(options.Config, config.DefaultPath), rules)
 	}
 	return nil
 }
@@ -62,7 +63,7 @@ func (to *target) put(p process, options hook.Options, rules hook.Rules) error {
 }
 
 // tell says in plain words who may ask for what.
-func tell(p process, engine string, rules hook.Rules) error {
+func tell(p process, engine, file string, rules hook.Rules) error {
 	words := map[string]string{
 		config.SourceAnnotation:    "the annotation gpu-hook/gpus",
 		config.SourceCDIAnnotation: "annotations cdi.k8s.io/* of the container itself (a device plugin's, not those of the pod)",
@@ -87,7 +88,7 @@ func tell(p process, engine string, rules hook.Rules) error {
 		for _, s := range append(slices.Clone(rules.Counted), rules.Closed...) {
 			quoted = append(quoted, strconv.Quote(s))
 		}
-		fmt.Fprintf(out, "Such requests are reported and the container starts without. To let every container ask so, write into %s:\n\n", config.DefaultPath)
+		fmt.Fprintf(out, "Such requests are reported and the container starts without. To let every container ask so, write into %s:\n\n", file)
 		fmt.Fprintf(out, "  [engines.%s]\n  sources = [%s]\n", engine, strings.Join(quoted, ", "))
 		if engine == "cri-o" {
 			fmt.Fprintf(out, "\nor, for the pods of one Kubernetes namespace alone:\n\n  [engines.%s]\n  namespaces = { \"NAMESPACE\" = [%s] }\n", engine, strings.Join(quoted[len(rules.Counted):], ", "))

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -54,23 +55,32 @@ func (t *Target) missing(nodes []*devices.DeviceNode) []rule {
 // errNotOwn says that the container has no cgroup of its own whose rules could be changed.
 var errNotOwn = errors.New("the container has no device cgroup of its own, its device rules are those of its surroundings and stay as they are")
 
-// allow opens the rules' devices in the container's own cgroup, version 1 or 2, and reads the result back. A cgroup that
-// is not the container's is never touched: that is errNotOwn.
-func (t *Target) allow(rules []rule) error {
+// allow opens the rules' devices in the container's own cgroup, version 1 or 2, for good: its systemd unit, where it has
+// one, learns of them first. It reads the outcome back. A cgroup that is not the container's is never touched: that is
+// result.NoCgroup. What may still take the devices away again is in result.Notes.
+//
+// Nothing of this needs to be undone: programs, rules and unit, with what systemd keeps of it below /run, end with the
+// container's cgroup.
+func (t *Target) allow(ctx context.Context, rules []rule, result *Result) error {
 	// In a user namespace the kernel takes no device rules from us, and file permissions decide.
 	if len(rules) == 0 || t.Namespaced {
 		return nil
 	}
-	err := t.allowIn(rules)
-	if err == nil || errors.Is(err, errNotOwn) {
-		return err
+	err := t.allowIn(ctx, rules, result)
+	if errors.Is(err, errNotOwn) {
+		result.NoCgroup = err
+		return nil
+	}
+	if err == nil {
+		return nil
 	}
 	return fault.New(fault.Cgroup, "device rules of the container", "%w", err).
 		WithHint("see that gpu-hook runs as root with all capabilities; the container's cgroup and its parents must allow these devices")
 }
 
-// allowIn goes by both versions: on a hybrid host the container has a cgroup in each, and the kernel asks both.
-func (t *Target) allowIn(rules []rule) error {
+// allowIn goes by both versions: on a hybrid host the container has a cgroup in each, and the kernel asks both. systemd
+// comes before either, since it sets its own rules anew when it is told of a device.
+func (t *Target) allowIn(ctx context.Context, rules []rule, result *Result) error {
 	v1, err := t.ownCgroup("devices", "cgroup")
 	if err != nil {
 		return err
@@ -79,40 +89,92 @@ func (t *Target) allowIn(rules []rule) error {
 	if err != nil {
 		return err
 	}
-	if v1 == "" && v2 == "" {
+	if v1.dir == "" && v2.dir == "" {
 		return errNotOwn
 	}
-	if v1 != "" {
+	pins := tellSystemd(ctx, v1, v2, rules, result)
+	if v1.dir != "" {
 		if err := allowV1(v1, rules); err != nil {
 			return err
 		}
 	}
-	if v2 != "" {
-		return allowV2(v2, path.Base(t.unit(v2)), rules)
+	if v2.dir == "" {
+		return nil
 	}
-	return nil
+	extended, err := allowV2(v2, rules)
+	if err != nil {
+		return err
+	}
+	for _, pin := range pins {
+		if err := repin(pin, v2.unit, rules, extended); err != nil {
+			result.note(fault.New(fault.CgroupNote, "device program "+pin, "the devices are lost when systemd next attaches it, as at a daemon-reload: %w", err).
+				WithHint("after a daemon-reload, start the container again"))
+		}
+	}
+	unjudged, err := checkAbove(v2, rules)
+	if unjudged != nil {
+		result.note(fault.New(fault.CgroupNote, "device rules above the container", "%w", unjudged).
+			WithHint("if the device cannot be opened, see which programs these are: bpftool cgroup tree"))
+	}
+	return err
 }
 
-// ownCgroup returns the directory of the container's cgroup in the hierarchy of the controller, or "" where it has none
-// of its own: it is the root, or ours, or not the one that the runtime made for it, or the hierarchy is not mounted.
-func (t *Target) ownCgroup(controller, filesystem string) (string, error) {
+// ownGroup is a cgroup that the runtime made for this container and nobody else.
+type ownGroup struct {
+	dir        string // of the cgroup where its process is, at or below the unit; "" where it has none of its own
+	unit       string // the cgroup's path in /proc/PID/cgroup, up to the name that the runtime gave it
+	unitDir    string
+	mountpoint string // of the hierarchy
+}
+
+// ownCgroup returns the container's cgroup in the hierarchy of the controller, which is none where it is the root, or
+// ours, or not the one that the runtime made for it, or the hierarchy is not mounted.
+func (t *Target) ownCgroup(controller, filesystem string) (own ownGroup, err error) {
 	its, err := cgroups(t.Process.PID)
 	if err != nil {
-		return "", err
+		return own, err
 	}
 	ours, err := cgroups(os.Getpid())
 	if err != nil {
-		return "", err
+		return own, err
 	}
 	group := its[controller]
-	if group == "" || group == "/" || group == ours[controller] || t.unit(group) == "" {
-		return "", nil
+	unit := t.unit(group)
+	if group == "" || group == "/" || group == ours[controller] || unit == "" {
+		return own, nil
 	}
 	mount, err := cgroupMount(filesystem, controller)
 	if err != nil || mount.mountpoint == "" {
-		return "", err
+		return own, err
 	}
-	return mount.dir(group)
+	own.mountpoint, own.unit = mount.mountpoint, upTo(group, unit)
+	if own.unitDir, err = mount.dir(own.unit); err != nil {
+		return own, err
+	}
+	own.dir, err = mount.dir(group)
+	return own, err
+}
+
+// dirs are the container's own cgroups, from the unit's down to its process's.
+func (g ownGroup) dirs() []string {
+	dirs := []string{g.dir}
+	for dir := g.dir; dir != g.unitDir && dir != "/"; {
+		dir = filepath.Dir(dir)
+		dirs = append(dirs, dir)
+	}
+	slices.Reverse(dirs)
+	return dirs
+}
+
+// above goes through the cgroups above the unit, upwards, as far as the hierarchy is mounted.
+func (g ownGroup) above() func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for dir := g.unitDir; dir != g.mountpoint && dir != "/"; {
+			if dir = filepath.Dir(dir); !yield(dir) {
+				return
+			}
+		}
+	}
 }
 
 // unit returns which of the names that the runtime gives to the cgroup of this container alone stands in the cgroup's
@@ -149,6 +211,12 @@ func (t *Target) units() []string {
 func within(group, unit string) bool {
 	unit = strings.Trim(unit, "/")
 	return unit != "" && unit != "." && strings.Contains(group+"/", "/"+unit+"/")
+}
+
+// upTo cuts the cgroup's path after the components of unit, which stand in it.
+func upTo(group, unit string) string {
+	unit = "/" + strings.Trim(unit, "/")
+	return group[:strings.Index(group+"/", unit+"/")+len(unit)]
 }
 
 // cgroups reads /proc/PID/cgroup: controller ("" is version 2) to path.

@@ -197,7 +197,7 @@ func TestAllowV1(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := allowV1(dir, []rule{{"c", 195, 0, "rw"}, {"c", 195, 255, "rw"}})
+			err := allowV1(ownGroup{dir: dir, unitDir: dir, mountpoint: dir}, []rule{{"c", 195, 0, "rw"}, {"c", 195, 255, "rw"}})
 			if got := fmt.Sprint(err); (test.err == "") != (err == nil) || (err != nil && got != test.err) {
 				t.Error(err)
 			}
@@ -206,7 +206,8 @@ func TestAllowV1(t *testing.T) {
 			}
 		})
 	}
-	if err := allowV1(t.TempDir()+"/nothing", []rule{{"c", 195, 0, "rw"}}); err == nil {
+	nothing := t.TempDir() + "/nothing"
+	if err := allowV1(ownGroup{dir: nothing, unitDir: nothing, mountpoint: nothing}, []rule{{"c", 195, 0, "rw"}}); err == nil {
 		t.Error("a cgroup that is not there is no error")
 	}
 }
@@ -335,7 +336,7 @@ func open(t *testing.T, path string) *os.File {
 
 func attached(t *testing.T, dir string) []ebpf.ProgramID {
 	t.Helper()
-	ids, err := query(open(t, dir))
+	ids, err := attachedTo(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +385,7 @@ func TestAllowV2(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.rules != nil {
-				if err := allowV2(leaf, "unit", test.rules); err != nil {
+				if _, err := allowV2(ownGroup{dir: leaf, unitDir: unit, mountpoint: top}, test.rules); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -403,7 +404,8 @@ func TestAllowV2(t *testing.T) {
 
 func TestAllowV2AddsNothing(t *testing.T) {
 	dirs := newCgroup(t, "unit")
-	if err := allowV2(dirs[1], "unit", []rule{{"c", 1, 5, "rw"}}); err != nil {
+	own := ownGroup{dir: dirs[1], unitDir: dirs[1], mountpoint: dirs[0]}
+	if _, err := allowV2(own, []rule{{"c", 1, 5, "rw"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := attached(t, dirs[1]); len(got) > 0 {
@@ -442,8 +444,8 @@ func TestOwnCgroup(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			target := &Target{Process: &state.Process{PID: test.pid}, Container: &state.Container{Spec: &specs.Spec{Linux: &specs.Linux{CgroupsPath: test.path}}}}
 			got, err := target.ownCgroup("", "cgroup2")
-			if err != nil || got != test.want {
-				t.Errorf("got %q, %v; want %q", got, err, test.want)
+			if err != nil || got.dir != test.want {
+				t.Errorf("got %+v, %v; want %q", got, err, test.want)
 			}
 		})
 	}

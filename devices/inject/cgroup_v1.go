@@ -1,19 +1,36 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// allowV1 appends the rules to the cgroup's devices.allow.
-func allowV1(dir string, rules []rule) error {
-	for _, r := range rules {
-		if err := os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(r.String()), 0); err != nil {
-			return fmt.Errorf("allow %s: %w", r, err)
+// allowV1 appends the rules to devices.allow of the container's own cgroups, the unit's first, since the kernel takes no
+// rule that the cgroup above does not have.
+func allowV1(own ownGroup, rules []rule) error {
+	for _, dir := range own.dirs() {
+		for _, r := range rules {
+			err := os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(r.String()), 0)
+			if errors.Is(err, unix.EPERM) {
+				err = fmt.Errorf("%w: %s, which is not the container's own, does not allow it", err, own.denier(r))
+			}
+			if err != nil {
+				return fmt.Errorf("allow %s: %w", r, err)
+			}
+		}
+		if err := readBack(dir, rules); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func readBack(dir string, rules []rule) error {
 	data, err := os.ReadFile(filepath.Join(dir, "devices.list"))
 	if err != nil {
 		return err
@@ -24,6 +41,19 @@ func allowV1(dir string, rules []rule) error {
 		}
 	}
 	return nil
+}
+
+// denier names the uppermost of the cgroups above the container's unit that do not list what the rule allows. One that
+// allows all but some devices does not list these.
+func (g ownGroup) denier(r rule) string {
+	uppermost := "a cgroup above " + g.unitDir
+	for dir := range g.above() {
+		data, err := os.ReadFile(filepath.Join(dir, "devices.list"))
+		if err == nil && !listed(string(data), r) {
+			uppermost = "cgroup " + dir
+		}
+	}
+	return uppermost
 }
 
 // listed says whether devices.list allows what the rule does: by that very device with at least these permissions, or

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -20,53 +18,64 @@ const (
 	ctxMinor      = 8
 )
 
-// allowV2 extends every device program of the container's own unit, from the cgroup at dir, where its process is, up to
-// the directory called unit: the kernel asks all of them, and each must say yes. A cgroup without a program has nothing
-// to extend and gets none, since a program can only take away.
-func allowV2(dir, unit string, rules []rule) error {
-	for {
-		if err := extendAll(dir, rules); err != nil {
-			return err
+// rounds is how often programs that others attach meanwhile are gone after; systemd attaches at most one.
+const rounds = 5
+
+// exchanges remembers which programs were put in the place of which.
+type exchanges map[ebpf.ProgramID]ebpf.ProgramID
+
+// allowV2 lets every device program of the container's own unit allow the rules' devices, from the cgroup where its
+// process is up to that of the unit: the kernel asks all of them, and each must say yes. One that says so already stays
+// as it is, so that who attached it still knows it; any other is extended. A cgroup without a program has nothing to
+// extend and gets none, since a program can only take away. What is then attached is read back.
+func allowV2(own ownGroup, rules []rule) (exchanges, error) {
+	done := exchanges{}
+	for _, dir := range own.dirs() {
+		if err := extendAll(dir, rules, done); err != nil {
+			return done, err
 		}
-		if filepath.Base(dir) == unit || filepath.Dir(dir) == dir {
-			return nil
-		}
-		dir = filepath.Dir(dir)
 	}
+	return done, nil
 }
 
-func extendAll(dir string, rules []rule) error {
+// extendAll goes over the programs of one cgroup until all that are attached, as the kernel shows them, allow the rules.
+// systemd may attach one of its own at any time.
+func extendAll(dir string, rules []rule, done exchanges) error {
 	cgroup, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer cgroup.Close()
-	attached, err := query(cgroup)
-	if err != nil {
-		return err
-	}
-	var want []ebpf.ProgramID
-	for _, id := range attached {
-		extended, err := extend(cgroup, id, rules)
+	for range rounds {
+		attached, err := query(cgroup, 0)
 		if err != nil {
-			return fmt.Errorf("extend device program %d: %w", id, err)
+			return err
 		}
-		want = append(want, extended)
+		changed := false
+		for _, id := range attached {
+			extended, err := extendOne(cgroup, id, rules)
+			if errors.Is(err, os.ErrNotExist) {
+				changed = true // somebody else has detached it
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("extend device program %d: %w", id, err)
+			}
+			if extended != id {
+				done[id], changed = extended, true
+			}
+		}
+		if !changed {
+			return nil
+		}
 	}
-	now, err := query(cgroup)
-	if err != nil {
-		return err
-	}
-	slices.Sort(want)
-	slices.Sort(now)
-	if !slices.Equal(want, now) {
-		return fmt.Errorf("programs %v are attached, not %v: something else changes this cgroup", now, want)
-	}
-	return nil
+	return errors.New("something else keeps changing the programs of this cgroup")
 }
 
-func query(cgroup *os.File) ([]ebpf.ProgramID, error) {
-	result, err := link.QueryPrograms(link.QueryOptions{Target: int(cgroup.Fd()), Attach: ebpf.AttachCGroupDevice})
+// query returns the programs that are attached to the cgroup or, with BPF_F_QUERY_EFFECTIVE, those that the kernel asks
+// for a process in it, the ones of its ancestors among them.
+func query(cgroup *os.File, flags uint32) ([]ebpf.ProgramID, error) {
+	result, err := link.QueryPrograms(link.QueryOptions{Target: int(cgroup.Fd()), Attach: ebpf.AttachCGroupDevice, QueryFlags: flags})
 	if err != nil {
 		return nil, fmt.Errorf("query device programs: %w", err)
 	}
@@ -77,31 +86,18 @@ func query(cgroup *os.File) ([]ebpf.ProgramID, error) {
 	return ids, nil
 }
 
-// extend puts a program that allows the rules' devices and asks the old program about all others in the old one's place.
-// The exchange is one step of the kernel's: there is no moment without a filter, and on error the old one stays.
-func extend(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID, error) {
+// extendOne puts a program that allows the rules' devices and asks the old program about all others in the old one's
+// place, and returns its id, or the old one's if that allows them already. The exchange is one step of the kernel's:
+// there is no moment without a filter, and on error the old one stays.
+func extendOne(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID, error) {
 	old, err := ebpf.NewProgramFromID(id)
 	if err != nil {
 		return 0, err
 	}
 	defer old.Close()
-	info, err := old.Info()
-	if err != nil {
-		return 0, err
-	}
-	instructions, err := info.Instructions()
-	if err != nil {
-		return 0, fmt.Errorf("read its instructions: %w", err)
-	}
-	if len(instructions) == 0 {
-		return 0, errors.New("the kernel does not show its instructions (net.core.bpf_jit_harden, lockdown)")
-	}
-	extended, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
-		Instructions: prepend(rules, instructions),
-	})
-	if err != nil {
-		return 0, fmt.Errorf("load the extended program: %w", err)
+	extended, err := extend(old, rules)
+	if err != nil || extended == nil {
+		return id, err
 	}
 	defer extended.Close()
 	err = link.RawAttachProgram(link.RawAttachProgramOptions{
@@ -111,12 +107,52 @@ func extend(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID, e
 	if err != nil {
 		return 0, fmt.Errorf("attach the extended program: %w", err)
 	}
-	newInfo, err := extended.Info()
+	return programID(extended)
+}
+
+// extend loads a program that allows the rules' devices and asks the old program about all others. Where the old one
+// allows them already it is nil.
+func extend(old *ebpf.Program, rules []rule) (*ebpf.Program, error) {
+	instructions, err := instructionsOf(old)
+	if err != nil {
+		return nil, err
+	}
+	if ok, err := admits(instructions, rules); ok && err == nil {
+		return nil, nil
+	}
+	extended, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: prepend(rules, instructions),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the extended program: %w", err)
+	}
+	return extended, nil
+}
+
+// instructionsOf reads a program back from the kernel.
+func instructionsOf(program *ebpf.Program) (asm.Instructions, error) {
+	info, err := program.Info()
+	if err != nil {
+		return nil, err
+	}
+	instructions, err := info.Instructions()
+	if err != nil {
+		return nil, fmt.Errorf("read its instructions: %w", err)
+	}
+	if len(instructions) == 0 {
+		return nil, errors.New("the kernel does not show its instructions (net.core.bpf_jit_harden, lockdown)")
+	}
+	return instructions, nil
+}
+
+func programID(program *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := program.Info()
 	if err != nil {
 		return 0, err
 	}
-	newID, _ := newInfo.ID()
-	return newID, nil
+	id, _ := info.ID()
+	return id, nil
 }
 
 // prepend returns a program that answers yes to the rules and otherwise runs old. At the start of a program only R1, the

@@ -243,7 +243,7 @@ func TestRunHooks(t *testing.T) {
 	hook := func(stage, name, script string, status devices.Status) *devices.Hook {
 		return &devices.Hook{HookName: stage, Path: "/bin/sh", Args: []string{"sh", "-c", script + "; echo \"" + name + " $(pwd) $(cat) $PATH\" >>" + log}, Status: status, Env: []string{"PATH=/bin:/usr/bin"}}
 	}
-	target := &Target{Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, StateJSON: []byte("state")}
+	target := &Target{Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, Root: "/r", StateJSON: []byte(`{"x":[1.50],"status":"created","id":"a"}`)}
 	hooks := []*devices.Hook{
 		hook("createRuntime", "a", "true", devices.Apply),
 		hook("prestart", "b", "true", devices.Apply),
@@ -253,7 +253,7 @@ func TestRunHooks(t *testing.T) {
 		hook("createRuntime", "f", "echo no >&2; exit 9", devices.Apply),
 		hook("createRuntime", "g", "true", devices.Apply),
 	}
-	err := target.runHooks(t.Context(), hooks, state.User{})
+	err := target.runHooks(t.Context(), hooks, state.User{}, &Result{})
 	if want := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
@@ -265,7 +265,10 @@ func TestRunHooks(t *testing.T) {
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Error(diff)
 	}
-	line := func(name string) string { return name + " " + dir + " state /bin:/usr/bin\n" }
+	// The state is whole, with the status of these stages and the root filesystem.
+	line := func(name string) string {
+		return name + " " + dir + ` {"id":"a","root":"/r","status":"creating","x":[1.50]} /bin:/usr/bin` + "\n"
+	}
 	if got, err := os.ReadFile(log); err != nil || string(got) != line("b")+line("e")+line("a") {
 		t.Errorf("%s, %v", got, err)
 	}

@@ -89,6 +89,20 @@ func (g *ground) own(handle *os.File) (bool, error) {
 	return known && !g.host.has(filesystem), nil
 }
 
+// adopt makes the mount that handle lies on the container's own: a filesystem that we made for it.
+func (g *ground) adopt(handle *os.File) error {
+	id, err := mountID(handle)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	g.its.filesystems[id] = deviceID{int(unix.Major(uint64(st.Dev))), int(unix.Minor(uint64(st.Dev)))} //nolint:unconvert // 32 bits wide on some machines
+	return nil
+}
+
 // checkMount refuses a target through which the mount would come to the host too.
 func (g *ground) checkMount(target *os.File, unsafePath string) error {
 	if err := checkKernel(target, unsafePath); err != nil {

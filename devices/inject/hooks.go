@@ -1,7 +1,9 @@
 package inject
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -21,17 +24,28 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 // runHooks runs the hooks of the stages prestart, createRuntime and createContainer, stage by stage and within one in the
 // order of the Spec, as a runtime would: each with the state on standard input, its own environment and timeout, the
-// first two in the runtime's namespaces with the bundle as working directory, the last in the container's.
-func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User) error {
+// first two in the runtime's namespaces with the bundle as working directory, the last in the container's, where the
+// host's tree is still the root. An optional one that fails is Skipped; one that was running when the time was over, or
+// when we were told to end, is why we end.
+func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User, result *Result) error {
+	stdin, err := t.hookState()
+	if err != nil {
+		return err
+	}
 	for _, stage := range []string{cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook} {
 		for _, h := range hooks {
 			if h.HookName != stage || h.Status != devices.Apply {
 				continue
 			}
 			h.Status = devices.Failed
-			if err := t.runHook(ctx, h, user); err != nil {
-				return fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
+			result.Foreign = append(result.Foreign, h.Path)
+			if err := t.runHook(ctx, h, user, stdin); err != nil {
+				err := fault.New(fault.Hook, stage+" hook "+h.Path+" of the CDI Spec", "%w", err).
 					WithHint("run it by hand with the state on its standard input, or correct the CDI Spec")
+				if err := t.leaveOutHook(ctx, h, err, result); err != nil {
+					return err
+				}
+				continue
 			}
 			h.Status = devices.Applied
 		}
@@ -39,14 +53,29 @@ func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state
 	return nil
 }
 
-func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User) error {
-	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: t.StateJSON}
+// hookState is the state for the Spec's hooks: ours with all its fields, the status that it has in these stages (crun says
+// "created") and, as crun has it, the absolute path of the root filesystem: a hook need not look for it in a bundle that it
+// may be unable to read. The pid is the runtime's, as the hooks see it, whose pid namespace is not the container's.
+func (t *Target) hookState() ([]byte, error) {
+	var fields map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(t.StateJSON))
+	decoder.UseNumber()
+	if err := decoder.Decode(&fields); err != nil {
+		return nil, fault.New(fault.State, "state on standard input", "%w", err)
+	}
+	fields["status"], fields["root"] = specs.StateCreating, t.Root
+	return json.Marshal(fields)
+}
+
+func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, stdin []byte) error {
+	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: stdin}
 	if len(c.args) == 0 {
 		c.args = []string{h.Path}
 	}
 	if h.Timeout != nil {
 		c.timeout = time.Duration(*h.Timeout) * time.Second
 	}
+	c.timeout = t.patience(ctx, h, c.timeout)
 	run := func() error {
 		_, err := c.run(ctx)
 		return err

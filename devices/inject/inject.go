@@ -29,12 +29,17 @@ type Target struct {
 	Owner     trust.Owner
 	// Namespaced says that this process is in a user namespace that is not the host's: it has no say over device rules.
 	Namespaced bool
+	Optional   devices.Optional // which edits may be left out where they cannot be made
 }
 
 // Result is what happened beyond the statuses of the edits.
 type Result struct {
 	// NoCgroup says that device rules were needed, but the container has no cgroup of its own to set them in.
 	NoCgroup error
+	// Skipped says of each edit that could not be made, and was left out, why.
+	Skipped []*fault.Error
+	// Notes are about what may take device rules away again, or stands above them: they warn, the rules are set.
+	Notes []*fault.Error
 	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
 	Delegated []*devices.DeviceNode
 	// Said is what each delegate wrote, on one line.
@@ -43,16 +48,25 @@ type Result struct {
 	Foreign []string
 }
 
-// Apply makes the edits whose status is Apply, mounts first, then nodes, device rules, hooks and at last the delegates,
-// and sets each edit's status. On error, what it made in the root filesystem and on volumes is gone again; mounts,
-// device rules and what lies on the container's own tmpfs end with the container, whose start must now fail.
+// note keeps a note, once.
+func (r *Result) note(f *fault.Error) {
+	if !slices.ContainsFunc(r.Notes, func(n *fault.Error) bool { return n.Error() == f.Error() }) {
+		r.Notes = append(r.Notes, f)
+	}
+}
+
+// Apply makes the edits whose status is Apply, mounts first, then nodes, network devices, device rules, hooks and at last
+// the delegates, and sets each edit's status. One that fails and is optional is Skipped: what was made for it is taken
+// away again, what a hook has done until then stays, and the rest is made. On error, network devices are back on the host,
+// and what it made in the root filesystem is gone again; mounts, device rules and what lies on the container's own tmpfs
+// end with the container, whose start must now fail.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
 	user, err := t.Process.RootUser()
 	if err != nil {
 		return result, fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
 	}
-	sources, err := t.clones(edits.Mounts)
+	sources, err := t.clones(edits.Mounts, user, &result)
 	defer closeSources(sources)
 	if err != nil {
 		return result, err
@@ -60,7 +74,7 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 	r := &rootfs{user: user, nodes: map[*devices.DeviceNode]*os.File{}}
 	defer r.closeNodes()
 	if user.Separate || t.Namespaced {
-		err = r.cloneNodes(toMake(edits))
+		err = t.cloneNodes(r, toMake(edits), &result)
 	}
 	if err != nil {
 		return result, err
@@ -77,26 +91,20 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 }
 
 func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
-	if err := t.enter(ctx, r, sources, toMake(edits)); err != nil {
+	if err := t.enter(ctx, r, sources, toMake(edits), result); err != nil {
 		return err
 	}
-	err := t.allow(t.missing(edits.DeviceNodes))
-	if errors.Is(err, errNotOwn) {
-		result.NoCgroup, err = err, nil
+	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
+		return err
 	}
-	if err != nil {
+	made := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+	if err := t.allow(ctx, t.missing(made), result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
 		return err
 	}
-	err = t.runHooks(ctx, edits.Hooks, r.user)
-	for _, h := range edits.Hooks {
-		if h.Status == devices.Applied || h.Status == devices.Failed {
-			result.Foreign = append(result.Foreign, h.Path)
-		}
-	}
-	if err != nil {
+	if err := t.runHooks(ctx, edits.Hooks, r.user, result); err != nil {
 		return err
 	}
 	for _, d := range delegates {
@@ -107,9 +115,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		}
 		result.Delegated = append(result.Delegated, made...)
 		result.Said = append(result.Said, said)
-		if err := t.allow(rules(made)); errors.Is(err, errNotOwn) {
-			result.NoCgroup = err
-		} else if err != nil {
+		if err := t.allow(ctx, rules(made), result); err != nil {
 			return err
 		}
 	}
@@ -132,7 +138,7 @@ func ended(ctx context.Context) error {
 }
 
 // enter makes mounts and nodes from inside the container's mount namespace and leaves the root open in r.
-func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes []*devices.DeviceNode) error {
+func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes []*devices.DeviceNode, result *Result) error {
 	seen, err := os.Stat(t.Root)
 	if err != nil {
 		return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err)
@@ -164,13 +170,19 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 			if err := ended(ctx); err != nil {
 				return err
 			}
+			mark := len(r.made)
 			if err := r.attach(s); err != nil {
-				return err
+				if err := r.leaveOut(mark, &s.Status, err, t.Optional.Mount(s.Mount, err), result); err != nil {
+					return err
+				}
 			}
 		}
 		for _, d := range nodes {
+			mark := len(r.made)
 			if err := r.makeNode(d); err != nil {
-				return err
+				if err := r.leaveOut(mark, &d.Status, err, t.Optional.Node(d, err), result); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -210,16 +222,19 @@ func checkRoot(root *os.File, seen os.FileInfo, st *unix.Statx_t) error {
 	return nil
 }
 
-func (t *Target) clones(mounts []*devices.Mount) ([]*source, error) {
+func (t *Target) clones(mounts []*devices.Mount, user state.User, result *Result) ([]*source, error) {
 	var sources []*source
 	for _, m := range mounts {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := cloneMount(m)
+		s, err := t.makeMount(m, user)
 		if err != nil {
 			m.Status = devices.Failed
-			return sources, err
+			if err := (&rootfs{}).leaveOut(0, &m.Status, err, t.Optional.Mount(m, err), result); err != nil {
+				return sources, err
+			}
+			continue
 		}
 		sources = append(sources, s)
 	}

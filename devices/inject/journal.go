@@ -9,9 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again.
+// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
+// and every network device that was moved there, to bring it back.
 type journal struct {
-	made []entry
+	made  []entry
+	taken []*netDevice
 }
 
 type entry struct {
@@ -42,15 +44,24 @@ func (e entry) remove() error {
 	return nil
 }
 
-// undo removes what was made, last first; directories only where nothing else has come to lie in them. It must run
-// outside the container's mount namespace: there, what we mounted on a file of ours would keep it busy, while from here
-// the kernel detaches such mounts. Every entry is tried.
+// undo brings back what was taken and removes what was made, last first; directories only where nothing else has come to
+// lie in them. It must run outside the container's mount namespace: there, what we mounted on a file of ours would keep it
+// busy, while from here the kernel detaches such mounts. Every entry is tried.
 func (j *journal) undo() error {
-	var errs []error
-	for _, e := range slices.Backward(j.made) {
-		errs = append(errs, e.remove())
-	}
+	err := errors.Join(j.giveBack(), j.undoSince(0))
 	j.close()
+	return err
+}
+
+// undoSince removes what was made after the journal held mark entries. Where nothing is mounted on these, it may run in
+// the container's mount namespace.
+func (j *journal) undoSince(mark int) error {
+	var errs []error
+	for _, e := range slices.Backward(j.made[mark:]) {
+		errs = append(errs, e.remove())
+		_ = e.parent.Close()
+	}
+	j.made = j.made[:mark]
 	return errors.Join(errs...)
 }
 
@@ -58,7 +69,10 @@ func (j *journal) close() {
 	for _, e := range j.made {
 		_ = e.parent.Close()
 	}
-	j.made = nil
+	for _, d := range j.taken {
+		d.close()
+	}
+	j.made, j.taken = nil, nil
 }
 
 func dup(file *os.File) (*os.File, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // source is a mount that is made but attached nowhere yet; closing it takes it away again.
@@ -18,37 +19,51 @@ type source struct {
 	dir  bool
 }
 
-// cloneMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
-func cloneMount(m *devices.Mount) (*source, error) {
-	s, err := clone(m)
+// makeMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
+func (t *Target) makeMount(m *devices.Mount, user state.User) (*source, error) {
+	s, err := t.newSource(m, user)
 	if errors.Is(err, unix.ENOSYS) {
 		return nil, fault.New(fault.Kernel, "mount of "+m.HostPath, "this kernel lacks mount_setattr").WithHint("gpu-hook needs Linux 5.12 or newer to mount")
 	}
 	if err != nil {
-		return nil, fault.New(fault.Mount, "mount of "+m.HostPath, "%w", err).WithHint("see that root can reach this path of the host")
+		return nil, fault.New(fault.Mount, "mount of "+m.HostPath, "%w", err).WithHint("see that root can reach this path of the host, and that the options are right")
 	}
 	return s, nil
 }
 
-func clone(m *devices.Mount) (*source, error) {
+func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 	attributes, err := m.Attributes()
 	if err != nil {
 		return nil, err
 	}
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-	if attributes.Recursive {
-		flags |= unix.AT_RECURSIVE
+	var tree *os.File
+	if m.Tmpfs() {
+		tree, err = t.tmpfs(attributes.Data, user)
+	} else {
+		tree, err = clone(m.HostPath, attributes.Recursive)
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, m.HostPath, flags)
 	if err != nil {
-		return nil, os.NewSyscallError("open_tree", err)
+		return nil, err
 	}
-	s := &source{Mount: m, tree: os.NewFile(uintptr(fd), m.HostPath)}
+	s := &source{Mount: m, tree: tree}
 	if err := s.setAttributes(attributes); err != nil {
-		_ = s.tree.Close()
+		_ = tree.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// clone makes a bind mount of hostPath, with the mounts below it if they are to come along.
+func clone(hostPath string, recursive bool) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, hostPath, flags)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(fd), hostPath), nil
 }
 
 func (s *source) setAttributes(a devices.MountAttributes) error {
@@ -57,15 +72,21 @@ func (s *source) setAttributes(a devices.MountAttributes) error {
 		return os.NewSyscallError("fstat", err)
 	}
 	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	attr := unix.MountAttr{Attr_set: a.Set, Attr_clr: a.Clear, Propagation: a.Propagation}
-	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		return os.NewSyscallError("mount_setattr", err)
+	if err := s.setattr(0, unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}); err != nil {
+		return err
 	}
-	if !s.dir || !a.Recursive {
+	below := unix.MountAttr{Attr_set: a.Tree.Set, Attr_clr: a.Tree.Clear}
+	if a.Recursive {
+		below.Propagation = a.Propagation
+	}
+	if below == (unix.MountAttr{}) {
 		return nil
 	}
-	// "ro" and its like are for the mount itself, as runtimes take them; propagation is for all that came along.
-	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: a.Propagation}); err != nil {
+	return s.setattr(unix.AT_RECURSIVE, below)
+}
+
+func (s *source) setattr(flags uint, attr unix.MountAttr) error {
+	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr); err != nil {
 		return os.NewSyscallError("mount_setattr", err)
 	}
 	return nil
@@ -99,6 +120,11 @@ func (r *rootfs) move(s *source) error {
 	if err != nil {
 		return os.NewSyscallError("move_mount", err)
 	}
+	return astray(r.verifyMount(s))
+}
+
+// verifyMount checks that the mount stands where it should.
+func (r *rootfs) verifyMount(s *source) error {
 	attached, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
 	if err != nil {
 		return err
@@ -107,6 +133,9 @@ func (r *rootfs) move(s *source) error {
 	same, err := sameFile(s.tree, attached)
 	if err == nil && !same {
 		err = errors.New("the path was moved while it was mounted on")
+	}
+	if err == nil && s.Tmpfs() {
+		err = r.ground.adopt(attached)
 	}
 	return err
 }

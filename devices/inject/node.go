@@ -67,18 +67,22 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	}
 	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
-		return err
+		return astray(err)
 	}
 	defer bound.Close()
-	return verifyNode(bound, d, false)
+	return astray(verifyNode(bound, d, false))
 }
 
 // cloneNodes makes the mounts for nodes that are to be bound.
-func (r *rootfs) cloneNodes(nodes []*devices.DeviceNode) error {
+func (t *Target) cloneNodes(r *rootfs, nodes []*devices.DeviceNode, result *Result) error {
 	for _, d := range nodes {
 		tree, err := cloneNode(d)
 		if err != nil {
-			return fault.New(fault.Node, "device node "+d.HostPath, "%w", err).WithHint("see that this node of the host can be used from here")
+			err := fault.New(fault.Node, "device node "+d.HostPath, "%w", err).WithHint("see that this node of the host can be used from here")
+			if err := r.leaveOut(len(r.made), &d.Status, err, t.Optional.Node(d, err), result); err != nil {
+				return err
+			}
+			continue
 		}
 		r.nodes[d] = tree
 	}

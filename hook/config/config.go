@@ -44,6 +44,9 @@ const (
 	Error = "error"
 )
 
+// NextDriver takes a stale Spec for a broken driver: the next one is tried, if on-fallback lets it.
+const NextDriver = "next-driver"
+
 // What a bare "all" from the environment counts for.
 const (
 	AllWeak   = "weak"   // a wish: where no driver can serve it, the container starts without
@@ -89,10 +92,12 @@ type Engine struct {
 	Namespaces map[string][]string `toml:"namespaces"` // sources that count for pods of a namespace too, below the others
 }
 
-// CDI says where Specs are.
+// CDI says where Specs are, and what is done where they and the host do not fit.
 type CDI struct {
-	SpecDirs []string `toml:"spec-dirs"` // the last has the highest priority
-	OnLate   string   `toml:"on-late"`   // edits that a createRuntime hook cannot make
+	SpecDirs []string  `toml:"spec-dirs"` // the last has the highest priority
+	OnStale  string    `toml:"on-stale"`  // a Spec that was written for another driver or other devices than the host has
+	Optional []Pattern `toml:"optional"`  // edits that are left out where they cannot be made
+	OnLate   string    `toml:"on-late"`   // edits that a createRuntime hook cannot make
 }
 
 // Drivers says what is done where a driver that stands first is broken.
@@ -145,7 +150,7 @@ func Defaults() *Config {
 		Engines: map[string]*Engine{state.CRIO: {
 			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{},
 		}},
-		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnLate: Warn},
+		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, Optional: optional(), OnLate: Warn},
 		Drivers: Drivers{OnFallback: Warn},
 		Vendors: vendors(),
 		NVIDIA: NVIDIA{

@@ -72,14 +72,15 @@ func TestParse(t *testing.T) {
 		{"a namespace leaves the engine's sources", "[engines.cri-o]\nnamespaces = {a = [\"env\"]}", func(c *Config) {
 			c.Engines["cri-o"].Namespaces = map[string][]string{"a": {"env"}}
 		}},
-		{"a namespace of an engine without a rule of its own", "[requests]\nsources = [\"env\"]\n[engines.podman]\nnamespaces = {a = [\"mount\"]}", func(c *Config) {
-			c.Requests.Sources = []string{"env"}
-			c.Engines["podman"] = &Engine{Sources: []string{"env"}, Namespaces: map[string][]string{"a": {"mount"}}}
+		{"an engine of its own", "[engines.podman]\nsources = [\"env\"]", func(c *Config) {
+			c.Engines["podman"] = &Engine{Sources: []string{"env"}}
 		}},
 		{"a part of a vendor, which comes first", "[[vendor]]\nname = \"amd\"\nkind = \"amd.com/apu\"", func(c *Config) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
 			c.Vendors[0].Kind = "amd.com/apu"
 		}},
+		{"nothing is optional", "[cdi]\noptional = []", func(c *Config) { c.CDI.Optional = []Pattern{} }},
+		{"a list in the place of the built-in one", "[cdi]\noptional = [\"hook:*\"]", func(c *Config) { c.CDI.Optional = []Pattern{"hook:*"} }},
 		{"a timeout", "[limits]\ntimeout = \"2m\"", func(c *Config) { c.Limits.Timeout = Duration(120e9) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -106,12 +107,17 @@ func TestParseRefuses(t *testing.T) {
 		"[requests]\nsources = \"env\"":                                       "toml: line 2",
 		"[requests":                                                           "toml: line 1",
 		"[requests]\nsources = [\"x\"]":                                       `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
-		"[engines.a]\nsources = [\"x\"]":                                      `engines.a.sources: "x" is not one of`,
-		"[engines.a.namespaces]\nb = [\"x\"]":                                 `engines.a.namespaces.b: "x" is not one of`,
+		"[engines.cri-o]\nsources = [\"x\"]":                                  `engines.cri-o.sources: "x" is not one of`,
+		"[engines.cri-o.namespaces]\nb = [\"x\"]":                             `engines.cri-o.namespaces.b: "x" is not one of`,
 		"[requests]\nsources=[\"env\",\"env\"]":                               `requests.sources: source "env" stands twice`,
 		"[requests]\nenv-all = \"maybe\"":                                     `requests.env-all: "maybe" is not one of: weak, accept, ignore`,
 		"[requests]\non-refused = \"\"":                                       `requests.on-refused: "" is not one of: warn, error`,
 		"[cdi]\non-late = \"x\"":                                              `cdi.on-late: "x"`,
+		"[cdi]\non-stale = \"delegate\"":                                      `cdi.on-stale: "delegate" is not one of: next-driver, warn, error`,
+		"[cdi]\noptional = [\"env:A\"]":                                       `"env:A" is not of the form node:GLOB, mount:GLOB or hook:GLOB`,
+		"[cdi]\noptional = [\"hook:\"]":                                       `"hook:" is not of the form`,
+		"[cdi]\noptional = [\"mount:usr/**\"]":                                `"mount:usr/**": paths in a container begin with a slash`,
+		"[cdi]\noptional = [\"hook:[a\"]":                                     `line 2 (last key "cdi.optional"): "hook:[a": syntax error in pattern`,
 		"[drivers]\non-fallback = \"x\"":                                      `drivers.on-fallback: "x"`,
 		"[nvidia]\nrequirements = \"x\"":                                      `nvidia.requirements: "x"`,
 		"[nvidia]\nsupported-capabilities=[\"x\"]":                            `nvidia.supported-capabilities: "x" is not one of: compat32`,
@@ -125,7 +131,10 @@ func TestParseRefuses(t *testing.T) {
 		"[[vendor]]\nname = \"a\"\nkind = \"b\"":                              `vendor a: kind "b" is not of the form vendor.com/class`,
 		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"b.cdi\"]": `vendor a: drivers: "b.cdi" is not one of: a.cdi, a.runtime-hook`,
 		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"a.runtime-hook\"]": `vendor a: driver a.runtime-hook needs env and runtime-hook`,
-		"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"":   `vendor amd: the name stands twice`,
+		"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"":   `vendor amd: name amd is another vendor's too`,
+		"[engines.crio]\nsources = []":                        `engines: "crio" is not one of: podman, cri-o`,
+		"[engines.podman]\nnamespaces = {a = [\"env\"]}":      `engines.podman.namespaces: only cri-o`,
+		"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"": `kind nvidia.com/gpu is another vendor's too`,
 	} {
 		if _, err := parse(text, trust.Self{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, not %q", text, err, want)

@@ -90,7 +90,7 @@ func parse(text string, self trust.Self) (*Config, error) {
 		return nil, err
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("line %d: key %q is not known", lineOf(text, unknown[0]), unknown[0])
+		return nil, fmt.Errorf("%skey %q is not known", lineOf(text, unknown[0]), unknown[0])
 	}
 	c.mergeEngines(builtIn, meta)
 	c.mergeVendors(builtIn)
@@ -148,8 +148,8 @@ func (v *Vendor) complete(known Vendor) {
 	}
 }
 
-// lineOf finds the line of a key, which the TOML library does not tell.
-func lineOf(text string, key toml.Key) int {
+// lineOf finds the line of a key, which the TOML library does not tell, as "line 3: ". Of an inline table it finds none.
+func lineOf(text string, key toml.Key) string {
 	table := ""
 	parent, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
 	n := 0
@@ -159,15 +159,15 @@ func lineOf(text string, key toml.Key) int {
 		if strings.HasPrefix(line, "[") {
 			table = strings.Trim(strings.SplitN(line, "#", 2)[0], "[] ")
 			if table == strings.Join(key, ".") {
-				return n
+				return fmt.Sprintf("line %d: ", n)
 			}
 			continue
 		}
 		left, _, found := strings.Cut(line, "=")
 		left = strings.Trim(left, ` "'`)
 		if found && (table == parent && left == name || slices.Contains([]string{table + "." + left, left}, strings.Join(key, "."))) {
-			return n
+			return fmt.Sprintf("line %d: ", n)
 		}
 	}
-	return 1
+	return ""
 }

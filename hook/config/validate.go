@@ -10,6 +10,7 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // validate says which value cannot be, by its key.
@@ -25,6 +26,12 @@ func (c *Config) validate() error {
 func (c *Config) checkSources() error {
 	lists := map[string][]string{"requests.sources": c.Requests.Sources}
 	for name, e := range c.Engines {
+		if name != state.Podman && name != state.CRIO {
+			return notOneOf("engines", name, state.Podman, state.CRIO)
+		}
+		if len(e.Namespaces) > 0 && name != state.CRIO {
+			return fmt.Errorf("engines.%s.namespaces: only %s says truly which namespace a pod is of", name, state.CRIO)
+		}
 		lists["engines."+name+".sources"] = e.Sources
 		for namespace, list := range e.Namespaces {
 			lists["engines."+name+".namespaces."+namespace] = list
@@ -51,6 +58,7 @@ func (c *Config) checkChoices() error {
 		{"requests.env-all", c.Requests.EnvAll, []string{AllWeak, AllAccept, AllIgnore}},
 		{"requests.on-conflict", c.Requests.OnConflict, []string{Warn, Error}},
 		{"requests.on-refused", c.Requests.OnRefused, []string{Warn, Error}},
+		{"cdi.on-stale", c.CDI.OnStale, []string{NextDriver, Warn, Error}},
 		{"cdi.on-late", c.CDI.OnLate, []string{Warn, Error}},
 		{"drivers.on-fallback", c.Drivers.OnFallback, []string{Warn, Error}},
 		{"nvidia.requirements", c.NVIDIA.Requirements, []string{RequirementsEnforce, Warn, RequirementsIgnore}},
@@ -105,10 +113,12 @@ func (c *Config) checkVendors() error {
 		if err := v.validate(); err != nil {
 			return err
 		}
-		if slices.Contains(names, v.Name) {
-			return fmt.Errorf("vendor %s: the name stands twice", v.Name)
+		for _, own := range []string{"name " + v.Name, "kind " + v.Kind, "env " + v.Env} {
+			if own != "env " && slices.Contains(names, own) {
+				return fmt.Errorf("vendor %s: %s is another vendor's too", v.Name, own)
+			}
+			names = append(names, own)
 		}
-		names = append(names, v.Name)
 	}
 	return nil
 }

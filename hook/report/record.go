@@ -68,10 +68,7 @@ func (r *Report) write(runDir, dir string, most int) error {
 		return err
 	}
 	if len(data) > maxRecord {
-		short := *r
-		short.Edits = devices.NewEdits()
-		short.Warnings = append(slices.Clone(r.Warnings), Message{Code: fault.RecordNote, Message: "the edits are left out: they would make the record too long"})
-		if data, err = json.Marshal(&short); err != nil {
+		if data, err = json.Marshal(r.short()); err != nil {
 			return err
 		}
 	}
@@ -82,6 +79,25 @@ func (r *Report) write(runDir, dir string, most int) error {
 		return err
 	}
 	return prune(dir, most)
+}
+
+// short is the report without edits and attempts, and with the beginning of its longer lists: nobody may keep a record from
+// being written by asking for very much.
+func (r *Report) short() *Report {
+	const most = 20
+	s := *r
+	s.Edits, s.Attempts = devices.NewEdits(), []Attempt{}
+	s.Requests = nil
+	for _, q := range r.Requests[:min(most, len(r.Requests))] {
+		c := *q
+		c.Devices = slices.Clone(q.Devices[:min(most, len(q.Devices))])
+		s.Requests = append(s.Requests, &c)
+	}
+	s.Grants = r.Grants[:min(most, len(r.Grants))]
+	s.CDIDevices = r.CDIDevices[:min(most, len(r.CDIDevices))]
+	s.Warnings = append(slices.Clone(r.Warnings[:min(most, len(r.Warnings))]),
+		Message{Code: fault.RecordNote, Message: "the edits and a part of the rest are left out: they would make the record too long"})
+	return &s
 }
 
 // replaceFile puts a file in place in one step, mode 0600.

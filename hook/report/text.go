@@ -92,6 +92,9 @@ func (t *textWriter) edits(r *Report) {
 	for _, h := range e.Hooks {
 		t.line("  hook %s\t%s\t%s", h.HookName, h.Path, h.Status)
 	}
+	for _, n := range e.NetDevices {
+		t.line("  network device %s\tas %s\t%s", n.HostInterfaceName, n.Name, n.Status)
+	}
 	for _, v := range e.Env {
 		t.line("  env %s\t\t%s", v.Value, v.Status)
 	}

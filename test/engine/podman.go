@@ -44,7 +44,7 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 	for _, dir := range b.HooksDirs {
 		p.global = append(p.global, "--hooks-dir", s.Host.Path(dir))
 	}
-	err = errors.Join(gpuhost.RootFS(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
+	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
 	if err == nil && b.User != nil {
 		err = gpuhost.Chown(dir, b.User.UID)
 	}
@@ -86,7 +86,7 @@ func (p *Podman) Run(args ...string) (Outcome, error) {
 
 // Close takes away what is left of it. Its containers have ended.
 func (p *Podman) Close() error {
-	return errors.Join(endPause(p.dir), awaitEnd(p.dir), removeCgroups(p.parent), os.RemoveAll(p.dir))
+	return errors.Join(endPause(p.dir), awaitEnd(p.dir), RemoveCgroups(p.parent), os.RemoveAll(p.dir))
 }
 
 // endPause ends the process by which a rootless podman keeps its namespaces.
@@ -125,8 +125,8 @@ func awaitEnd(path string) error {
 	return fmt.Errorf("processes of podman still run for %s", path)
 }
 
-// removeCgroups removes what podman leaves of a cgroup parent of ours, in every hierarchy.
-func removeCgroups(parent string) error {
+// RemoveCgroups removes what engines leave of a cgroup parent of ours, in every hierarchy.
+func RemoveCgroups(parent string) error {
 	var errs []error
 	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
 		tops, _ := filepath.Glob(pattern)

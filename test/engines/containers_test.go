@@ -12,7 +12,6 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
-	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 func asks(gpus string) gpuhost.Bundle {
@@ -232,34 +231,6 @@ func (s *site) refused(e starter, o outcome, parts ...string) {
 		if !strings.Contains(r.Errors[0].Message, part) {
 			s.t.Errorf("the record does not have %q: %s", part, r.Errors[0].Message)
 		}
-	}
-}
-
-// The real nvidia-cdi-hook works as a createContainer hook that we run.
-func TestRealCDIHook(t *testing.T) {
-	for _, e := range starters(t) {
-		t.Run(e.name, func(t *testing.T) {
-			s := newSite(t)
-			data, err := os.ReadFile(require.Program(t, "nvidia-cdi-hook"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Host.Write("bin/nvidia-cdi-hook", string(data), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			spec := s.Host.Spec() + `  hooks:
-  - hookName: createContainer
-    path: ` + s.Host.Path("bin/nvidia-cdi-hook") + `
-    args: [nvidia-cdi-hook, create-symlinks, --link, "libcuda.so.` + gpuhost.Driver + `::` + gpuhost.LibDir + `/libcuda.so.1"]
-    env: [NVIDIA_CTK_DEBUG=false]
-`
-			if err := s.Host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			b := asks("device=0")
-			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1"}
-			e.run(s, b).has(t, library)
-		})
 	}
 }
 

@@ -103,6 +103,19 @@ func (o outcome) hasNot(t *testing.T, lines ...string) {
 	}
 }
 
+// said is the error that the user gets to read: from the engine, or where that throws it away from the record.
+func (s *site) said(e starter, o outcome) string {
+	s.t.Helper()
+	if !e.mute {
+		return o.Stderr
+	}
+	var lines []string
+	for _, m := range s.last().Errors {
+		lines = append(lines, string(m.Code)+" "+m.Message)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // starter starts one container of a site and waits for its end.
 type starter struct {
 	name string

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -217,7 +218,8 @@ func split(line string) []string {
 	return out
 }
 
-// lines writes a report down, a line for each thing in it. Of the edits it shows nodes and counts the rest.
+// lines writes a report down, a line for each thing in it. Of the edits it shows nodes, counts the rest and marks what is
+// skipped.
 func lines(r *report.Report) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, strings.TrimSpace(fmt.Sprintf(format, args...))) }
@@ -254,9 +256,22 @@ func lines(r *report.Report) []string {
 }
 
 func edits(e *devices.Edits) string {
-	var nodes []string
+	nodes, mounts, hooks := "", "", ""
 	for _, d := range e.DeviceNodes {
-		nodes = append(nodes, d.Path)
+		nodes += " " + d.Path + skipped(d.Status, "")
 	}
-	return fmt.Sprintf("edits: %s, %d mounts, %d hooks, %d env", strings.Join(nodes, " "), len(e.Mounts), len(e.Hooks), len(e.Env))
+	for _, m := range e.Mounts {
+		mounts += skipped(m.Status, m.ContainerPath)
+	}
+	for _, h := range e.Hooks {
+		hooks += skipped(h.Status, path.Base(h.Path)+" "+strings.Join(h.Args, " "))
+	}
+	return fmt.Sprintf("edits: %s, %d mounts%s, %d hooks%s, %d env", strings.TrimPrefix(nodes, " "), len(e.Mounts), mounts, len(e.Hooks), hooks, len(e.Env))
+}
+
+func skipped(status devices.Status, what string) string {
+	if status != devices.Skipped {
+		return ""
+	}
+	return " (" + strings.TrimSpace("skipped "+what) + ")"
 }

@@ -189,6 +189,8 @@ type Bundle struct {
 	HooksDirs []string
 	// User is whom podman runs as; nil for ourselves.
 	User *User
+	// Image are files of the root filesystem, by absolute path, beside busybox.
+	Image map[string]string
 }
 
 // User is an ordinary user.
@@ -197,9 +199,20 @@ type User struct {
 	Home     string
 }
 
+// Fill puts the image's files into the root filesystem.
+func (b *Bundle) Fill(rootfs string) error {
+	var errs []error
+	for name, text := range b.Image {
+		path := filepath.Join(rootfs, name)
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+	}
+	return errors.Join(errs...)
+}
+
 // WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
-	if err := errors.Join(RootFS(filepath.Join(dir, "rootfs")), Chown(filepath.Join(dir, "rootfs"), b.Owner)); err != nil {
+	rootfs := filepath.Join(dir, "rootfs")
+	if err := errors.Join(RootFS(rootfs), b.Fill(rootfs), Chown(rootfs, b.Owner)); err != nil {
 		return err
 	}
 	spec := exec.Command("runc", "spec")

@@ -179,7 +179,7 @@ func TestSpecHooks(t *testing.T) {
 	its, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.pid))
 	for i, want := range []struct{ name, ns, dir string }{{"one", ours, c.bundle}, {"two", ours, c.bundle}, {"three", its, "/"}} {
 		run := runs[i]
-		for _, part := range []string{want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, "PATH=/usr"} {
+		for _, part := range []string{want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, `"status":"creating"`, `"root":"` + c.rootfs("") + `"`, "PATH=/usr"} {
 			if !strings.Contains(run, part) {
 				t.Errorf("run %d has no %q:\n%s", i, part, run)
 			}

@@ -30,7 +30,28 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(holdEnv); root != "" {
 		hold(root)
 	}
+	if os.Getuid() == 0 && os.Getenv(aloneEnv) == "" {
+		os.Exit(alone())
+	}
 	os.Exit(m.Run())
+}
+
+// aloneEnv says that the tests have a mount namespace of their own.
+const aloneEnv = "GPU_HOOK_TEST_ALONE"
+
+// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours.
+func alone() int {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)...)
+	self, err := os.Executable()
+	must(err)
+	cmd.Args[3] = self
+	cmd.Env = append(os.Environ(), aloneEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		must(err)
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 // hold mounts, but for a root filesystem that is shared with the host, and then waits until its standard input ends.
@@ -92,6 +113,7 @@ type container struct {
 	stdout *bufio.Reader
 	before string // the root filesystem and its surroundings before the hook ran
 	env    []string
+	clone  uintptr // further namespaces of the holder's own
 }
 
 type option func(*container, *gpuhost.Bundle)
@@ -152,7 +174,7 @@ func (c *container) start() *container {
 	c.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | c.clone}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		c.t.Fatal(err)

@@ -102,8 +102,8 @@ func TestRefusals(t *testing.T) {
 		}, []string{"E-NODE", "no device node"}},
 		{"numbers that have changed", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n", c.host.Path("dev/nvidia0")), 0o644)
-		}, []string{"E-NODE", "510:0", "1:11"}},
-		{"missing library", device0, func(c *container) error { return os.RemoveAll(c.host.Path("lib")) }, []string{"E-MOUNT", "libcuda.so", "missing"}},
+		}, []string{"E-MAJOR", "510:0", "1:11"}},
+		{"missing library", device0, func(c *container) error { return os.RemoveAll(c.host.Path("lib")) }, []string{"E-STALE", "libcuda.so", "missing"}},
 		{"mount option", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x, options: [rshared]}]\n", c.host.Path("lib")), 0o644)
 		}, []string{"E-MOUNT", `"rshared"`}},

@@ -1,0 +1,40 @@
+package devices
+
+import (
+	"errors"
+	"os"
+	"path"
+)
+
+// Missing returns how many host files the share's mounts need, and which of them are not there. What the rule lets a
+// container do without is not needed. Nothing but their being there is looked at.
+func (s *Share) Missing(rule Optional) (needed int, missing []string) {
+	for _, m := range s.Edits.Mounts {
+		if !path.IsAbs(m.HostPath) || rule.ofMount(m) != "" {
+			continue
+		}
+		needed++
+		if _, err := os.Stat(m.HostPath); errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, m.HostPath)
+		}
+	}
+	return needed, missing
+}
+
+// Files are the host paths of the share's mounts.
+func (s *Share) Files() []string {
+	files := make([]string, 0, len(s.Edits.Mounts))
+	for _, m := range s.Edits.Mounts {
+		files = append(files, m.HostPath)
+	}
+	return files
+}
+
+// Arguments are those of the share's hooks, in one list.
+func (s *Share) Arguments() []string {
+	var out []string
+	for _, h := range s.Edits.Hooks {
+		out = append(out, h.Args...)
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// systemdTimeout bounds all that is said to systemd: a bus that does not answer must not hold a container's start.
+const systemdTimeout = 3 * time.Second
+
+// booted is there wherever systemd is the system's manager (sd_booted(3)).
+const booted = "/run/systemd/system"
+
+// tellSystemd has systemd allow the rules' devices in the scope that the container's cgroup belongs to, if it belongs to
+// one: systemd makes the scope's rules anew from its own list at each daemon-reload, and what was set behind its back is
+// lost then. It returns the pinned programs that systemd attaches to the scope instead of having a list. Where systemd
+// cannot be told, that is a note, no error.
+func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []rule, result *Result) (pins []string) {
+	unit := v2.unit
+	if unit == "" {
+		unit = v1.unit
+	}
+	if !systemScope(unit) {
+		return nil
+	}
+	_, err := os.Stat(booted)
+	if err != nil {
+		err = errors.New("systemd does not run here")
+	} else {
+		pins, err = tellScope(ctx, unit, rules)
+	}
+	if err != nil {
+		result.note(fault.New(fault.CgroupNote, "systemd's unit "+path.Base(unit), "access to the devices will be lost at its next daemon-reload: %w", err).
+			WithHint("see that systemd and its bus answer (systemctl status dbus), or use the cgroupfs manager; if access is lost, start the container again"))
+	}
+	return pins
+}
+
+// systemScope says whether the cgroup is named like a scope of the system's manager. A user's manager has no say about
+// devices.
+func systemScope(group string) bool {
+	return strings.HasSuffix(group, ".scope") && !strings.Contains(group, "/user@")
+}
+
+// tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads it back. A scope without
+// such a list gets none, since the first entry would deny everything else; nor does one that is not at this cgroup,
+// which is another's.
+func tellScope(ctx context.Context, group string, rules []rule) (pins []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
+	defer cancel()
+	conn, err := systemd.NewWithContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to systemd: %w", err)
+	}
+	defer conn.Close()
+	name := path.Base(group)
+	policy, err := readPolicy(ctx, conn, name)
+	if err != nil || policy.group != group {
+		return nil, err
+	}
+	missing := policy.missing(rules)
+	if !policy.lists() || len(missing) == 0 {
+		return policy.pins(), nil
+	}
+	// Systemd keeps this below /run for as long as the scope is there.
+	err = conn.SetUnitPropertiesContext(ctx, name, true, systemd.Property{Name: "DeviceAllow", Value: dbus.MakeVariant(missing)})
+	if err != nil {
+		return nil, fmt.Errorf("set DeviceAllow: %w", err)
+	}
+	// Its answer comes after it has attached a program made from the new list, so that this is seen and counted with.
+	if policy, err = readPolicy(ctx, conn, name); err != nil {
+		return nil, err
+	}
+	if still := policy.missing(rules); len(still) > 0 {
+		return nil, fmt.Errorf("set DeviceAllow: it was taken, but does not list %v", still)
+	}
+	return policy.pins(), nil
+}
+
+// pair is an element of a property of type a(ss).
+type pair struct{ Key, Value string }
+
+// policy is what systemd decides about the devices of a scope.
+type policy struct {
+	group    string // "" for a scope that systemd does not have
+	device   string
+	allow    []pair // of path and permissions
+	programs []pair // of attach type and path
+}
+
+func readPolicy(ctx context.Context, conn *systemd.Conn, scope string) (policy, error) {
+	properties, err := conn.GetUnitTypePropertiesContext(ctx, scope, "Scope")
+	if err != nil {
+		return policy{}, fmt.Errorf("read the properties of %s: %w", scope, err)
+	}
+	p := policy{allow: pairs(properties["DeviceAllow"]), programs: pairs(properties["BPFProgram"])}
+	p.group, _ = properties["ControlGroup"].(string)
+	p.device, _ = properties["DevicePolicy"].(string)
+	return p, nil
+}
+
+// pairs decodes what the bus library makes of an a(ss); of anything else it returns none.
+func pairs(property any) (out []pair) {
+	list, _ := property.([][]any)
+	for _, element := range list {
+		if len(element) != 2 {
+			continue
+		}
+		key, _ := element[0].(string)
+		value, _ := element[1].(string)
+		out = append(out, pair{key, value})
+	}
+	return out
+}
+
+// lists says whether the list of devices is in force.
+func (p policy) lists() bool { return p.device == "strict" || p.device == "closed" || len(p.allow) > 0 }
+
+// missing returns the entries that the rules need beyond those of the list. Systemd puts a new entry in the place of an
+// old one of the same path, so that it must give what that gave as well.
+func (p policy) missing(rules []rule) (out []pair) {
+	for _, r := range rules {
+		name := fmt.Sprintf("/dev/char/%d:%d", r.major, r.minor)
+		if r.kind == "b" {
+			name = fmt.Sprintf("/dev/block/%d:%d", r.major, r.minor)
+		}
+		named := func(e pair) bool { return e.Key == name }
+		have := ""
+		if i := slices.IndexFunc(p.allow, named); i >= 0 {
+			have = p.allow[i].Value
+		}
+		i := slices.IndexFunc(out, named)
+		if i >= 0 {
+			have = out[i].Value
+		}
+		want := union(have, r.permissions)
+		switch {
+		case want == have:
+		case i >= 0:
+			out[i].Value = want
+		default:
+			out = append(out, pair{name, want})
+		}
+	}
+	return out
+}
+
+// union returns the permissions that are in one or the other, in systemd's order.
+func union(a, b string) (out string) {
+	for _, p := range "rwm" {
+		if strings.ContainsRune(a+b, p) {
+			out += string(p)
+		}
+	}
+	return out
+}
+
+// pins returns the paths of the device programs that systemd attaches to the scope.
+func (p policy) pins() (out []string) {
+	for _, program := range p.programs {
+		if program.Key == "device" {
+			out = append(out, program.Value)
+		}
+	}
+	return out
+}

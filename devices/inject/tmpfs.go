@@ -1,0 +1,79 @@
+package inject
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// tmpfs makes a tmpfs for the container, in whose user namespace the ids of the options are and to whose root user it
+// belongs if they name no owner.
+func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
+	if !user.Separate {
+		return newTmpfs(options)
+	}
+	ours := []string{"uid=" + strconv.Itoa(user.UID), "gid=" + strconv.Itoa(user.GID)}
+	for _, option := range options {
+		name, value, _ := strings.Cut(option, "=")
+		if name == "uid" || name == "gid" {
+			id, err := strconv.Atoi(value)
+			if err == nil {
+				id, err = t.Process.HostID(name+"_map", id)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("mount option %q: %w", option, err)
+			}
+			option = name + "=" + strconv.Itoa(id)
+		}
+		ours = append(ours, option)
+	}
+	return newTmpfs(ours)
+}
+
+// newTmpfs makes a tmpfs that is mounted nowhere yet, with options as [devices.MountAttributes] has them. Without a mode
+// its root has the kernel's, 1777. It is made in the host's namespaces and belongs to the host's user namespace.
+func newTmpfs(options []string) (*os.File, error) {
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("fsopen", err)
+	}
+	context := os.NewFile(uintptr(fd), "tmpfs")
+	defer context.Close()
+	for _, option := range options {
+		if err := configure(context, option); err != nil {
+			return nil, fmt.Errorf("mount option %q: %w%s", option, err, complaint(context))
+		}
+	}
+	if err := unix.FsconfigCreate(int(context.Fd())); err != nil {
+		return nil, fmt.Errorf("make a tmpfs of %s: %w%s", strings.Join(options, ","), err, complaint(context))
+	}
+	tree, err := unix.Fsmount(int(context.Fd()), unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fsmount", err)
+	}
+	return os.NewFile(uintptr(tree), "tmpfs"), nil
+}
+
+func configure(context *os.File, option string) error {
+	name, value, hasValue := strings.Cut(option, "=")
+	if hasValue {
+		return unix.FsconfigSetString(int(context.Fd()), name, value)
+	}
+	return unix.FsconfigSetFlag(int(context.Fd()), name)
+}
+
+// complaint is what the kernel has to say of the last error, or "".
+func complaint(context *os.File) string {
+	buffer := make([]byte, 256)
+	n, err := unix.Read(int(context.Fd()), buffer)
+	if err != nil || n < 2 {
+		return ""
+	}
+	// "e tmpfs: Bad value for 'size'"
+	return " (" + strings.TrimSpace(string(buffer[2:n])) + ")"
+}

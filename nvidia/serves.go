@@ -1,0 +1,59 @@
+package nvidia
+
+import (
+	"path"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// MountRoot is the folder below which mounts of /dev/null ask for devices, by NVIDIA's convention.
+const MountRoot = "/var/run/nvidia-container-devices"
+
+// BelowMountRoot returns what the container's mounts of /dev/null name below [MountRoot], by whole components.
+func BelowMountRoot(c *state.Container) (unsafePaths []string) {
+	for _, m := range c.Spec.Mounts {
+		below, found := strings.CutPrefix(path.Clean(m.Destination), MountRoot+"/")
+		if found && path.Clean(m.Source) == "/dev/null" {
+			unsafePaths = append(unsafePaths, below)
+		}
+	}
+	return unsafePaths
+}
+
+// Serves is what NVIDIA's hook serves of its own accord where an engine runs it for a container, by its own rules and the
+// administrator's configuration of it, and the source that it goes by. A configuration that cannot be read is taken for
+// NVIDIA's defaults.
+func (t Toolkit) Serves(c *state.Container) (v Visible, source, value string) {
+	config, err := t.readConfig()
+	if err != nil {
+		config = map[string]any{}
+	}
+	if mounts, _ := config["accept-nvidia-visible-devices-as-volume-mounts"].(bool); mounts {
+		if below := BelowMountRoot(c); len(below) > 0 {
+			v, _ = VisibleOf(below)
+			return v, "mount", strings.Join(below, ",")
+		}
+	}
+	if accept, set := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); set && !accept && !c.Privileged() {
+		return Visible{Nothing: "closed"}, "", ""
+	}
+	preferred, _ := config["swarm-resource"].(string)
+	var names, values []string
+	for name := range strings.SplitSeq(preferred, ",") {
+		if value, set := c.Env(strings.TrimSpace(name)); set {
+			names, values = append(names, strings.TrimSpace(name)), append(values, value)
+		}
+	}
+	if value, set := c.Env(VisibleDevices); len(names) == 0 && set {
+		names, values = []string{VisibleDevices}, []string{value}
+	}
+	if len(names) == 0 && LegacyImage(c) {
+		return Visible{IDs: []string{"all"}}, "env:" + CUDAVersion, "all"
+	}
+	v, err = ParseVisible(strings.Join(values, ","))
+	if err != nil {
+		v = Visible{Nothing: "no list"}
+	}
+	return v, "env:" + strings.Join(names, "+"), strings.Join(values, ",")
+}

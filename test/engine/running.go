@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+)
+
+// Tries is a container's script for [Running]: it tries to open each path that it reads for writing, and answers.
+const Tries = `while read -r path; do (: >"$path") 2>/dev/null && echo open || echo denied; done`
+
+// Running is a container in the foreground, whose process answers each line it reads by one of its own: the same process
+// all along, with no need to wait for anything but its answer.
+type Running struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	stderr bytes.Buffer
+}
+
+// Start starts a container by the command line, in dir.
+func Start(dir string, argv ...string) (*Running, error) {
+	r := &Running{cmd: exec.Command(argv[0], argv[1:]...)}
+	r.cmd.Dir = dir
+	r.cmd.Stderr = &r.stderr
+	stdout, err := r.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if r.stdin, err = r.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	r.stdout = bufio.NewReader(stdout)
+	return r, r.cmd.Start()
+}
+
+// Ask returns the container's answer. Where there is none the container did not start, and the error has what the
+// runtime wrote.
+func (r *Running) Ask(line string) (string, error) {
+	_, err := io.WriteString(r.stdin, line+"\n")
+	var answer string
+	if err == nil {
+		answer, err = r.stdout.ReadString('\n')
+	}
+	if err != nil {
+		_ = r.End()
+		return "", fmt.Errorf("no answer: %w: %s", err, r.stderr.String())
+	}
+	return strings.TrimSpace(answer), nil
+}
+
+// End ends the container by the end of its input and waits for it. It may be called again.
+func (r *Running) End() error {
+	if r.cmd.ProcessState != nil {
+		return nil
+	}
+	_ = r.stdin.Close()
+	return r.cmd.Wait()
+}
+
+// Start starts a container of that name in the foreground, which is to answer. [Podman.Run] takes commands about it.
+func (p *Podman) Start(name string, b gpuhost.Bundle) (*Running, error) {
+	return Start(p.site.Dir, slices.Concat(p.global, []string{"run", "--rm", "--interactive", "--name", name}, p.Container(b))...)
+}
