@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -26,6 +27,7 @@ func TestDaemonReload(t *testing.T) {
 	both := []scenario{
 		{"a container of podman keeps its GPU", keeps},
 		{"so does one whose nodes the delegate made", delegateKeeps},
+		{"so does one whose spec podman had edited before", precreateKeeps},
 		{"rules set behind systemd's back are lost", behindItsBack},
 		{"systemd cannot be told", untold},
 		{"a start that fails leaves nothing", failedStart},
@@ -53,7 +55,8 @@ func play(t *testing.T, m *machine, scenarios []scenario) {
 type site struct {
 	*engine.Site
 	*machine
-	t *testing.T
+	t    *testing.T
+	more []string // of podman's own flags
 }
 
 func newSite(t *testing.T, m *machine, name string) *site {
@@ -62,7 +65,7 @@ func newSite(t *testing.T, m *machine, name string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &site{s, &machine{t: t, dir: m.dir, v1: m.v1, pid: m.pid}, t}
+	return &site{s, &machine{t: t, dir: m.dir, v1: m.v1, pid: m.pid}, t, nil}
 }
 
 // podman starts a container by podman that answers as [engine.Tries] does.
@@ -73,8 +76,9 @@ func (s *site) podman(args ...string) *engine.Running {
 		s.t.Fatal(err)
 	}
 	argv := append(s.inside("podman", "--root", s.Dir+"/s", "--runroot", s.Dir+"/r", "--tmpdir", s.Dir+"/t",
-		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d"),
-		"run", "--rm", "--interactive", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0"), args...)
+		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d")), s.more...)
+	argv = append(argv, "run", "--rm", "--interactive", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
+	argv = append(argv, args...)
 	return s.start(append(argv, "--rootfs", rootfs, "sh", "-c", engine.Tries))
 }
 
@@ -156,6 +160,31 @@ func delegateKeeps(t *testing.T, s *site) {
 	if r := s.last(); len(r.Grants) != 1 || r.Grants[0].Delegate == nil {
 		t.Errorf("the delegate did not run: %+v", r.Grants)
 	}
+}
+
+// What is in the spec, the runtime tells systemd by itself, and the later stage finds nothing to do.
+func precreateKeeps(t *testing.T, s *site) {
+	s.more = []string{"--hooks-dir", s.Host.Path("precreate.d")}
+	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
+	s.is(c, "at first", "open")
+	scope := s.scope()
+	for range 2 {
+		s.do("systemctl", "daemon-reload")
+		s.is(c, "after daemon-reload", "open")
+	}
+	r := s.last()
+	if r.Result != report.ResultApplied || len(r.Warnings) > 0 || len(r.Edits.DeviceNodes) == 0 {
+		t.Errorf("record: %s %+v", r.Result, r.Warnings)
+	}
+	for _, status := range r.Edits.Statuses() {
+		if *status != devices.Present {
+			t.Errorf("an edit is %s", *status)
+		}
+	}
+	if err := c.End(); err != nil {
+		t.Error(err)
+	}
+	s.gone(scope)
 }
 
 // keeps starts a container that asks for a GPU, reloads systemd twice, and ends it.
