@@ -176,11 +176,15 @@ func (c *claim) check(r *report.Report, container *state.Container) error {
 	return c.set(r, container.Spec)
 }
 
+// fromEnv says whether the environment asks for something of what is served.
+func fromEnv(list []served) bool {
+	return slices.ContainsFunc(list, func(q served) bool { return strings.HasPrefix(q.Source, "env:") })
+}
+
 // made checks that every edit is there, and the rules that nodes need. Network devices may be left to the later stage; then the environment, of which the
 // claim tells a story, must not be what asks.
 func (c *claim) made(r *report.Report, spec *specs.Spec) error {
-	fromEnv := slices.ContainsFunc(servedOf(r), func(q served) bool { return strings.HasPrefix(q.Source, "env:") })
-	if len(c.Env) > 0 && fromEnv && slices.ContainsFunc(r.Edits.NetDevices, func(n *devices.NetDevice) bool { return n.Status == devices.Apply }) {
+	if len(c.Env) > 0 && fromEnv(servedOf(r)) && slices.ContainsFunc(r.Edits.NetDevices, func(n *devices.NetDevice) bool { return n.Status == devices.Apply }) {
 		return errors.New("its network devices are not in config.json")
 	}
 	others := *r.Edits

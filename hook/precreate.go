@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"path/filepath"
 	"slices"
@@ -80,7 +81,7 @@ func (s *Start) Render() []byte {
 	default:
 		edited, err := s.render()
 		if err != nil {
-			s.Report.Fail(report.ResultFailed, err)
+			s.Report.Fail(report.ResultRefused, err)
 		}
 		out = edited
 		s.Report.Phase("render")
@@ -98,7 +99,7 @@ func (s *Start) render() ([]byte, error) {
 	env := s.environment()
 	text, err := s.newClaim(env)
 	if err != nil {
-		return nil, fault.New(fault.Internal, "annotation "+AnnotationPlan, "%w", err)
+		return nil, err
 	}
 	out, err := render.Spec(s.spec, render.Plan{
 		Edits: s.Report.Edits, Env: env, Annotations: map[string]string{AnnotationPlan: string(text)},
@@ -131,7 +132,7 @@ func (s *Start) environment() []string {
 func (s *Start) newClaim(env []string) ([]byte, error) {
 	sum, err := digest(s.Report)
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Internal, "annotation "+AnnotationPlan, "%w", err)
 	}
 	c := claim{Record: s.container.State.ID, Digest: sum, Requests: servedOf(s.Report), Env: map[string]*string{}, Found: present(s.Report.Edits)}
 	set := slices.Clone(env)
@@ -148,6 +149,11 @@ func (s *Start) newClaim(env []string) ([]byte, error) {
 				c.Env[name] = &value
 			}
 		}
+	}
+	if n := s.Report.Edits.NetDevices; len(c.Env) > 0 && fromEnv(c.Requests) && slices.ContainsFunc(n, func(n *devices.NetDevice) bool { return n.Status == devices.Late }) {
+		// The later stage would have to move them at the word of the claim alone.
+		return nil, n[0].Fault(errors.New("the environment asks for it, and is edited here, but this engine's runtime-spec cannot have network devices moved")).
+			WithHint("ask by the annotation %s instead, or use an engine of runtime-spec 1.3", AnnotationGPUs)
 	}
 	return json.Marshal(c)
 }

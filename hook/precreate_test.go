@@ -189,6 +189,40 @@ func TestStagesWithoutID(t *testing.T) {
 	}
 }
 
+// Network devices are left to the later stage where the engine's runtime-spec does not know them; it does only that.
+func TestStagesNetDevices(t *testing.T) {
+	g := newGround(t)
+	data, err := os.ReadFile(g.host.Path("cdi/nvidia.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := strings.Replace(string(data), `cdiVersion: "0.7.0"`, `cdiVersion: "1.1.0"`, 1) + "  netDevices:\n  - {hostInterfaceName: lo, name: nic0}\n"
+	if err := g.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	container := func(version string, env []string, annotations map[string]string) *specs.Spec {
+		c := g.container(env, annotations)
+		c.Version, c.Linux.Namespaces = version, append(c.Linux.Namespaces, specs.LinuxNamespace{Type: "network"})
+		return c
+	}
+	annotation := map[string]string{AnnotationGPUs: "device=0"}
+	edited, first := g.precreate(container("1.3.0", nil, annotation))
+	if second := g.later(edited); edited.Linux.NetDevices["lo"].Name != "nic0" || !slices.Equal(statuses(second), []devices.Status{devices.Present}) || codes(second) != "" {
+		t.Errorf("1.3: %v, then %v %s", statuses(first), statuses(second), codes(second))
+	}
+	edited, first = g.precreate(container("1.2.1", nil, annotation))
+	second := g.later(edited)
+	if len(edited.Linux.NetDevices) > 0 || first.Edits.NetDevices[0].Status != devices.Late || codes(first)+codes(second) != "" {
+		t.Errorf("1.2: %v %s %s", edited.Linux.NetDevices, codes(first), codes(second))
+	}
+	if second.Edits.NetDevices[0].Status != devices.Apply || second.Edits.Mounts[0].Status != devices.Present || second.Result != report.ResultPlanned {
+		t.Errorf("1.2: %s %v", second.Result, statuses(second))
+	}
+	if out, r := g.precreate(container("1.2.1", []string{"NVIDIA_VISIBLE_DEVICES=0"}, nil)); out != nil || codes(r) != "E-NETDEV" {
+		t.Errorf("by environment: %s", codes(r))
+	}
+}
+
 // What only the delegate can serve is left to the later stage, with the variables for the container's program.
 func TestStagesDelegate(t *testing.T) {
 	g := newGround(t)
