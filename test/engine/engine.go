@@ -100,7 +100,13 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 		return Outcome{}, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	return p.Run(append([]string{"run", "--rm"}, p.Container(b)...)...)
+	// podman can lose the output of a container that ends at once (seen with 4.3.1): it is kept in a file as well.
+	b.Args = append([]string{"sh", "-c", `"$0" "$@" >/.output`}, b.Args...)
+	o, err = p.Run(append([]string{"run", "--rm"}, p.Container(b)...)...)
+	if wrote, readErr := os.ReadFile(filepath.Join(p.rootfs(), ".output")); readErr == nil {
+		o.Stdout = string(wrote)
+	}
+	return o, err
 }
 
 // RunAs runs a command as an ordinary user, whose runtime directory is dir.
