@@ -20,8 +20,9 @@ type Process struct {
 }
 
 // OpenProcess opens the process that the state names and refuses one that cannot be this container's: not the child of
-// our own parent (the runtime; checkParent false leaves this out, for VM runtimes), or in the mount namespace that we are
-// in. Namespaces are compared by inode, never by name.
+// our own parent (the runtime) nor, with a user namespace of its own, of the runtime's parent (its monitor; checkParent
+// false leaves this out, for VM runtimes), or in the mount namespace that we are in. Namespaces are compared by inode,
+// never by name.
 func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 	pid := c.State.Pid
 	what := "process " + strconv.Itoa(pid) + " of the state"
@@ -131,7 +132,7 @@ func (p *Process) check(checkParent bool) error {
 		if err != nil {
 			return err
 		}
-		if parent != os.Getppid() {
+		if parent != os.Getppid() && !p.adopted(parent) {
 			return fault.New(fault.State, what, "it is a child of process %d, not of the runtime that runs this hook (%d)", parent, os.Getppid()).
 				WithHint("for a runtime that starts containers through another process (Kata), set check-parent = false under [process]")
 		}
@@ -144,6 +145,17 @@ func (p *Process) check(checkParent bool) error {
 		return errMountNamespace(what)
 	}
 	return p.Alive()
+}
+
+// adopted says whether the process, of this parent, was made by our runtime through another process, as crun makes one with
+// a user namespace: when that ends, the engine's monitor, which is the runtime's own parent, takes the process over.
+func (p *Process) adopted(parent int) bool {
+	same, err := p.shares("user")
+	if err != nil || same {
+		return false
+	}
+	monitor, err := parentOf(os.Getppid())
+	return err == nil && parent == monitor && parent > 1
 }
 
 // shares says whether the process is in the same namespace of this kind as gpu-hook.

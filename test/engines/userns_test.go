@@ -71,16 +71,20 @@ func unchangedNode(t *testing.T, path string) {
 }
 
 func TestPodmanUserNamespace(t *testing.T) {
-	s := newSite(t)
-	b := asks("device=0")
-	b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
-	b.Owner = mappedRoot
-	o := starters(t)[2].run(s, b)
-	if o.Status != 0 {
-		t.Fatalf("status %d: %s", o.Status, o.Stderr)
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			b := asks("device=0")
+			b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+			b.Owner = mappedRoot
+			o := e.run(s, b)
+			if o.Status != 0 {
+				t.Fatalf("status %d: %s", o.Status, o.Stderr)
+			}
+			o.has(t, "node /dev/nvidia0", library, "open")
+			unchangedNode(t, s.Host.Path("dev/nvidia0"))
+		})
 	}
-	o.has(t, "node /dev/nvidia0", library, "open")
-	unchangedNode(t, s.Host.Path("dev/nvidia0"))
 }
 
 // The Spec's createContainer hooks run as the container's root in its own user namespace, also where that cannot read the
