@@ -10,13 +10,13 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// docs/json.md has every field of the two objects.
+// docs/json.md has every field of the objects.
 func TestFieldsAreDocumented(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(require.Tree(), "docs", "json.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Report](), reflect.TypeFor[Inventory]()} {
+	for _, object := range []reflect.Type{reflect.TypeFor[Report](), reflect.TypeFor[Inventory](), reflect.TypeFor[Checkup]()} {
 		for _, field := range fields(object) {
 			if !strings.Contains(string(data), `"`+field+`"`) {
 				t.Errorf("docs/json.md does not have %q of %s", field, object)

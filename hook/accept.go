@@ -1,0 +1,111 @@
+package hook
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/inject"
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+)
+
+// accept makes an offer part of the plan.
+func (p *planner) accept(g *group, driver string, o offer) {
+	if o.edits != nil {
+		p.report.Edits.Append(o.edits)
+	}
+	for _, note := range o.notes {
+		p.report.Warn(note)
+	}
+	if o.delegation != nil {
+		p.delegates = append(p.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
+	}
+	for i, r := range g.requests {
+		r.Status = report.Granted
+		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
+		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) {
+			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json lists the nodes of its devices already: the engine has put them there, and they are left as they are").
+				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
+		}
+		if o.delegation != nil {
+			grant.Delegate = &report.DelegateInfo{Path: o.delegation.Path, Args: o.delegation.Args, Env: o.delegation.Env}
+		} else {
+			grant.CDIDevices = append(grant.CDIDevices, o.names[i]...)
+			p.collect(o.names[i])
+		}
+		p.report.Grants = append(p.report.Grants, grant)
+	}
+}
+
+// collect adds devices to those of all grants; two names of one device are one device, and the first stays.
+func (p *planner) collect(names []string) {
+	all := append(slices.Clone(p.report.CDIDevices), names...)
+	distinct, again := p.registry.Distinct(all)
+	for _, name := range names {
+		first, double := again[name]
+		switch {
+		case !double:
+		case first == name:
+			p.report.Warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").WithHint("remove one of the two requests"))
+		default:
+			p.report.Warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).WithHint("ask for it by one name"))
+		}
+	}
+	p.report.CDIDevices = distinct
+}
+
+// late warns of the edits that a createRuntime hook cannot make, or makes them the error.
+func (p *planner) late() error {
+	what := p.lateEdits()
+	if len(what) == 0 {
+		return nil
+	}
+	f := fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.report.Container.Stage, strings.Join(what, ", ")).
+		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
+	if p.config.CDI.OnLate == config.Error {
+		f.Code = fault.LateEdit
+		return f
+	}
+	p.report.Warn(f)
+	return nil
+}
+
+func (p *planner) lateEdits() []string {
+	var what []string
+	e := p.report.Edits
+	for _, v := range e.Env {
+		if v.Status == devices.Late && !p.mark(v.Value) {
+			what = append(what, "variable "+v.Value)
+		}
+	}
+	for _, d := range e.DeviceNodes {
+		if d.Chosen && d.Status == devices.Apply && (p.config.Self.Namespaced || p.container.UserNamespace()) {
+			what = append(what, "mode and owner of "+d.Path)
+		}
+	}
+	for _, g := range e.AdditionalGIDs {
+		if g.Status == devices.Late {
+			what = append(what, fmt.Sprintf("group %d", g.Value))
+		}
+	}
+	for _, h := range e.Hooks {
+		if h.Status == devices.Late {
+			what = append(what, h.HookName+" hook "+h.Path)
+		}
+	}
+	for _, rdt := range e.IntelRdt {
+		if rdt.Status == devices.Late {
+			what = append(what, strings.TrimSpace("Intel RDT class "+rdt.ClosID))
+		}
+	}
+	return what
+}
+
+// mark says whether a variable is the mark by which Specs keep a vendor's own hook away: no program misses it.
+func (p *planner) mark(variable string) bool {
+	name, value, _ := strings.Cut(variable, "=")
+	return value == "void" && slices.ContainsFunc(p.config.Vendors, func(v config.Vendor) bool { return v.Env == name })
+}
