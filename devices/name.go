@@ -37,6 +37,9 @@ func ParseName(id, kind string) (Name, error) {
 	return Name{vendor, class, id}, nil
 }
 
+// AnnotationPrefix begins the keys of annotations that ask by CDI's rules.
+const AnnotationPrefix = cdi.AnnotationPrefix
+
 // Annotated is what one annotation asks for by CDI's rules.
 type Annotated struct {
 	Key, Value string
@@ -49,7 +52,7 @@ type Annotated struct {
 func FromAnnotations(unsafeAnnotations map[string]string) []Annotated {
 	var out []Annotated
 	for _, key := range slices.Sorted(maps.Keys(unsafeAnnotations)) {
-		if !strings.HasPrefix(key, cdi.AnnotationPrefix) {
+		if !strings.HasPrefix(key, AnnotationPrefix) {
 			continue
 		}
 		a := Annotated{Key: key, Value: unsafeAnnotations[key]}

@@ -95,6 +95,9 @@ func ParseGPUs(value string) (Request, error) {
 	return p.request, nil
 }
 
+// GPUsKeys are the keys of the record that [ParseGPUs] reads.
+func GPUsKeys() []string { return []string{"driver", "count", "device", "capabilities", "options"} }
+
 // Match returns the first of the request's capability lists that set has whole, and whether there is one. A nil set has
 // none, not even an empty list.
 func (r Request) Match(set []string) (selected []string, ok bool) {
@@ -141,7 +144,7 @@ func (p *gpusParser) field(field string) error {
 	case "options":
 		return p.options(value)
 	default:
-		return fmt.Errorf("unexpected key %q in %q (keys: driver, count, device, capabilities, options)", key, field)
+		return fmt.Errorf("unexpected key %q in %q (keys: %s)", key, field, strings.Join(GPUsKeys(), ", "))
 	}
 	return nil
 }

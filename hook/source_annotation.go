@@ -20,6 +20,7 @@ func (g *gatherer) annotations() []*request {
 	if g.flag != nil {
 		out = g.gpus("flag", *g.flag)
 	}
+	out = append(out, g.quoted(AnnotationGPUs)...)
 	name := g.container.Name()
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		suffix, found := strings.CutPrefix(key, AnnotationGPUs)
@@ -33,7 +34,11 @@ func (g *gatherer) annotations() []*request {
 			out = append(out, r)
 			continue
 		}
-		for _, r := range g.gpus(source, value) {
+		requests := g.gpus(source, value)
+		if err := g.torn(key, value, devices.GPUsKeys()); err != nil {
+			requests = []*request{newRequest(source, value).mistake(err)}
+		}
+		for _, r := range requests {
 			r.level++ // below explain's flag
 			if suffix == "" {
 				r.level++
@@ -190,7 +195,7 @@ func (g *gatherer) sets() string {
 // who may make a pod writes the pod's.
 func (g *gatherer) cdiAnnotations() []*request {
 	own := g.container.OwnAnnotations()
-	var out []*request
+	out := g.quoted(devices.AnnotationPrefix)
 	list := devices.FromAnnotations(g.container.Spec.Annotations)
 	if len(list) > maxAnnotations {
 		template := newRequest("annotation:cdi.k8s.io/*", fmt.Sprintf("%d annotations", len(list)))
@@ -200,7 +205,10 @@ func (g *gatherer) cdiAnnotations() []*request {
 		template := newRequest("annotation:"+a.Key, a.Value)
 		template.Driver, template.pin = config.DriverAnyCDI, config.DriverAnyCDI
 		var requests []*request
+		torn := g.torn(a.Key, a.Value, g.kinds(a))
 		switch {
+		case torn != nil:
+			requests = []*request{template.mistake(torn)}
 		case len(a.Value) > maxValue:
 			requests = []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 		case a.Err != nil:
