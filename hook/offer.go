@@ -159,13 +159,19 @@ func (p *planner) offerHook(g *group) (offer, []error) {
 	return offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}, fill(errs, err)
 }
 
-// given says whether config.json lists the nodes of all these devices of NVIDIA's already, asked for by index.
+// given says whether config.json holds what NVIDIA's hook would inject for these devices, asked for by index: the node of
+// each and a library of the driver. A node alone is no evidence: --privileged and --device give that, and nothing else.
 func (p *planner) given(v *config.Vendor, ids []string) bool {
-	if !v.NVIDIA() || len(ids) == 0 || p.container.Spec.Linux == nil {
+	spec := p.container.Spec
+	if !v.NVIDIA() || len(ids) == 0 || spec.Linux == nil {
 		return false
 	}
-	return !slices.ContainsFunc(ids, func(id string) bool {
-		return !slices.ContainsFunc(p.container.Spec.Linux.Devices, func(d specs.LinuxDevice) bool { return path.Clean(d.Path) == "/dev/nvidia"+id })
+	library := slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
+		name := path.Base(m.Destination)
+		return strings.HasPrefix(name, "libcuda.so.") || strings.HasPrefix(name, "libnvidia-ml.so.")
+	})
+	return library && !slices.ContainsFunc(ids, func(id string) bool {
+		return !slices.ContainsFunc(spec.Linux.Devices, func(d specs.LinuxDevice) bool { return path.Clean(d.Path) == "/dev/nvidia"+id })
 	})
 }
 

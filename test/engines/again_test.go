@@ -142,3 +142,19 @@ func TestEngineInjectsToo(t *testing.T) {
 		})
 	}
 }
+
+// A node that --device or --privileged gives is no driver: NVIDIA's hook injects that.
+func TestDelegateBesideANode(t *testing.T) {
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.delegate()
+			b := gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}, Flags: []string{"--device", s.Host.Path("dev/nvidia0") + ":/dev/nvidia0"}}
+			o := e.run(s, b)
+			if o.Status != 0 {
+				t.Fatalf("status %d: %s", o.Status, o.Stderr)
+			}
+			o.has(t, "node /dev/nvidia0", "put here by the delegate", "open")
+		})
+	}
+}
