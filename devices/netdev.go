@@ -50,7 +50,34 @@ func (n *NetDevice) complete(container *specs.Spec) error {
 	if link == nil && !outlives {
 		return n.Lost()
 	}
+	return n.needed(link)
+}
+
+// needed is the error for a device that the host itself cannot do without: what a move takes from it, no undo brings back.
+func (n *NetDevice) needed(link netlink.Link) error {
+	if link == nil {
+		return nil
+	}
+	const hint = "name a device in the CDI Spec that the host does not use"
+	if link.Attrs().MasterIndex != 0 {
+		return n.Fault(errors.New("it is a port of a bridge, bond or team on the host")).WithHint(hint)
+	}
+	routes, err := netlink.RouteList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return n.Fault(fmt.Errorf("read its routes: %w", err))
+	}
+	if slices.ContainsFunc(routes, defaultRoute) {
+		return n.Fault(errors.New("the host's default route goes over it")).WithHint(hint)
+	}
 	return nil
+}
+
+func defaultRoute(r netlink.Route) bool {
+	if r.Dst == nil {
+		return true
+	}
+	ones, _ := r.Dst.Mask.Size()
+	return ones == 0
 }
 
 // networkNamespace returns the path of the container's network namespace, if it joins one, and whether it has one at all

@@ -7,13 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PrivateDir makes the directory if it is not there, with mode, and checks by handle that it is a directory of this
-// process's own user, which nobody else may write: what is made in it later is safe from others. Where other users' files
-// cannot be told from the host's root's, in a user namespace, this is the one check that does.
+// PrivateDir makes the directory if it is not there, with mode, and checks it as [CheckPrivate] does: what is made in it
+// later is safe from others.
 func PrivateDir(path string, mode os.FileMode) error {
 	if err := os.MkdirAll(path, mode); err != nil {
 		return err
 	}
+	return CheckPrivate(path)
+}
+
+// CheckPrivate checks by handle that path is a directory of this process's own user, which nobody else may write. Where
+// other users' files cannot be told from the host's root's, in a user namespace, this is the one check that does.
+func CheckPrivate(path string) error {
 	dir, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err

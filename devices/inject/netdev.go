@@ -23,6 +23,8 @@ type netDevice struct {
 	*devices.NetDevice
 	host, container *os.File // network namespaces
 	name, alias     string   // on the host
+	moved           bool
+	arrived         int // its index in the container, once it was seen there
 	up              bool
 	addresses       []netlink.Addr
 }
@@ -100,6 +102,7 @@ func (d *netDevice) move() (devices.Status, error) {
 	if err := relocate(link.Attrs().Index, d.Name, d.container); err != nil {
 		return devices.Failed, fmt.Errorf("move it into the container as %s: %w", d.Name, err)
 	}
+	d.moved = true
 	return devices.Applied, d.inside(func() error {
 		moved, err := devices.LinkByName(d.Name)
 		if err == nil && (moved == nil || !d.Marked(moved)) {
@@ -108,6 +111,7 @@ func (d *netDevice) move() (devices.Status, error) {
 		if err != nil {
 			return err
 		}
+		d.arrived = moved.Attrs().Index
 		return d.furnish(moved, true)
 	})
 }
@@ -200,18 +204,18 @@ func (d *netDevice) furnish(link netlink.Link, up bool) error {
 }
 
 // undo brings the device back to the host, where it has its name, alias, addresses and state again. One that was not
-// moved is not touched.
+// moved is not touched, nor is another that somebody who shares the network namespace has given its mark.
 func (d *netDevice) undo() error {
 	if d.name == "" {
 		return nil
 	}
-	err := d.inside(func() error {
-		link, err := d.FindMarked()
-		if err != nil || link == nil {
-			return err
-		}
-		return relocate(link.Attrs().Index, d.name, d.host)
-	})
+	var err error
+	switch {
+	case d.moved && d.arrived == 0:
+		err = errors.New("it was not seen in the container; there it is until the container's network namespace ends")
+	case d.moved:
+		err = d.inside(func() error { return relocate(d.arrived, d.name, d.host) })
+	}
 	if err == nil {
 		err = d.restore()
 	}
@@ -222,8 +226,8 @@ func (d *netDevice) undo() error {
 }
 
 func (d *netDevice) restore() error {
-	link, err := d.FindMarked()
-	if err != nil || link == nil {
+	link, err := devices.LinkByName(d.name)
+	if err != nil || link == nil || !d.Marked(link) {
 		return err
 	}
 	return errors.Join(d.furnish(link, d.up), netlink.LinkSetAlias(link, d.alias))

@@ -168,9 +168,14 @@ func remove(path string) error {
 	return nil
 }
 
-// Last reads the newest record in runDir, or the one of the container whose id is, or alone begins with, id.
+// Last reads the newest record in runDir, which nobody but this user may have written, or the one of the container whose id is, or alone begins with, id.
 func Last(runDir, id string) (*Report, error) {
 	dir := recordsIn(runDir)
+	for _, d := range []string{runDir, dir} {
+		if err := trust.CheckPrivate(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.New(fault.Record, d, "%w", err).WithHint("run it as root, or as the user whose containers they are; a directory that is another's must go")
+		}
+	}
 	list, err := records(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")

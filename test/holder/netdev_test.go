@@ -305,3 +305,43 @@ func TestSharedHostNetwork(t *testing.T) {
 		})
 	}
 }
+
+// Somebody who shares the container's network namespace has marked a device of his own: it is not what comes back.
+func TestNetDeviceWithADecoy(t *testing.T) {
+	network(t)
+	c := newBundle(t, annotated("device=0")).ownNetwork()
+	c.spec(netSpec + "    hooks: [{hookName: createRuntime, path: /bin/false}]\n")
+	before := addresses(t, "rdma7")
+	c.start()
+	ip(t, "link add evil type veth peer name evilpeer", c.pid)
+	ip(t, "link set evil alias gpu-hook:rdma7", c.pid)
+	c.run().refused(t, "E-HOOK")
+	if got := addresses(t, "rdma7"); got != before {
+		t.Errorf("on the host: %q, and before %q", got, before)
+	}
+	if inside := ip(t, "-o link show", c.pid); !strings.Contains(inside, "evil") || strings.Contains(inside, "eth0") {
+		t.Errorf("in the container: %s", inside)
+	}
+}
+
+// What the host lives by is not taken from it: no undo could bring a route or a bridge's port back as it was.
+func TestNetDeviceThatTheHostNeeds(t *testing.T) {
+	for want, change := range map[string]string{
+		"default route": "route add default via 192.0.2.1 dev rdma7",
+		"bridge":        "link set rdma7 master br7",
+	} {
+		t.Run(want, func(t *testing.T) {
+			network(t)
+			ip(t, "link add br7 type bridge")
+			ip(t, change)
+			before := addresses(t, "rdma7")
+			c := newBundle(t, annotated("driver=nvidia.cdi,device=0")).ownNetwork()
+			c.spec(netSpec)
+			c.start().run().refused(t, "E-NETDEV", "rdma7", want)
+			c.unchanged()
+			if got := addresses(t, "rdma7"); got != before {
+				t.Errorf("on the host: %q, and before %q", got, before)
+			}
+		})
+	}
+}
