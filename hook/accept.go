@@ -27,7 +27,7 @@ func (p *planner) accept(g *group, driver string, o offer) {
 		r.Status = report.Granted
 		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
 		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) {
-			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json lists the nodes of its devices already: the engine has put them there, and they are left as they are").
+			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
 				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 		}
 		if o.delegation != nil {

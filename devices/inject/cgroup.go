@@ -128,7 +128,7 @@ type ownGroup struct {
 }
 
 // ownCgroup returns the container's cgroup in the hierarchy of the controller, which is none where it is the root, or
-// ours, or not the one that the runtime made for it, or the hierarchy is not mounted.
+// ours, or not the one that the runtime made for it, or shared with others, or the hierarchy is not mounted.
 func (t *Target) ownCgroup(controller, filesystem string) (own ownGroup, err error) {
 	its, err := cgroups(t.Process.PID)
 	if err != nil {
@@ -151,8 +151,42 @@ func (t *Target) ownCgroup(controller, filesystem string) (own ownGroup, err err
 	if own.unitDir, err = mount.dir(own.unit); err != nil {
 		return own, err
 	}
-	own.dir, err = mount.dir(group)
-	return own, err
+	if own.dir, err = mount.dir(group); err != nil {
+		return own, err
+	}
+	if foreign, err := hasOthers(own.dir, t.Process.PID); err != nil || foreign {
+		return ownGroup{}, err
+	}
+	return own, nil
+}
+
+// hasOthers says whether processes that are not the container's are in the cgroup too: before its program has started
+// there are none but its first, and that one's children. Two containers that config.json puts into one cgroup share its
+// rules, and one must not open for the other what that has not asked for.
+func hasOthers(dir string, pid int) (bool, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return false, err
+	}
+	for field := range strings.FieldsSeq(string(data)) {
+		other, err := strconv.Atoi(field)
+		if err != nil {
+			return false, fmt.Errorf("%s/cgroup.procs: %w", dir, err)
+		}
+		if other != pid && !childOf(other, pid) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// childOf says whether the process is a child of parent, or gone.
+func childOf(pid, parent int) bool {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return pid != 0
+	}
+	return strings.Contains(string(data), fmt.Sprintf("\nPPid:\t%d\n", parent))
 }
 
 // dirs are the container's own cgroups, from the unit's down to its process's.

@@ -413,11 +413,11 @@ func TestAllowV2AddsNothing(t *testing.T) {
 	}
 }
 
-// Rules go to the cgroup that the runtime made for this container, and to no other.
-func TestOwnCgroup(t *testing.T) {
-	dirs := newCgroup(t, "unit", "leaf")
+// catIn starts a process in the cgroup.
+func catIn(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
 	child := exec.Command("/bin/cat")
-	child.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(open(t, dirs[2]).Fd())}
+	child.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(open(t, dir).Fd())}
 	if _, err := child.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -428,6 +428,27 @@ func TestOwnCgroup(t *testing.T) {
 		_ = child.Process.Kill()
 		_ = child.Wait()
 	})
+	return child
+}
+
+// A cgroup that config.json gives to two containers is neither's own: its rules stay as they are.
+func TestSharedCgroup(t *testing.T) {
+	dirs := newCgroup(t, "unit")
+	child := catIn(t, dirs[1])
+	target := &Target{Process: &state.Process{PID: child.Process.Pid}, Container: &state.Container{Spec: &specs.Spec{Linux: &specs.Linux{CgroupsPath: "unit"}}}}
+	if own, err := target.ownCgroup("", "cgroup2"); err != nil || own.dir != dirs[1] {
+		t.Fatalf("alone: %+v, %v", own, err)
+	}
+	catIn(t, dirs[1])
+	if own, err := target.ownCgroup("", "cgroup2"); err != nil || own != (ownGroup{}) {
+		t.Errorf("with another's process: %+v, %v", own, err)
+	}
+}
+
+// Rules go to the cgroup that the runtime made for this container, and to no other.
+func TestOwnCgroup(t *testing.T) {
+	dirs := newCgroup(t, "unit", "leaf")
+	child := catIn(t, dirs[2])
 	base := filepath.Base(dirs[0])
 	for _, test := range []struct {
 		name string

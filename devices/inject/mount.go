@@ -98,7 +98,7 @@ func (r *rootfs) attach(s *source) error {
 	s.Status = devices.Failed
 	if err := r.move(s); err != nil {
 		return fault.New(fault.Mount, "mount on "+s.ContainerPath, "%w", err).
-			WithHint("nothing of the image may stand in the way of this path")
+			WithHint("nothing of the image, and no volume, may stand in the way of this path")
 	}
 	s.Status = devices.Applied
 	return nil
