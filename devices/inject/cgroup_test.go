@@ -286,7 +286,7 @@ func newCgroup(t *testing.T, below ...string) (dirs []string) {
 	if mount.mountpoint == "" {
 		require.Missing(t, "this test needs a mounted cgroup2 hierarchy")
 	}
-	dir := filepath.Join(mount.mountpoint, fmt.Sprintf("gpu-hook-test-%d-%s", os.Getpid(), t.Name()))
+	dir := filepath.Join(mount.mountpoint, fmt.Sprintf("gpu-hook-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		require.Missing(t, "this test needs a writable cgroup2 hierarchy: %v", err)
 	}
