@@ -60,6 +60,12 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 // What is wrong with a request, a Spec or the host is refused with a container that asks, and does not concern one that
 // asks for nothing.
 func TestRefusals(t *testing.T) {
+	t.Cleanup(func() {
+		// Where the configuration cannot be read the record goes to the default directory; others' records there stay.
+		_ = os.Remove("/run/gpu-hook/records/test.json")
+		_ = os.Remove("/run/gpu-hook/records")
+		_ = os.Remove("/run/gpu-hook")
+	})
 	const spec = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n"
 	device0 := annotated("driver=nvidia.cdi,device=0")
 	for _, test := range []struct {
