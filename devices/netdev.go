@@ -53,7 +53,7 @@ func (n *NetDevice) complete(container *specs.Spec) error {
 	return n.needed(link)
 }
 
-// needed is the error for a device that the host itself cannot do without: what a move takes from it, no undo brings back.
+// needed is the error for a device that the host itself cannot do without, be it for the time of one container.
 func (n *NetDevice) needed(link netlink.Link) error {
 	if link == nil {
 		return nil

@@ -26,7 +26,9 @@ type netDevice struct {
 	moved           bool
 	arrived         int // its index in the container, once it was seen there
 	up              bool
-	addresses       []netlink.Addr
+	addresses       []netlink.Addr  // given to keep: they go with it
+	leased          []netlink.Addr  // the other ones, for the host again
+	routes          []netlink.Route // over it on the host, those without a gateway first
 }
 
 // moveNetDevices moves the devices whose status is Apply into the container's network namespace, under their new names,
@@ -149,12 +151,30 @@ func (d *netDevice) remember(link netlink.Link) error {
 	}
 	d.name, d.alias, d.up = attrs.Name, attrs.Alias, attrs.Flags&net.FlagUp != 0
 	for _, a := range addresses {
-		if permanent(&a) {
+		switch {
+		case permanent(&a):
 			d.addresses = append(d.addresses, again(&a))
+		case !kernels(&a):
+			b := again(&a)
+			b.ValidLft, b.PreferedLft = a.ValidLft, a.PreferedLft
+			d.leased = append(d.leased, b)
 		}
 	}
+	routes, err := netlink.RouteList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("read its routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Protocol != unix.RTPROT_KERNEL {
+			d.routes = append(d.routes, r)
+		}
+	}
+	slices.SortStableFunc(d.routes, func(a, b netlink.Route) int { return len(a.Gw) - len(b.Gw) })
 	return nil
 }
+
+// kernels says whether the kernel makes the address itself when the device is set up.
+func kernels(a *netlink.Addr) bool { return a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() }
 
 // permanent says whether somebody gave the device this address to keep: not one of a lease or router, nor one that the
 // kernel makes itself.
@@ -203,7 +223,7 @@ func (d *netDevice) furnish(link netlink.Link, up bool) error {
 	return nil
 }
 
-// undo brings the device back to the host, where it has its name, alias, addresses and state again. One that was not
+// undo brings the device back to the host, where it has its name, alias, addresses, routes and state again. One that was not
 // moved is not touched, nor is another that somebody who shares the network namespace has given its mark.
 func (d *netDevice) undo() error {
 	if d.name == "" {
@@ -230,7 +250,19 @@ func (d *netDevice) restore() error {
 	if err != nil || link == nil || !d.Marked(link) {
 		return err
 	}
-	return errors.Join(d.furnish(link, d.up), netlink.LinkSetAlias(link, d.alias))
+	errs := []error{d.furnish(link, d.up), netlink.LinkSetAlias(link, d.alias)}
+	for i := range d.leased {
+		if err := netlink.AddrReplace(link, &d.leased[i]); err != nil {
+			errs = append(errs, fmt.Errorf("give it the address %s: %w", d.leased[i].IPNet, err))
+		}
+	}
+	for _, r := range d.routes {
+		r.LinkIndex = link.Attrs().Index
+		if err := netlink.RouteReplace(&r); err != nil {
+			errs = append(errs, fmt.Errorf("give it the route %s: %w", r, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // relocate moves a device of the calling thread's network namespace into another, under the name that it is to have

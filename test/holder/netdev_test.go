@@ -90,6 +90,19 @@ func addresses(t *testing.T, device string, pid ...int) string {
 	return strings.Join(out, " ")
 }
 
+// whole is all that a device has on the host, but for what the kernel makes by itself.
+func whole(t *testing.T, device string) string {
+	t.Helper()
+	var out []string
+	for line := range strings.Lines(ip(t, "-o address show dev "+device)) {
+		if fields := strings.Fields(line); !strings.HasPrefix(fields[3], "fe80") {
+			out = append(out, fields[3], fmt.Sprint(strings.Contains(line, "forever")))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ") + "\n" + ip(t, "route show dev "+device) + ip(t, "-6 route show 2001:db8:9::/48 dev "+device)
+}
+
 const kept = "192.0.2.7/24 198.51.100.1-198.51.100.2/32 192.0.2.8/24 2001:db8::7/64 up"
 
 func (c *container) ownNetwork() *container {
@@ -202,7 +215,12 @@ func TestNetDeviceComesBackOnError(t *testing.T) {
 			if err := c.host.Write("bin/hook", "#!/bin/sh\nip -o link show >"+c.host.Path("run/seen")+"\nexit 3\n", 0o755); err != nil {
 				t.Fatal(err)
 			}
-			before := addresses(t, "rdma7")
+			if state == "up" {
+				ip(t, "route add 10.9.0.0/16 via 192.0.2.1 dev rdma7")
+				ip(t, "route add 10.8.0.0/16 dev rdma7 metric 7")
+				ip(t, "route add 2001:db8:9::/48 via 2001:db8::1 dev rdma7")
+			}
+			before, all := addresses(t, "rdma7"), whole(t, "rdma7")
 			c.start()
 			r := c.run()
 			r.refused(t, "E-HOOK", "exit status 3")
@@ -212,6 +230,9 @@ func TestNetDeviceComesBackOnError(t *testing.T) {
 			}
 			if got := addresses(t, "rdma7"); got != before {
 				t.Errorf("on the host: %q, and before %q", got, before)
+			}
+			if got := whole(t, "rdma7"); got != all {
+				t.Errorf("on the host:\n%s\nand before:\n%s", got, all)
 			}
 			if link := ip(t, "-o link show dev rdma7"); !strings.HasSuffix(strings.TrimSpace(link), "alias port-7") {
 				t.Errorf("alias: %s", link)
@@ -324,7 +345,7 @@ func TestNetDeviceWithADecoy(t *testing.T) {
 	}
 }
 
-// What the host lives by is not taken from it: no undo could bring a route or a bridge's port back as it was.
+// What the host lives by is not taken from it.
 func TestNetDeviceThatTheHostNeeds(t *testing.T) {
 	for want, change := range map[string]string{
 		"default route": "route add default via 192.0.2.1 dev rdma7",
