@@ -51,16 +51,30 @@ func (s *site) podmanRun(p *engine.Podman, args ...string) outcome {
 	return o
 }
 
+// countingHook returns the end of a Spec with a createContainer hook whose runs hookRan counts.
+func (s *site) countingHook() string {
+	s.t.Helper()
+	if err := s.Host.Write("bin/count", "#!/bin/sh\necho run >>"+s.Host.Path("runs")+"\n", 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	return "  hooks:\n  - {hookName: createContainer, path: " + s.Host.Path("bin/count") + ", args: [count]}\n"
+}
+
+func (s *site) hookRan(times int) {
+	s.t.Helper()
+	data, err := os.ReadFile(s.Host.Path("runs"))
+	if n := strings.Count(string(data), "run"); err != nil || n != times {
+		s.t.Errorf("the Spec's hook ran %d times, not %d, %v", n, times, err)
+	}
+}
+
 // A stopped container that is started again gets the same again, and its Spec's hooks run once for each start.
 func TestStartAgain(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			runs := s.Host.Path("runs")
-			if err := s.Host.Write("bin/count", "#!/bin/sh\necho run >>"+runs+"\n", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Host.Write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks:\n  - {hookName: createContainer, path: "+s.Host.Path("bin/count")+", args: [count]}\n", 0o644); err != nil {
+			hooks := s.countingHook()
+			if err := s.Host.Write("cdi/nvidia.yaml", s.Host.Spec()+hooks, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			b := withArgs(asks("device=0"))
@@ -74,10 +88,7 @@ func TestStartAgain(t *testing.T) {
 				}
 			}
 			s.podmanRun(p, "rm", "again")
-			data, err := os.ReadFile(runs)
-			if err != nil || strings.Count(string(data), "run") != 3 {
-				t.Errorf("the Spec's hook ran %d times in 3 starts, %v", strings.Count(string(data), "run"), err)
-			}
+			s.hookRan(3)
 		})
 	}
 }
@@ -87,13 +98,10 @@ func TestEngineInjectsToo(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			runs := s.Host.Path("runs")
-			if err := s.Host.Write("bin/count", "#!/bin/sh\necho run >>"+runs+"\n", 0o755); err != nil {
-				t.Fatal(err)
-			}
+			hooks := s.countingHook()
 			// podman of that time reads Specs from two folders of the host alone.
 			kind := fmt.Sprintf("gpu-hook.test/gpu%d", os.Getpid())
-			spec := strings.ReplaceAll(s.Host.Spec(), "nvidia.com/gpu", kind) + "  hooks:\n  - {hookName: createContainer, path: " + s.Host.Path("bin/count") + ", args: [count]}\n"
+			spec := strings.ReplaceAll(s.Host.Spec(), "nvidia.com/gpu", kind) + hooks
 			file := filepath.Join("/var/run/cdi", fmt.Sprintf("gpu-hook-test-%d.yaml", os.Getpid()))
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
@@ -135,10 +143,7 @@ func TestEngineInjectsToo(t *testing.T) {
 			if len(r.Warnings) != 1 || r.Warnings[0].Code != "W-DUP" {
 				t.Errorf("warnings: %+v", r.Warnings)
 			}
-			data, err := os.ReadFile(runs)
-			if err != nil || strings.Count(string(data), "run") != 1 {
-				t.Errorf("the Spec's hook ran %d times, %v", strings.Count(string(data), "run"), err)
-			}
+			s.hookRan(1)
 		})
 	}
 }
