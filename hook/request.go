@@ -36,6 +36,8 @@ type request struct {
 	pin     string           // the one driver that it may be served by, or ""
 	ids     []string         // as written, each once
 	asked   devices.Request  // where it is one of Docker's
+	chosen  []string         // capabilities of one that names a driver and asks for some that this has not, or nil
+	dropped []string         // those
 	files   bool             // the driver's files, without a device
 	void    bool             // an explicit nothing that engines write by themselves
 	weak    bool             // a wish: where nothing can serve it, the container starts without
