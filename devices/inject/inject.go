@@ -28,8 +28,9 @@ type Target struct {
 	RunDir    string // where a private bundle for the delegate may be made
 	Owner     trust.Owner
 	// Namespaced says that this process is in a user namespace that is not the host's: it has no say over device rules.
-	Namespaced bool
-	Optional   devices.Optional // which edits may be left out where they cannot be made
+	Namespaced          bool
+	Optional            devices.Optional // which edits may be left out where they cannot be made
+	Wish, NothingInRoot bool
 }
 
 // Result is what happened beyond the statuses of the edits.

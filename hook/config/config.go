@@ -214,6 +214,11 @@ func (c *Config) SourcesFor(engine, namespace string) (sources []string, key str
 	return sources, "[engines." + engine + "] sources"
 }
 
+// OwnsCDI reports whether the engine applies CDI by itself, from its own annotations and device lists.
+func (c *Config) OwnsCDI(engine string) bool {
+	return engine == state.CRIO
+}
+
 // Vendor returns the vendor of this name, or nil.
 func (c *Config) Vendor(name string) *Vendor {
 	return c.find(func(v *Vendor) bool { return v.Name == name })
