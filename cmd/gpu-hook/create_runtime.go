@@ -26,7 +26,11 @@ func createRuntime(p process, options hook.Options, args []string) error {
 	defer stop()
 	signal.Ignore(unix.SIGPIPE)
 	start.Apply(ctx)
-	return failed(p, start.Report)
+	err := failed(p, start.Report)
+	if err != nil {
+		sayPastCrun(start.Report.Lines())
+	}
+	return err
 }
 
 // failed prints the errors of a report to standard error and ends in status 1, if there are any.
