@@ -18,7 +18,7 @@ func precreate(p process, options hook.Options, args []string) error {
 		return err
 	}
 	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
-	start := hook.PlanSpec(options, p.stdin)
+	start := hook.PlanSpecInTime(options, p.stdin)
 	spec := start.Render()
 	if err := failed(p, start.Report); err != nil {
 		return err
