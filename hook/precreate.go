@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"io"
 	"path"
 	"path/filepath"
 	"slices"
@@ -25,22 +24,17 @@ const StagePrecreate = "precreate"
 // stages now make the same plan, each for itself, so that nothing needs to be told or believed.
 const AnnotationPlan = "gpu-hook/plan"
 
-// PlanSpec plans for the container whose spec stands on stdin, and changes nothing. [Start.Render] must follow. The error
-// is one of reading stdin to its end.
-func PlanSpec(o Options, stdin io.Reader) (*Start, error) {
-	s := &Start{Report: report.New(StagePrecreate)}
-	raw, err := io.ReadAll(stdin)
-	if err != nil {
-		return nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).WithHint("start the container again")
-	}
-	s.spec = raw
-	if s.container, err = state.ReadSpec(raw); err != nil {
+// PlanSpec plans for the container whose spec was read, and changes nothing. [Start.Render] must follow.
+func PlanSpec(o Options, spec []byte) *Start {
+	s := &Start{Report: report.New(StagePrecreate), spec: spec}
+	var err error
+	if s.container, err = state.ReadSpec(spec); err != nil {
 		s.Report.Fail(report.ResultRefused, err)
-		return s, nil
+		return s
 	}
 	s.Report.Describe(s.container)
 	s.plan(o, nil, s.checkSpec)
-	return s, nil
+	return s
 }
 
 // checkSpec looks at what can be known before there is a container: a root filesystem by an absolute path.

@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -72,10 +71,7 @@ func (g *ground) precreate(spec *specs.Spec) (*specs.Spec, *report.Report) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	s, err := PlanSpec(g.options, bytes.NewReader(in))
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	s := PlanSpec(g.options, in)
 	edited := &specs.Spec{}
 	if err := json.Unmarshal(s.Render(), edited); err != nil {
 		g.t.Fatal(err)
@@ -257,10 +253,7 @@ func TestPrecreateRefusesNothing(t *testing.T) {
 		"too large":   `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"x":"` + strings.Repeat("x", 17<<20) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := PlanSpec(g.options, strings.NewReader(in))
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := PlanSpec(g.options, []byte(in))
 			if out := s.Render(); string(out) != in {
 				t.Errorf("it writes %.200q", out)
 			}

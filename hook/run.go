@@ -203,13 +203,15 @@ func (s *Start) Apply(ctx context.Context) {
 // apply carries out what was asked for and then what was wished. A wish that fails is undone, and the container starts
 // without it.
 func (s *Start) apply(ctx context.Context) {
-	if err := s.carryOut(ctx, s.asked, false); err != nil {
+	if _, err := s.carryOut(ctx, s.asked, false); err != nil {
 		s.Report.Fail(report.ResultFailed, err)
 		return
 	}
 	s.Report.Result = report.ResultApplied
-	switch err := s.carryOut(ctx, s.wishes, true); {
+	switch left, err := s.carryOut(ctx, s.wishes, true); {
 	case err == nil:
+	case left != nil:
+		s.Report.Fail(report.ResultFailed, errors.Join(err, left))
 	case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
 		s.Report.Fail(report.ResultFailed, err)
 	default:
@@ -220,10 +222,11 @@ func (s *Start) apply(ctx context.Context) {
 	}
 }
 
-// carryOut carries one part of the plan out and puts what there is to say of it into the report.
-func (s *Start) carryOut(ctx context.Context, p part, wish bool) error {
+// carryOut carries one part of the plan out and puts what there is to say of it into the report. left is what could not be
+// undone of a wish that failed.
+func (s *Start) carryOut(ctx context.Context, p part, wish bool) (left, err error) {
 	if p.empty() {
-		return nil
+		return nil, nil
 	}
 	target := &inject.Target{
 		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
@@ -232,7 +235,9 @@ func (s *Start) carryOut(ctx context.Context, p part, wish bool) error {
 	}
 	result, err := target.Apply(ctx, p.edits, p.delegates)
 	s.Report.Phase("apply")
-	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
+	if err == nil || !wish {
+		s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
+	}
 	s.said(p, result.Said)
 	for _, f := range result.Skipped {
 		s.Report.Warn(f)
@@ -247,13 +252,13 @@ func (s *Start) carryOut(ctx context.Context, p part, wish bool) error {
 		for _, program := range result.Foreign {
 			s.Report.Warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))
 		}
-		return err
+		return result.Left, err
 	}
 	if len(p.delegates) > 0 && len(result.Delegated) == 0 {
 		s.Report.Warn(fault.New(fault.NoNode, "delegate "+p.delegates[0].Path, "it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
 			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", s.config.NVIDIA.RuntimeConfig))
 	}
-	return nil
+	return nil, nil
 }
 
 // said puts what the delegates wrote to their grants.

@@ -18,7 +18,7 @@ func precreate(p process, options hook.Options, args []string) error {
 		return err
 	}
 	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
-	start, err := hook.PlanSpec(options, p.stdin)
+	start, err := hook.PlanSpecInTime(options, p.stdin)
 	if err != nil {
 		return err
 	}

@@ -1,127 +1,234 @@
 package holder
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/inject"
+	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// mounts is the container's mount table.
-func (c *container) mounts() string {
+func init() {
+	// As in cmd/gpu-hook: no thread that joins a container's namespaces may be the main one.
+	runtime.LockOSThread()
+}
+
+// target is the container as devices/inject knows it.
+func (c *container) target() *inject.Target {
 	c.t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
+	found, err := state.Load(state.State{State: specs.State{ID: "test", Status: specs.StateCreating, Pid: c.pid, Bundle: c.bundle}, Raw: []byte("{}")})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return string(data)
+	process, err := found.OpenProcess(false)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = process.Close() })
+	return &inject.Target{Container: found, Process: process, Root: c.rootfs(""), StateJSON: []byte("{}"), RunDir: c.host.Path("run")}
 }
 
-// An image's "all" is a wish. One that fails while it is carried out is undone, and the container starts as if nobody had
-// wished.
-func TestWishComesToNothing(t *testing.T) {
-	library := gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver
-	for name, test := range map[string]struct {
-		option option
-		before func(c *container)
-		code   string
-	}{
-		"a volume on the library directory": {volume(gpuhost.LibDir), func(c *container) {
-			c.mkdir(c.volume(), c.rootfs(gpuhost.LibDir))
-		}, "volume"},
-		"a dangling link in the second library's place": {nil, func(c *container) {
-			c.mkdir(c.rootfs(gpuhost.LibDir))
-			c.must(os.Symlink("/nowhere/at/all", c.rootfs(library)))
-		}, "link"},
-		"the first library's place is there, the second's is a folder": {nil, func(c *container) {
-			c.mkdir(c.rootfs(library))
-			c.must(os.WriteFile(c.rootfs(gpuhost.LibDir+"/libcuda.so."+gpuhost.Driver), []byte("of the image"), 0o600))
-		}, "directory"},
-		"another device in the node's place": {nil, func(c *container) {
-			c.mkdir(c.rootfs("dev"))
-			c.env = append(c.env, "GPU_HOOK_TEST_VOLUME="+c.volume()+":/dev")
-			c.mkdir(c.volume())
-			c.must(unix.Mknod(filepath.Join(c.volume(), "nvidiactl"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
-		}, "another device"},
-		"a Spec's hook that fails": {nil, func(c *container) {
-			c.must(c.host.Write("bin/fails", "#!/bin/sh\necho nothing doing >&2\nexit 3\n", 0o755))
-			spec := c.host.Spec() + "  hooks:\n  - {hookName: createContainer, path: " + c.host.Path("bin/fails") + ", args: [fails]}\n"
-			c.must(c.host.Write("cdi/nvidia.yaml", spec, 0o644))
-		}, "nothing doing"},
+// inside is all that can be seen of the container from within: its mounts and what lies in its /dev.
+func (c *container) inside() string {
+	c.t.Helper()
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/root%s", c.pid, c.rootfs("dev")))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, e := range entries {
+		mounts = append(mounts, "in /dev: "+e.Name()+"\n"...)
+	}
+	return string(mounts)
+}
+
+// taken is where the containers of these tests have a file of their own.
+const taken = "/etc/taken"
+
+// wishing makes a container with that file, a link that leads nowhere and a hook on its host.
+func wishing(t *testing.T, hook string, options ...option) *container {
+	t.Helper()
+	c := newBundle(t, options...)
+	for _, err := range []error{
+		os.WriteFile(c.rootfs(taken), []byte("its own"), 0o600),
+		os.Symlink("/nowhere/at/all", c.rootfs("/etc/dangling")),
+		os.MkdirAll(c.rootfs("/opt/volume"), 0o755),
+		os.MkdirAll(c.volume(), 0o755),
+		c.host.Write("bin/hook", "#!/bin/sh\n"+strings.ReplaceAll(hook, "ROOT", c.rootfs("")), 0o755),
 	} {
-		t.Run(name, func(t *testing.T) {
-			options := []option{withEnv("NVIDIA_VISIBLE_DEVICES=all")}
-			if test.option != nil {
-				options = append(options, test.option)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c.start()
+}
+
+// edits are mounts of a file on the paths, a tmpfs, a node and, if it is named, the hook of a stage.
+func (c *container) edits(stage string, paths ...string) *devices.Edits {
+	e := devices.NewEdits()
+	for _, path := range paths {
+		e.Mounts = append(e.Mounts, &devices.Mount{HostPath: c.host.Path("version"), ContainerPath: path, Options: []string{"ro", "bind"}, Status: devices.Apply})
+	}
+	mode, zero := os.FileMode(0o666), uint32(0)
+	e.DeviceNodes = append(e.DeviceNodes, &devices.DeviceNode{
+		Path: "/dev/sub/nvidia0", HostPath: c.host.Path("dev/nvidia0"), Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor, Permissions: "rw",
+		Status: devices.Apply, FileMode: &mode, UID: &zero, GID: &zero, Own: true,
+	})
+	if stage != "" {
+		e.Hooks = append(e.Hooks, &devices.Hook{HookName: stage, Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+	}
+	return e
+}
+
+// A wish that fails leaves the container as it was, with its mounts, its root filesystem and its /dev, and something else
+// can be given to it then.
+func TestFailedWishIsUndone(t *testing.T) {
+	for _, test := range []struct {
+		name, hook, stage string
+		options           []option
+		paths             []string
+		part              string
+	}{
+		{"link that leads nowhere", "", "", nil, []string{taken, "/opt/a/lib", "/etc/dangling"}, "leads nowhere"},
+		{"volume", "", "", []option{volume("/opt/volume")}, []string{"/opt/a/lib", taken, "/opt/volume/lib"}, "volume"},
+		{"read-only root", "", "", []option{readOnly}, []string{taken, "/opt/a/lib"}, "read-only"},
+		{"hook that fails", "exit 7", "createRuntime", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
+		{"hook that mounts and fails", "mount --bind /etc/hostname ROOT" + taken + " && mount -t tmpfs none ROOT" + taken + "2; exit 7", "createContainer", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := wishing(t, test.hook, test.options...)
+			before := c.inside()
+			target := c.target()
+			target.Wish = true
+			edits := c.edits(test.stage, test.paths...)
+			result, err := target.Apply(context.Background(), edits, nil)
+			if err == nil || !strings.Contains(err.Error(), test.part) {
+				t.Fatalf("no %q in: %v", test.part, err)
 			}
-			c := newBundle(t, options...)
-			test.before(c)
-			c.start()
-			mounts := c.mounts()
-			r := c.run()
-			if r.status != 0 || r.stderr != "" {
-				t.Fatalf("status %d: %s", r.status, r.stderr)
-			}
-			if after := c.mounts(); after != mounts {
-				t.Errorf("mounts in the container:\n%s", diff(mounts, after))
+			if result.Left != nil {
+				t.Errorf("left: %v", result.Left)
 			}
 			c.unchanged()
-			c.comesToNothing(r.report, test.code)
+			if after := c.inside(); after != before {
+				t.Errorf("the container is changed:\n%s", diff(before, after))
+			}
+			for _, status := range edits.Statuses() {
+				if *status != devices.Skipped && *status != devices.Failed {
+					t.Errorf("an edit is %s", *status)
+				}
+			}
+			if hooks := len(edits.Hooks); len(result.Foreign) != hooks {
+				t.Errorf("foreign programs: %v", result.Foreign)
+			}
+
+			target.Wish = false
+			if _, err := target.Apply(context.Background(), c.edits("", taken), nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.sees(taken); !strings.Contains(got, gpuhost.Driver) {
+				t.Errorf("given then: %s", got)
+			}
+			if got := c.sees("/dev/sub/nvidia0"); got != node {
+				t.Errorf("given then: %s", got)
+			}
 		})
 	}
 }
 
-// comesToNothing checks the record of a wish that came to nothing, for a reason that has the word.
-func (c *container) comesToNothing(r *report.Report, word string) {
-	c.t.Helper()
-	if node := c.sees("/dev/nvidia0"); node != "missing" {
-		c.t.Errorf("/dev/nvidia0: %s", node)
+// What was asked for stays where a wish on top of it fails.
+func TestFailedWishTakesNothingElse(t *testing.T) {
+	c := wishing(t, "exit 7")
+	target := c.target()
+	if _, err := target.Apply(context.Background(), c.edits("", taken, "/opt/a/lib"), nil); err != nil {
+		t.Fatal(err)
 	}
-	weak := slices.ContainsFunc(r.Warnings, func(m report.Message) bool { return m.Code == "W-WEAK" && strings.Contains(m.Message, word) })
-	if r.Result != report.ResultNothing || len(r.Errors)+len(r.Grants)+len(r.CDIDevices) > 0 || !weak || r.Requests[0].Status != report.Unserved {
-		c.t.Errorf("record: %s %+v %+v %v %+v", r.Result, r.Errors, r.Grants, r.CDIDevices, r.Warnings)
+	before := c.inside()
+	target.Wish = true
+	if _, err := target.Apply(context.Background(), c.edits("createRuntime", taken, "/opt/a/lib", "/opt/a/more"), nil); err == nil {
+		t.Fatal("it did not fail")
 	}
-	for _, status := range r.Edits.Statuses() {
-		if *status == "applied" || *status == "apply" {
-			c.t.Errorf("an edit is %s", *status)
+	if after := c.inside(); after != before {
+		t.Errorf("the container is changed:\n%s", diff(before, after))
+	}
+	if got := c.sees("/opt/a/more"); got != "missing" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// A wish that holds is given like anything else.
+func TestWishIsGiven(t *testing.T) {
+	c := wishing(t, "echo ran >"+"$0.log")
+	target := c.target()
+	target.Wish = true
+	edits := c.edits("createContainer", taken)
+	if _, err := target.Apply(context.Background(), edits, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range edits.Statuses() {
+		if *status != devices.Applied {
+			t.Errorf("an edit is %s", *status)
 		}
 	}
-}
-
-// What was asked for is served, though a wish beside it comes to nothing.
-func TestWishBesideARequest(t *testing.T) {
-	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"), annotated("driver=amd,device=0"))
-	amd := "cdiVersion: 0.5.0\nkind: amd.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    deviceNodes:\n    - {path: /dev/kfd, hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
-	c.must(c.host.Write("cdi/amd.yaml", amd, 0o644))
-	c.mkdir(c.rootfs(gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver))
-	c.start()
-	r := c.run()
-	r.applied(t)
-	if !strings.HasPrefix(c.sees("/dev/kfd"), "020666 1:11") || c.sees("/dev/nvidia0") != "missing" {
-		t.Errorf("kfd: %s, nvidia0: %s", c.sees("/dev/kfd"), c.sees("/dev/nvidia0"))
-	}
-	if g := r.report.Grants; len(g) != 1 || g[0].Vendor != "amd" || len(r.report.CDIDevices) != 1 {
-		t.Errorf("grants: %+v", g)
+	if got := c.sees("/dev/sub/nvidia0"); got != node {
+		t.Errorf("node: %s", got)
 	}
 }
 
-func (c *container) mkdir(dirs ...string) {
-	c.t.Helper()
-	for _, dir := range dirs {
-		c.must(os.MkdirAll(dir, 0o755))
-	}
-}
-
-func (c *container) must(err error) {
-	c.t.Helper()
+// In a build nothing is made in the root filesystem, which becomes the image: mounts go on what is there, nodes into the
+// container's own /dev, and no foreign program runs.
+func TestRootIsSpared(t *testing.T) {
+	c := wishing(t, "touch $0.ran")
+	target := c.target()
+	target.NothingInRoot = true
+	edits := c.edits("createContainer", taken, "/opt/a/lib", "/etc/missing")
+	edits.Hooks = append(edits.Hooks, &devices.Hook{HookName: "createRuntime", Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+	result, err := target.Apply(context.Background(), edits, nil)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
+	c.unchanged()
+	var got []string
+	for _, status := range edits.Statuses() {
+		got = append(got, string(*status))
+	}
+	if want := []string{"applied", "applied", "skipped", "skipped", "skipped", "skipped"}; !slices.Equal(got, want) {
+		t.Errorf("statuses: %v", got)
+	}
+	var notes []string
+	for _, note := range result.Skipped {
+		notes = append(notes, string(note.Code)+" "+path.Base(note.What))
+		if note.Hint == "" {
+			t.Errorf("no hint: %v", note)
+		}
+	}
+	if want := []string{"W-SKIPPED hooks of the CDI Spec", "W-SKIPPED lib", "W-SKIPPED missing"}; !slices.Equal(notes, want) {
+		t.Errorf("notes: %v", notes)
+	}
+	if got := c.sees("/dev/sub/nvidia0"); got != node {
+		t.Errorf("node: %s", got)
+	}
+}
+
+func TestDelegateIsRefusedInABuild(t *testing.T) {
+	c := wishing(t, "")
+	target := c.target()
+	target.NothingInRoot = true
+	_, err := target.Apply(context.Background(), c.edits("", taken), []inject.Delegate{{Path: c.host.Path("bin/hook"), Args: []string{"hook"}}})
+	if err == nil || !strings.Contains(err.Error(), "stay in the image") {
+		t.Errorf("error: %v", err)
+	}
+	c.unchanged()
 }
