@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,10 +68,32 @@ func (p *Podman) Container(b gpuhost.Bundle) []string {
 		argv = append(argv, "--env", v)
 	}
 	for k, v := range b.Annotations {
-		// podman of that time reads the flag's value as CSV.
-		argv = append(argv, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
+		argv = append(argv, "--annotation", annotation(k, v))
 	}
 	return append(append(append(argv, b.Flags...), "--rootfs", p.rootfs()), b.Args...)
+}
+
+// PodmanMajor is the first number of podman's version, or 0 where there is none.
+var PodmanMajor = sync.OnceValue(func() int {
+	out, err := exec.Command("podman", "--version").Output()
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(out))
+	major, _, _ := strings.Cut(fields[len(fields)-1], ".")
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		return 0
+	}
+	return n
+})
+
+// annotation is the value of podman's flag of that name. Before 5.0 podman reads it as a line of CSV.
+func annotation(key, value string) string {
+	if PodmanMajor() >= 5 {
+		return key + "=" + value
+	}
+	return `"` + strings.ReplaceAll(key+"="+value, `"`, `""`) + `"`
 }
 
 // Command is a whole command line of podman.
