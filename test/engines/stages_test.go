@@ -254,8 +254,14 @@ func TestRootlessWithHooks(t *testing.T) {
 	s.spec("with-hooks.yaml")
 	for _, stage := range []string{"podman", "precreate by podman"} {
 		for _, flags := range [][]string{
-			nil, {"--network", "host"}, {"--ipc", "host"}, {"--uts", "host"}, {"--cgroupns", "host"}, {"--pid", "host"},
-			{"--userns", "keep-id"}, {"--userns", "keep-id", "--network", "host", "--ipc", "host", "--cgroupns", "host"},
+			nil,
+			{"--network", "host"},
+			{"--ipc", "host"},
+			{"--uts", "host"},
+			{"--cgroupns", "host"},
+			{"--pid", "host"},
+			{"--userns", "keep-id"},
+			{"--userns", "keep-id", "--network", "host", "--ipc", "host", "--cgroupns", "host"},
 		} {
 			t.Run(stage+"/"+strings.Join(flags, " "), func(t *testing.T) {
 				s.t = t
