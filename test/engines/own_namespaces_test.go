@@ -29,8 +29,10 @@ func TestRootlessSharesNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	probe := filepath.Join(s.Host.Path("ran"), "probe")
-	for _, flags := range []string{"--ipc=host", "--uts=host", "--cgroupns=host", "", "--ipc=host --uts=host --cgroupns=host",
-		"--userns=keep-id", "--userns=keep-id --ipc=host --uts=host --cgroupns=host"} {
+	for _, flags := range []string{
+		"--ipc=host", "--uts=host", "--cgroupns=host", "", "--ipc=host --uts=host --cgroupns=host",
+		"--userns=keep-id", "--userns=keep-id --ipc=host --uts=host --cgroupns=host",
+	} {
 		t.Run("network host "+flags, func(t *testing.T) {
 			_ = os.Remove(probe)
 			b := asks("device=0")
