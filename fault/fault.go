@@ -59,6 +59,8 @@ const (
 	StaleNote  Code = "W-STALE"
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
+	EngineNote Code = "W-ENGINE"
+	BundleNote Code = "W-BUNDLE"
 )
 
 // Kind tells what to do about an error: it is the same everywhere.

@@ -123,7 +123,7 @@ func (c *claim) restored(container *state.Container) *state.Container {
 		}
 	}
 	spec.Process = &process
-	return &state.Container{State: container.State, Spec: &spec}
+	return container.With(&spec)
 }
 
 // trust keeps the plan that the claim has led to if the claim holds; check is what must hold if something is left to do.

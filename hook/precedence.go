@@ -56,6 +56,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 				return nil, warnings, f
 			}
 			warnings = append(warnings, f)
+		case r.engine: // nobody else serves it
 		case r.err != nil:
 			return nil, warnings, r.lost(r.err)
 		case r.Status != report.Empty:

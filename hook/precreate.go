@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -35,6 +36,7 @@ func PlanSpec(o Options, stdin io.Reader) *Start {
 	if container.State.ID == "" {
 		container.State.ID = newID()
 	}
+	container.Identify(cmp.Or(o.Engine, state.Podman), nil)
 	s.container, s.spec = container, raw
 	s.Report.Describe(container)
 	s.plan(o, nil, s.checkSpec, s.checkSpec)
