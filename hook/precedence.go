@@ -44,7 +44,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	slices.SortStableFunc(byLevel, func(a, b *request) int { return cmp.Compare(a.level, b.level) })
 	for _, r := range byLevel {
 		switch above := overriding(r, byLevel); {
-		case r.Status == report.Refused:
+		case r.Status == report.Refused, r.engine: // nobody else serves what the engine does, and nobody takes it away
 		case above != nil:
 			r.beaten = true
 			f := override(r, above)
@@ -56,7 +56,6 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 				return nil, warnings, f
 			}
 			warnings = append(warnings, f)
-		case r.engine: // nobody else serves it
 		case r.err != nil:
 			return nil, warnings, r.lost(r.err)
 		case r.Status != report.Empty:
