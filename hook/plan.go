@@ -71,7 +71,7 @@ func (p *planner) plan(winners []*request) error {
 // found returns how many edits of what was asked for the engine, or another hook, has put into config.json already. An
 // engine that applies CDI by itself was asked in the one right way, and a wish was not asked at all.
 func (p *planner) found() int {
-	if p.config.OwnsCDI(p.container.Engine()) {
+	if p.config.Owns(p.container.Engine(), config.SourceCDIAnnotation) {
 		return 0
 	}
 	return present(p.asked.edits)

@@ -167,6 +167,14 @@ func commandUsage(line string) func(*flag.FlagSet) {
 	}
 }
 
+// engineFlag adds the flag by which a hook's definition says whose it is.
+func engineFlag(flags *flag.FlagSet, engine *string) {
+	flags.Func("engine", "the engine is `ENGINE`: podman, crio, containerd or buildah", func(name string) (err error) {
+		*engine, err = hook.EngineOf(name)
+		return err
+	})
+}
+
 // noArguments refuses what a command takes no notice of.
 func noArguments(flags *flag.FlagSet) error {
 	if flags.NArg() == 0 {
