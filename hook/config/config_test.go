@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 		{"an engine of its own", "[engines.podman]\nsources = [\"env\"]", func(c *Config) {
 			c.Engines["podman"] = &Engine{Sources: []string{"env"}, Own: []string{}}
 		}},
-		{"an old engine, which serves nothing itself", "[engines.cri-o]\nown = []", func(c *Config) { c.Engines["cri-o"].Own = []string{} }},
+		{"an old engine, which serves nothing itself", "[engines.cri-o]\nown = []", func(c *Config) { c.Engines["cri-o"].Own, c.Engines["cri-o"].Namespaces = []string{}, nil }},
 		{"prefixes", "[cdi]\nannotation-prefixes = [\"cdi.k8s.io/\", \"a/\"]", func(c *Config) { c.CDI.AnnotationPrefixes = []string{"cdi.k8s.io/", "a/"} }},
 		{"a part of a vendor, which comes first", "[[vendor]]\nname = \"amd\"\nkind = \"amd.com/apu\"", func(c *Config) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
