@@ -59,6 +59,9 @@ const (
 	StaleNote  Code = "W-STALE"
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
+	NoStage    Code = "W-STAGE"
+	EngineNote Code = "W-ENGINE"
+	BundleNote Code = "W-BUNDLE"
 )
 
 // Kind tells what to do about an error: it is the same everywhere.

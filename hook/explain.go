@@ -69,13 +69,14 @@ func explainState(o Options, s state.State) *report.Report {
 }
 
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
+	container.Identify(o.Engine, nil)
 	s := &Start{Report: report.New(StageCreateRuntime), container: container}
 	s.Report.Describe(container)
 	check := s.checkRoot
 	if !hasRoot {
 		check = func() error { return nil }
 	}
-	s.plan(o, flag, check, check)
+	s.plan(o, flag, check)
 	return s.Report
 }
 

@@ -62,7 +62,7 @@ func (p *planner) grantedGPU() bool {
 
 // envClosed says why the environment of this container does not count, or "".
 func (p *planner) envClosed() string {
-	sources, key := p.config.SourcesFor(p.container.Engine(), p.container.PodNamespace())
+	sources, key := sourcesFor(p.config, p.container)
 	switch {
 	case !slices.Contains(sources, config.SourceEnv):
 		return fmt.Sprintf("%s does not list %q", key, config.SourceEnv)

@@ -41,7 +41,7 @@ func (p *planner) mig() (variable, value string) {
 	if variable, value = p.migVariable(); value == "" {
 		return "", ""
 	}
-	sources, _ := p.config.SourcesFor(p.container.Engine(), p.container.PodNamespace())
+	sources, _ := sourcesFor(p.config, p.container)
 	if !slices.Contains(sources, config.SourceEnv) {
 		return "", ""
 	}

@@ -48,7 +48,7 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 		if err == nil {
 			err = p.hold(g.vendor, resolved, &o)
 		}
-		if err == nil && !p.inSpec {
+		if err == nil {
 			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {

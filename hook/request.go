@@ -42,6 +42,7 @@ type request struct {
 	void    bool             // an explicit nothing that engines write by themselves
 	weak    bool             // a wish: where nothing can serve it, the container starts without
 	hint    string           // what to do where it is refused, if the policy is not to blame
+	engine  bool             // the engine serves it itself
 	beaten  bool             // it has lost to another, and stands above nobody any more
 	err     *fault.Error     // why the value makes no sense; it stops the start if the request wins
 }
@@ -156,7 +157,7 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 		return nil
 	}
 	g := &gatherer{c, container, flag}
-	order, key := c.SourcesFor(container.Engine(), container.PodNamespace())
+	order, key := sourcesFor(c, container)
 	var out []*request
 	for level, source := range order {
 		for _, r := range g.from(source) {
@@ -170,7 +171,11 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 			continue
 		}
 		for _, r := range g.from(source) {
-			if r.Status != report.Empty {
+			switch {
+			case r.Status == report.Empty:
+			case r.engine:
+				out = append(out, r)
+			default:
 				out = append(out, r.refuse("%s does not list %q", key, source))
 			}
 		}

@@ -9,7 +9,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // AnnotationGPUs asks for devices in Docker's --gpus syntax or as a JSON list of Docker's device requests. With a dot and
@@ -211,12 +213,14 @@ func (g *gatherer) sets() string {
 	return strings.Join(sets, "; ")
 }
 
-// cdiAnnotations reads cdi.k8s.io/*. Under CRI-O only the container's own count: the kubelet writes them, while anybody
-// who may make a pod writes the pod's.
+// cdiAnnotations reads cdi.k8s.io/* and what is configured beside. Under CRI-O only the container's own count: the kubelet
+// writes them, while anybody who may make a pod writes the pod's.
 func (g *gatherer) cdiAnnotations() []*request {
-	own := g.container.OwnAnnotations()
-	out := g.quoted(devices.AnnotationPrefix)
-	list := devices.FromAnnotations(g.container.Spec.Annotations)
+	var out []*request
+	for _, prefix := range g.config.CDI.AnnotationPrefixes {
+		out = append(out, g.quoted(prefix)...)
+	}
+	list := devices.FromAnnotations(g.container.Spec.Annotations, g.config.CDI.AnnotationPrefixes)
 	if len(list) > maxAnnotations {
 		template := newRequest("annotation:cdi.k8s.io/*", fmt.Sprintf("%d annotations", len(list)))
 		return []*request{template.mistake(fmt.Errorf("more than %d are too many", maxAnnotations))}
@@ -227,6 +231,9 @@ func (g *gatherer) cdiAnnotations() []*request {
 		var requests []*request
 		torn := g.torn(a.Key, a.Value, g.kinds(a))
 		switch {
+		case g.enginesOwn(a):
+			out = append(out, g.served(template, a)...)
+			continue
 		case torn != nil:
 			requests = []*request{template.mistake(torn)}
 		case len(a.Value) > maxValue:
@@ -240,13 +247,58 @@ func (g *gatherer) cdiAnnotations() []*request {
 			}
 			requests = g.split(template, ids, false)
 		}
-		for _, r := range requests {
-			if v, ok := own[a.Key]; !ok || v != a.Value {
-				r.refuse("it is the pod's annotation, not the container's own")
+		if !g.own(a) {
+			for _, r := range requests {
+				r.refuse("%s", g.notOwn())
 				r.hint = "a device plugin sets it on the container; a pod's author asks by what the administrator lets count"
 			}
 		}
 		out = append(out, requests...)
 	}
 	return out
+}
+
+// own says whether an annotation is known to be the container's own.
+func (g *gatherer) own(a devices.Annotated) bool {
+	v, found := g.container.OwnAnnotations()[a.Key]
+	return found && v == a.Value
+}
+
+// notOwn is the reason to refuse an annotation that is not.
+func (g *gatherer) notOwn() string {
+	switch {
+	case g.container.Doubt() != nil:
+		return "the engine is in doubt, so it is not known whose annotation it is"
+	case g.container.Engine() == state.Containerd:
+		return "containerd does not tell a container's own annotations from its pod's"
+	}
+	return "it is the pod's annotation, not the container's own"
+}
+
+// enginesOwn says whether the engine has applied the annotation itself. containerd takes it for the engine's wherever it
+// comes from: nobody can tell.
+func (g *gatherer) enginesOwn(a devices.Annotated) bool {
+	engine := g.container.Engine()
+	return g.container.Doubt() == nil && g.config.Owns(engine, config.SourceCDIAnnotation) && strings.HasPrefix(a.Key, config.EnginePrefix) &&
+		(engine == state.Containerd || g.own(a))
+}
+
+// served are the requests of an annotation that the engine has applied. What we cannot read in it is for the engine to
+// judge.
+func (g *gatherer) served(template *request, a devices.Annotated) []*request {
+	var ids []string
+	for id := range strings.SplitSeq(a.Value, ",") {
+		if _, err := devices.ParseName(strings.TrimSpace(id), ""); err == nil && strings.Contains(id, "=") && len(ids) < maxDevices {
+			ids = append(ids, strings.TrimSpace(id))
+		}
+	}
+	requests := g.split(template, ids, false)
+	if len(requests) == 0 {
+		requests = []*request{template.with(nil, nil)}
+	}
+	for _, r := range requests {
+		r.engine, r.err = true, nil
+		r.Status, r.Reason = report.Present, engineName(g.container.Engine())+" applies it itself"
+	}
+	return requests
 }

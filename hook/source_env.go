@@ -66,6 +66,9 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
 		values = append(values, value)
 	}
 	value := strings.Join(values, ",")
+	if v.NVIDIA() && value == nvidia.MountRoot {
+		return nil // a device plugin's word for "see the mounts", which are a source of their own
+	}
 	template := newRequest("env:"+strings.Join(names, "+"), value).with([]*config.Vendor{v}, nil)
 	if len(value) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}

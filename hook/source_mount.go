@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -44,6 +45,9 @@ func (g *gatherer) mounts() []*request {
 	var out []*request
 	if len(ids) > 0 {
 		out = g.visible(template, ids)
+	}
+	for _, r := range out {
+		r.void = r.Status == report.Empty
 	}
 	if len(channels) > 0 && vendor != nil {
 		out = append(out, g.channels(template, channels))

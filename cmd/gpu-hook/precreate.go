@@ -10,7 +10,8 @@ import (
 )
 
 func precreate(p process, options hook.Options, args []string) error {
-	flags := newFlags("precreate", p, commandUsage("precreate < SPEC"))
+	flags := newFlags("precreate", p, commandUsage("precreate [--engine ENGINE] < SPEC"))
+	engineFlag(flags, &options.Engine)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -18,12 +19,11 @@ func precreate(p process, options hook.Options, args []string) error {
 		return err
 	}
 	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
-	start := hook.PlanSpec(options, p.stdin)
-	spec := start.Render()
-	if err := failed(p, start.Report); err != nil {
+	start, err := hook.PlanSpecInTime(options, p.stdin)
+	if err != nil {
 		return err
 	}
-	if _, err := p.stdout.Write(spec); err != nil {
+	if _, err := p.stdout.Write(start.Render()); err != nil {
 		return fmt.Errorf("write the spec: %w", err)
 	}
 	return nil
