@@ -31,7 +31,7 @@ const (
 type request struct {
 	*report.Request
 	level   int              // of the source; the lowest number stands highest
-	part    string           // "" or partIMEX
+	part    string           // "", partIMEX or the kind of one of NVIDIA's features
 	vendors []*config.Vendor // whom it may go to, in order; none for a kind of no configured vendor
 	pin     string           // the one driver that it may be served by, or ""
 	ids     []string         // as written, each once
