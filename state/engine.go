@@ -47,7 +47,7 @@ const (
 type identity struct {
 	engine string
 	doubt  error
-	name   string // of the container, as podman's conmon knows it
+	caller *Caller
 }
 
 // Identify settles whose the container is. told is the engine that the hook's definition names, or "". The evidence is
@@ -55,10 +55,9 @@ type identity struct {
 // what the kernel says of the caller, which may be nil. An annotation is a claim, and one of another engine than the
 // evidence has is a reason to doubt all of it. Before, the container is nobody's.
 func (c *Container) Identify(told string, caller *Caller) {
-	monitor := caller.monitor(c.State.ID)
-	c.identity = identity{name: valueOf(monitor, "-n", "--name")}
+	c.identity = identity{caller: caller}
 	proven := c.form()
-	if proven == "" && monitor != nil {
+	if proven == "" && caller.monitor(c.State.ID) != nil {
 		proven = Podman
 	}
 	c.identity.engine, c.identity.doubt = c.judge(told, proven)
@@ -176,7 +175,7 @@ func (c *Container) Infra() bool {
 	case Containerd:
 		return c.Doubt() == nil && c.Spec.Annotations[annotationCRIType] == containerTypeSandbox
 	case Podman:
-		return isInfraName(c.identity.name)
+		return isInfraName(c.nameAtConmon())
 	}
 	return false
 }
@@ -196,11 +195,16 @@ func (c *Container) Name() (unsafeName string) {
 	case Containerd:
 		return c.Spec.Annotations[annotationCRIName]
 	case Podman:
-		if name, found := strings.CutPrefix(c.identity.name, c.hostname()+"-"); found {
+		if name, found := strings.CutPrefix(c.nameAtConmon(), c.hostname()+"-"); found {
 			return name
 		}
 	}
 	return c.Spec.Annotations[annotationName]
+}
+
+// nameAtConmon is the whole container's name as podman has told its conmon, or "".
+func (c *Container) nameAtConmon() string {
+	return valueOf(c.identity.caller.monitor(c.State.ID), "-n", "--name")
 }
 
 // hostname is what podman has written into the file that it mounts over /etc/hostname, or "".

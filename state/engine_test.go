@@ -14,10 +14,14 @@ const id = "0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b"
 
 // conmon is the caller of a hook under podman.
 func conmon(id, name string) *Caller {
-	return &Caller{
-		runtime:  []string{"/usr/bin/runc", "create", "--bundle", "/b", id},
-		launcher: []string{"/usr/bin/conmon", "-c", id, "-n", name, "--exit-command", "/usr/bin/podman", "--exit-command-arg", "-n"},
-	}
+	return callerWith(
+		[]string{"/usr/bin/runc", "create", "--bundle", "/b", id},
+		[]string{"/usr/bin/conmon", "-c", id, "-n", name, "--exit-command", "/usr/bin/podman", "--exit-command-arg", "-n"},
+	)
+}
+
+func callerWith(runtime, launcher []string) *Caller {
+	return &Caller{func() lines { return lines{runtime, launcher} }}
 }
 
 func TestIdentify(t *testing.T) {
@@ -43,7 +47,7 @@ func TestIdentify(t *testing.T) {
 		}},
 		{name: "podman without control group", id: id, caller: conmon(id, "a"), annotations: map[string]string{annotationManager: "libpod"}, engine: Podman},
 		{name: "another's conmon", id: id, caller: conmon("abc", "a")},
-		{name: "conmon of another engine", id: id, caller: &Caller{[]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"}}},
+		{name: "conmon of another engine", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"})},
 		{name: "cri-o", cgroup: "kubepods.slice:crio:" + id, id: id, engine: CRIO, annotations: map[string]string{annotationManager: "cri-o", annotationOwn: "{}"}},
 		{name: "cri-o on cgroupfs", cgroup: "/kubepods/crio-" + id, id: id, engine: CRIO},
 		{name: "containerd", cgroup: "/k8s.io/" + id, id: id, engine: Containerd, annotations: cri},
