@@ -11,7 +11,7 @@ PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--des
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit engines systemd lint install uninstall clean
+.PHONY: build demo test unit engines systemd test-trixie lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -38,6 +38,11 @@ engines:
 systemd:
 	test/setup test
 	$(GO) test -count=1 ./test/systemd
+
+# The tests with real engines once more, in a Debian 13 that is made in bin: podman 5 and a newer crun. Not a part of test.
+test-trixie:
+	test/setup test
+	test/trixie
 
 lint:
 	test/setup lint

@@ -59,6 +59,7 @@ const (
 	StaleNote  Code = "W-STALE"
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
+	NoStage    Code = "W-STAGE"
 	EngineNote Code = "W-ENGINE"
 	BundleNote Code = "W-BUNDLE"
 )

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxStatus bounds what is read of /proc and of a runtime's own notes, in bytes.
@@ -131,7 +133,8 @@ func commandLine(pid int) []string {
 }
 
 func readSmall(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	// O_NONBLOCK: a FIFO in its place must not hold the container's start.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Engines, and "" for a bare runtime or an engine that is not known.
@@ -26,8 +24,6 @@ func Engines() []string { return []string{Podman, CRIO, Containerd, Buildah} }
 // Annotations that engines leave on a container. Each is a claim: the author of an image or a pod may write it too.
 const (
 	annotationManager = "io.container.manager"
-	// podman writes the type "container" as well, and never "sandbox".
-	annotationContainerType = "io.kubernetes.cri-o.ContainerType"
 	// annotationOwn holds, under CRI-O, the annotations of the container itself as JSON, without those of its pod. CRI-O
 	// writes it over what a pod has there.
 	annotationOwn = "io.kubernetes.cri-o.Annotations"
@@ -61,11 +57,6 @@ func (c *Container) Identify(told string, caller *Caller) {
 		proven = Podman
 	}
 	c.identity.engine, c.identity.doubt = c.judge(told, proven)
-}
-
-// With returns the same container with another spec.
-func (c *Container) With(spec *specs.Spec) *Container {
-	return &Container{State: c.State, Spec: spec, identity: c.identity}
 }
 
 // judge holds the evidence against what is told and what is claimed.
@@ -136,7 +127,8 @@ func (c *Container) claims() []claim {
 }
 
 // claimant returns the engine that an annotation is of, or "" for one that anybody has. Of CRI-O's keys podman writes
-// Created, TTY, SandboxID and ContainerType too, and users write some as requests to CRI-O: those say nothing.
+// Created, TTY, SandboxID and ContainerType too, and users write some as requests to CRI-O: those say nothing. Neither do
+// the container's types: an image that calls itself a sandbox must not have a request of its user's refused.
 func claimant(key, value string) string {
 	switch key {
 	case annotationManager:
@@ -144,10 +136,7 @@ func claimant(key, value string) string {
 			return Podman
 		}
 		return value
-	case annotationContainerType:
-		if value == containerTypeSandbox {
-			return CRIO
-		}
+	case annotationCRIType:
 		return ""
 	case annotationOwn, "io.kubernetes.cri-o.ContainerID", "io.kubernetes.cri-o.Labels", "io.kubernetes.cri-o.Metadata",
 		"io.kubernetes.cri-o.MountPoint", "io.kubernetes.cri-o.Name", "io.kubernetes.cri-o.SandboxName":

@@ -102,7 +102,8 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 	defer func() { err = errors.Join(err, p.Close()) }()
 	// podman can lose the output of a container that ends at once (seen with 4.3.1): it is kept in a file as well.
 	b.Args = append([]string{"sh", "-c", `"$0" "$@" >/.output`}, b.Args...)
-	o, err = p.Run(append([]string{"run", "--rm"}, p.Container(b)...)...)
+	// Where its input is /dev/null an old crun gives the host's one to the container's root.
+	o, err = p.Run(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)
 	if wrote, readErr := os.ReadFile(filepath.Join(p.rootfs(), ".output")); readErr == nil {
 		o.Stdout = string(wrote)
 	}

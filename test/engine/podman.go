@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +60,23 @@ func (p *Podman) rootfs() string { return filepath.Join(p.dir, "rootfs") }
 
 // Container is what of a command line describes the container, its program included.
 func (p *Podman) Container(b gpuhost.Bundle) []string {
-	argv := []string{"--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0"}
+	root := p.rootfs()
+	if b.Overlay {
+		root += ":O"
+	}
+	return append(append(p.flags(b), "--rootfs", root), b.Args...)
+}
+
+// Of is like Container for a container of an image, whose own program runs where the bundle has none.
+func (p *Podman) Of(image string, b gpuhost.Bundle) []string {
+	return append(append(p.flags(b), image), b.Args...)
+}
+
+func (p *Podman) flags(b gpuhost.Bundle) []string {
+	argv := append(slices.Clone(limits), "--pids-limit", "0")
+	if !slices.Contains(b.Flags, "--network") {
+		argv = append(argv, "--network", "none")
+	}
 	if p.user == nil {
 		argv = append(argv, "--cgroup-parent", p.parent)
 	}
@@ -66,10 +84,53 @@ func (p *Podman) Container(b gpuhost.Bundle) []string {
 		argv = append(argv, "--env", v)
 	}
 	for k, v := range b.Annotations {
-		// podman of that time reads the flag's value as CSV.
-		argv = append(argv, "--annotation", `"`+strings.ReplaceAll(k+"="+v, `"`, `""`)+`"`)
+		argv = append(argv, "--annotation", annotation(k, v))
 	}
-	return append(append(append(argv, b.Flags...), "--rootfs", p.rootfs()), b.Args...)
+	return append(argv, b.Flags...)
+}
+
+// limits are low enough for every machine: not every root may raise them.
+var limits = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"}
+
+// Build builds an image of that name from the root filesystem and further lines of a Containerfile, and returns how
+// that ended. No network is needed, nor had.
+func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
+	dir, err := os.MkdirTemp(p.dir, "build")
+	if err != nil {
+		return Outcome{}, err
+	}
+	tar := exec.Command("tar", "-C", p.rootfs(), "-cf", filepath.Join(dir, "rootfs.tar"), ".")
+	if out, err := tar.CombinedOutput(); err != nil {
+		return Outcome{}, fmt.Errorf("tar: %w: %s", err, out)
+	}
+	text := strings.Join(append([]string{"FROM scratch", "ADD rootfs.tar /"}, lines...), "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "Containerfile"), []byte(text), 0o600); err != nil {
+		return Outcome{}, err
+	}
+	return p.Run(slices.Concat([]string{"build", "--network", "none", "--cgroup-parent", p.parent, "--tag", name}, limits, flags, []string{dir})...)
+}
+
+// PodmanMajor is the first number of podman's version, or 0 where there is none.
+var PodmanMajor = sync.OnceValue(func() int {
+	out, err := exec.Command("podman", "--version").Output()
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(out))
+	major, _, _ := strings.Cut(fields[len(fields)-1], ".")
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		return 0
+	}
+	return n
+})
+
+// annotation is the value of podman's flag of that name. Before 5.0 podman reads it as a line of CSV.
+func annotation(key, value string) string {
+	if PodmanMajor() >= 5 {
+		return key + "=" + value
+	}
+	return `"` + strings.ReplaceAll(key+"="+value, `"`, `""`) + `"`
 }
 
 // Command is a whole command line of podman.
@@ -86,7 +147,22 @@ func (p *Podman) Run(args ...string) (Outcome, error) {
 
 // Close takes away what is left of it. Its containers have ended.
 func (p *Podman) Close() error {
-	return errors.Join(endPause(p.dir), awaitEnd(p.dir), RemoveCgroups(p.parent), os.RemoveAll(p.dir))
+	return errors.Join(endPause(p.dir), awaitEnd(p.dir), unmountBelow(p.dir), RemoveCgroups(p.parent), os.RemoveAll(p.dir))
+}
+
+// unmountBelow takes away the mounts that podman forgets: the overlay of a root filesystem is one.
+func unmountBelow(dir string) error {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, line := range slices.Backward(strings.Split(string(data), "\n")) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			errs = append(errs, unix.Unmount(fields[4], unix.MNT_DETACH))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // endPause ends the process by which a rootless podman keeps its namespaces.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -14,6 +13,9 @@ import (
 
 // Tries is a container's script for [Running]: it tries to open each path that it reads for writing, and answers.
 const Tries = `while read -r path; do (: >"$path") 2>/dev/null && echo open || echo denied; done`
+
+// Evaluates is one that runs each line that it reads as a command of the shell, and answers with all that this prints.
+const Evaluates = `while read -r line; do echo $(eval "$line" 2>&1); done`
 
 // Running is a container in the foreground, whose process answers each line it reads by one of its own: the same process
 // all along, with no need to wait for anything but its answer.
@@ -66,5 +68,5 @@ func (r *Running) End() error {
 
 // Start starts a container of that name in the foreground, which is to answer. [Podman.Run] takes commands about it.
 func (p *Podman) Start(name string, b gpuhost.Bundle) (*Running, error) {
-	return Start(p.site.Dir, slices.Concat(p.global, []string{"run", "--rm", "--interactive", "--name", name}, p.Container(b))...)
+	return Start(p.site.Dir, p.Command(append([]string{"run", "--rm", "--interactive", "--name", name}, p.Container(b)...)...)...)
 }

@@ -53,7 +53,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 			t.Error(err)
 		}
 	})
-	return &gpuhost.User{UID: uid, GID: gid, Home: home}
+	return &gpuhost.User{UID: uid, GID: gid, Name: name, Home: home}
 }
 
 // rootless makes a site whose records go where those of a user go.

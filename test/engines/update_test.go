@@ -1,23 +1,25 @@
 package engines
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/gpu-hook/gpu-hook/test/engine"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// opens has a container that runs [engine.Tries] open its GPU.
-func (s *site) opens(c *engine.Running, when string) {
+// tries has a container that runs [engine.Tries] open its GPU.
+func (s *site) tries(c *engine.Running, when, want string) {
 	s.t.Helper()
 	got, err := c.Ask("/dev/nvidia0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if got != "open" {
+	if got != want {
 		s.t.Errorf("%s the GPU is %s", when, got)
 	}
 }
@@ -42,34 +44,44 @@ func TestSurvivesRuncUpdate(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.End() })
-			s.opens(c, "at first")
+			s.tries(c, "at first", "open")
 			s.update(s.RuncCommand(runc, "update", "--resources", "-", s.ID()))
-			s.opens(c, "after an update")
+			s.tries(c, "after an update", "open")
 		})
 	}
 }
 
-// podman 4.3.1 can update already, by its runtime.
+// podman 4.3.1 can update already, by its runtime. podman 5 sends its own list of devices along, without what hooks and
+// CDI have added, and crun makes the rules anew from it: what podman itself was told to allow stays.
 func TestSurvivesPodmanUpdate(t *testing.T) {
 	for _, e := range podmans(t) {
-		t.Run(e.name, func(t *testing.T) {
-			s := newSite(t)
-			b := asks("device=0")
-			b.Args = []string{"sh", "-c", engine.Tries}
-			p := s.session(e, &b)
-			c, err := p.Start("updated", b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = c.End() })
-			s.opens(c, "at first")
-			update := []string{"update"}
-			if require.Cgroup(t) == 1 {
-				update = append(update, "--cpu-shares", "512")
-			}
-			s.podmanRun(p, append(update, "updated")...)
-			s.opens(c, "after an update")
-		})
+		takesAway := engine.PodmanMajor() >= 5 && strings.HasSuffix(e.name, "crun")
+		for name, test := range map[string]struct {
+			flags []string
+			after string
+		}{
+			"alone":                  {nil, map[bool]string{false: "open", true: "denied"}[takesAway]},
+			"with podman's own rule": {[]string{"--device-cgroup-rule", fmt.Sprintf("c %d:%d rw", gpuhost.Major, gpuhost.Minor)}, "open"},
+		} {
+			t.Run(e.name+"/"+name, func(t *testing.T) {
+				s := newSite(t)
+				b := asks("device=0")
+				b.Args, b.Flags = []string{"sh", "-c", engine.Tries}, test.flags
+				p := s.session(e, &b)
+				c, err := p.Start("updated", b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = c.End() })
+				s.tries(c, "at first", "open")
+				update := []string{"update"}
+				if require.Cgroup(t) == 1 {
+					update = append(update, "--cpu-shares", "512")
+				}
+				s.podmanRun(p, append(update, "updated")...)
+				s.tries(c, "after an update", test.after)
+			})
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package engines
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -246,17 +245,9 @@ func TestReadOnlyMedia(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			rootfs := filepath.Join(s.Dir, "media")
-			if err := gpuhost.RootFS(rootfs); err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(unix.Mount(rootfs, rootfs, "", unix.MS_BIND, ""), unix.Mount("", rootfs, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = unix.Unmount(rootfs, unix.MNT_DETACH) })
 			b := asks("device=0")
 			b.Edit = func(config map[string]any) {
-				config["root"] = map[string]any{"path": rootfs, "readonly": true}
+				config["root"] = map[string]any{"path": s.media(), "readonly": true}
 			}
 			s.refused(e, e.run(s, b), "E-MOUNT", "read-only file system")
 		})

@@ -155,7 +155,7 @@ func RootFS(dir string) error {
 	}
 	data, err := os.ReadFile(busybox)
 	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755)) //nolint:gosec // a program
-	for _, name := range strings.Fields("sh ls cat env sleep true dd mount id stat rm") {
+	for _, name := range strings.Fields("sh ls cat env find grep readlink sleep true dd mount id stat rm") {
 		errs = append(errs, os.Symlink("busybox", filepath.Join(dir, "bin", name)))
 	}
 	return errors.Join(errs...)
@@ -189,22 +189,28 @@ type Bundle struct {
 	HooksDirs []string
 	// User is whom podman runs as; nil for ourselves.
 	User *User
-	// Image are files of the root filesystem, by absolute path, beside busybox.
-	Image map[string]string
+	// Image are files of the root filesystem, by absolute path, beside busybox; Links are symbolic links.
+	Image, Links map[string]string
+	// Overlay has podman put an overlay over the root filesystem.
+	Overlay bool
 }
 
 // User is an ordinary user.
 type User struct {
-	UID, GID int
-	Home     string
+	UID, GID   int
+	Name, Home string
 }
 
-// Fill puts the image's files into the root filesystem.
+// Fill puts the image's files and links into the root filesystem.
 func (b *Bundle) Fill(rootfs string) error {
 	var errs []error
 	for name, text := range b.Image {
 		path := filepath.Join(rootfs, name)
 		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+	}
+	for name, target := range b.Links {
+		path := filepath.Join(rootfs, name)
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(target, path))
 	}
 	return errors.Join(errs...)
 }

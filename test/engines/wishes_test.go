@@ -1,0 +1,140 @@
+package engines
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+)
+
+// A wish is what the environment asks for without naming a device: many images do.
+var wish = []string{"NVIDIA_VISIBLE_DEVICES=all"}
+
+// A wish that fails while it is being applied is taken back, and the container starts as it would without us.
+func TestWishThatFails(t *testing.T) {
+	const target = gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver
+	for _, e := range stagings(t) {
+		for _, test := range []struct {
+			name string
+			// prepare returns the container and, if there is one, the directory of the host that must stay empty.
+			prepare func(s *site) (gpuhost.Bundle, string)
+		}{
+			{"volume on the libraries", func(s *site) (gpuhost.Bundle, string) {
+				dir := s.folder("volume")
+				return gpuhost.Bundle{Flags: []string{"--volume", dir + ":" + gpuhost.LibDir}}, dir
+			}},
+			{"read-only volume above the libraries", func(s *site) (gpuhost.Bundle, string) {
+				dir := s.folder("volume", "lib")
+				return gpuhost.Bundle{Flags: []string{"--volume", dir + ":/usr:ro"}}, filepath.Join(dir, "lib")
+			}},
+			{"dangling link in a library's place", func(*site) (gpuhost.Bundle, string) {
+				return gpuhost.Bundle{Links: map[string]string{target: "/nowhere/library"}}, ""
+			}},
+			{"hook of the Spec", func(s *site) (gpuhost.Bundle, string) {
+				s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: "+s.Host.Path("bin/hookfail")+", args: [hookfail]}]\n", 0o644)
+				return gpuhost.Bundle{}, ""
+			}},
+		} {
+			t.Run(e.name+"/"+test.name, func(t *testing.T) {
+				s := newSite(t)
+				s.spec("with-hooks.yaml")
+				b, dir := test.prepare(s)
+				before := s.found(e, b)
+				b.Env = wish
+				p := s.sessionOf(e, &b)
+				c := s.begin(p, "", b)
+				if after := s.ask(c, listOurs); after != before {
+					t.Errorf("in the container there is %q, and was %q", after, before)
+				}
+				if dir != "" {
+					empty(t, dir)
+				}
+				s.warnedOfWish()
+			})
+		}
+	}
+}
+
+// found is what of a Spec's names the container has without us.
+func (s *site) found(e starter, b gpuhost.Bundle) string {
+	s.t.Helper()
+	p := s.session(e, &b)
+	c := s.begin(p, "", b)
+	found := s.ask(c, listOurs)
+	if err := c.End(); err != nil {
+		s.t.Fatal(err)
+	}
+	return found
+}
+
+// warnedOfWish checks that gpu-hook last tells of a wish that was not granted.
+func (s *site) warnedOfWish() {
+	s.t.Helper()
+	o, err := s.GPUHook("last")
+	if err != nil || o.Status != 0 || !strings.Contains(o.Stdout, "W-WEAK") {
+		s.t.Errorf("gpu-hook last: %v %s%s", err, o.Stdout, o.Stderr)
+	}
+}
+
+// A root filesystem on read-only media takes no mount points: a wish is not granted there.
+func TestWishOnReadOnlyMedia(t *testing.T) {
+	for _, e := range starters(t)[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			b := gpuhost.Bundle{Env: wish, Args: []string{"sh", "-c", script + "; echo started"}}
+			b.Edit = func(config map[string]any) { config["root"] = map[string]any{"path": s.media(), "readonly": true} }
+			o := e.run(s, b)
+			o.has(t, "started")
+			o.hasNot(t, "node /dev/nvidia0", library)
+			s.warnedOfWish()
+		})
+	}
+}
+
+// media is a root filesystem on a mount that is read-only.
+func (s *site) media() string {
+	s.t.Helper()
+	rootfs := filepath.Join(s.Dir, "media")
+	for _, err := range []error{
+		gpuhost.RootFS(rootfs),
+		unix.Mount(rootfs, rootfs, "", unix.MS_BIND, ""),
+		unix.Mount("", rootfs, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""),
+	} {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.t.Cleanup(func() { _ = unix.Unmount(rootfs, unix.MNT_DETACH) })
+	return rootfs
+}
+
+// What podman was told to give stands above every wish and above the environment, also where the Spec, as many do, leaves
+// the variable as the image has it.
+func TestEnginesCDIAboveEnvironment(t *testing.T) {
+	for _, e := range stagings(t) {
+		for _, value := range []string{"all", "1"} {
+			t.Run(e.name+"/"+value, func(t *testing.T) {
+				s := newSite(t)
+				s.spec("no-void.yaml")
+				b := withArgs(gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=" + value}, Flags: []string{"--device", "nvidia.com/gpu=0"}})
+				p := s.sessionOf(e, &b)
+				o, err := privately(s.Dir, s.enginesSpecs(), p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
+				if err != nil || o.Status != 0 {
+					t.Fatalf("%v, status %d: %s", err, o.Status, o.Stderr)
+				}
+				o.has(t, "node /dev/nvidia0", "node /dev/nvidiactl", library, "open")
+				o.hasNot(t, "node /dev/nvidia1")
+			})
+		}
+	}
+}
+
+// enginesSpecs are the shell's commands that show the host's Specs to podman, in a mount namespace of its own: podman of
+// that time looks in two fixed folders alone.
+func (s *site) enginesSpecs() string {
+	return fmt.Sprintf("mount -t tmpfs none /run; mkdir /run/cdi; cp %s/* /run/cdi", s.Host.Path("cdi"))
+}
