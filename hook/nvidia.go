@@ -64,7 +64,7 @@ func (p *planner) driverCapabilities(g *group, note bool) ([]string, error) {
 	var all []string
 	for _, r := range g.requests {
 		what := describe(r)
-		asked, _ := r.asked.Match(g.vendor.Capabilities)
+		asked := r.selected(g.vendor)
 		resolved, err := nvidia.Within(nvidia.Selected(asked), supported)
 		if len(nvidia.Selected(asked)) == 0 {
 			value, set := p.container.Env(nvidia.DriverCapabilities)

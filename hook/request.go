@@ -31,11 +31,13 @@ const (
 type request struct {
 	*report.Request
 	level   int              // of the source; the lowest number stands highest
-	part    string           // "" or partIMEX
+	part    string           // "", partIMEX or the kind of one of NVIDIA's features
 	vendors []*config.Vendor // whom it may go to, in order; none for a kind of no configured vendor
 	pin     string           // the one driver that it may be served by, or ""
 	ids     []string         // as written, each once
 	asked   devices.Request  // where it is one of Docker's
+	chosen  []string         // capabilities of one that names a driver and asks for some that this has not, or nil
+	dropped []string         // those
 	files   bool             // the driver's files, without a device
 	void    bool             // an explicit nothing that engines write by themselves
 	weak    bool             // a wish: where nothing can serve it, the container starts without

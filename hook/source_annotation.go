@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
@@ -17,12 +18,32 @@ import (
 // the name of a container behind it, it is for this container of a pod alone and stands above the one without.
 const AnnotationGPUs = "gpu-hook/gpus"
 
+// annotationPrefix begins the keys of annotations that are gpu-hook's.
+const annotationPrefix = "gpu-hook/"
+
+// misspelt are requests whose key is none of gpu-hook's, and looks like one: the container would start without what it
+// asks for.
+func (g *gatherer) misspelt() []*request {
+	var out []*request
+	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
+		known := key == AnnotationGPUs || key == AnnotationPlan || strings.HasPrefix(key, AnnotationGPUs+".")
+		if known || !strings.HasPrefix(key, annotationPrefix) {
+			continue
+		}
+		r := newRequest("annotation:"+key, g.container.Spec.Annotations[key])
+		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
+			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
+	}
+	return out
+}
+
 func (g *gatherer) annotations() []*request {
 	var out []*request
 	if g.flag != nil {
 		out = g.gpus("flag", *g.flag)
 	}
-	out = append(out, g.quoted(AnnotationGPUs)...)
+	out = append(out, g.quoted(annotationPrefix)...)
+	out = append(out, g.misspelt()...)
 	name := g.container.Name()
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		suffix, found := strings.CutPrefix(key, AnnotationGPUs)
@@ -103,9 +124,11 @@ func (g *gatherer) docker(template *request, asked devices.Request) []*request {
 		return []*request{r.mistake(err)}
 	}
 	r = r.with(r.vendors, nil)
+	if asked.Driver != "" {
+		r.choose()
+	}
 	if len(r.vendors) > 0 {
-		selected, _ := asked.Match(r.vendors[0].Capabilities)
-		r.Capabilities = append(r.Capabilities, selected...)
+		r.Capabilities = append(r.Capabilities, r.selected(r.vendors[0])...)
 	}
 	if len(ids) == 0 {
 		return []*request{r.nothing("a count of 0")}
@@ -170,9 +193,6 @@ func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin s
 		if asked.Driver == v.Name || slices.Contains(v.Drivers, asked.Driver) {
 			if asked.Driver != v.Name {
 				pin = asked.Driver
-			}
-			if _, ok := asked.Match(v.Capabilities); !ok && len(asked.Capabilities) > 0 {
-				return nil, "", fmt.Errorf("capabilities %s: driver %q has %s", capabilities(asked), asked.Driver, strings.Join(v.Capabilities, ", "))
 			}
 			return []*config.Vendor{v}, pin, nil
 		}
