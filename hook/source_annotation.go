@@ -53,7 +53,7 @@ func (g *gatherer) annotations() []*request {
 		source, value := "annotation:"+key, g.container.Spec.Annotations[key]
 		if suffix != "" && name == "" {
 			r := newRequest(source, value).refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
-			r.hint = "outside of pods use the annotation " + AnnotationGPUs
+			r.hint = unnamedHint(g.container.Engine())
 			out = append(out, r)
 			continue
 		}
@@ -70,6 +70,14 @@ func (g *gatherer) annotations() []*request {
 		}
 	}
 	return out
+}
+
+// unnamedHint says what to do where a container's name is not known.
+func unnamedHint(engine string) string {
+	if engine == state.Podman {
+		return "podman tells a container's name in a pod only when it starts, and only beside a host name that is the pod's name: else use the annotation " + AnnotationGPUs
+	}
+	return "outside of pods use the annotation " + AnnotationGPUs
 }
 
 // gpus reads the value of the annotation.
