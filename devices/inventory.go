@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -56,20 +57,47 @@ func (r *Registry) Specs(kind string) []string {
 	return out
 }
 
-// Count returns how many devices of the kind there are, each counted once whatever the number of its names, and one name
-// of each. "all" and "none" are names of no device.
-func (r *Registry) Count(kind string) (int, []string) {
-	var distinct []string
+// Every returns the devices of the kind in the order of their names (0, 1, 2, 10), each once whatever the number of its
+// names, by the first of them. "all" and "none" are names of no device, unless there is nothing but "all".
+func (r *Registry) Every(kind string) []string {
+	var names []string
 	for _, name := range r.names() {
 		_, device, _ := strings.Cut(name, "=")
-		if kindOf(name) != kind || device == "all" || device == "none" {
-			continue
-		}
-		if !slices.ContainsFunc(distinct, func(o string) bool { return r.same(o, name) }) {
-			distinct = append(distinct, name)
+		if kindOf(name) == kind && device != "all" && device != "none" {
+			names = append(names, name)
 		}
 	}
-	return len(distinct), distinct
+	if whole := kind + "=all"; len(names) == 0 && r.devices[whole] != nil {
+		return []string{whole}
+	}
+	distinct, _ := r.Distinct(names)
+	return distinct
+}
+
+// First returns n devices of the kind by their names: "0" to "n-1" where the Specs define all of these, which are
+// NVIDIA's index names, else the first n of [Registry.Every]. It returns fewer where there are fewer.
+func (r *Registry) First(kind string, n int) []string {
+	every := r.Every(kind)
+	if n > len(every) {
+		return every
+	}
+	indices := make([]string, 0, n)
+	for i := range n {
+		name := kind + "=" + strconv.Itoa(i)
+		if r.devices[name] == nil {
+			return every[:n]
+		}
+		indices = append(indices, name)
+	}
+	return indices
+}
+
+// Whole returns what "all" of the kind means: the device "all", if a Spec defines it, else every device.
+func (r *Registry) Whole(kind string) []string {
+	if whole := kind + "=all"; r.devices[whole] != nil {
+		return []string{whole}
+	}
+	return r.Every(kind)
 }
 
 // Distinct returns the names without those that are a second name of a device among them, and these by the first.
@@ -102,7 +130,8 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 	return out, nil
 }
 
-func (r *Registry) names() []string { return slices.Sorted(maps.Keys(r.devices)) }
+// names are those of all devices, in order.
+func (r *Registry) names() []string { return slices.SortedFunc(maps.Keys(r.devices), Natural) }
 
 func (r *Registry) aliases(name string) []string {
 	out := []string{}

@@ -203,8 +203,9 @@ func parseCount(value string) (int, error) {
 	return n, nil
 }
 
-// IDs returns the ids that the request comes to: the ids as given, "0" to "n-1" for a count of n, "all" for a negative
-// count, none for a count of 0. A count and ids together, an empty id and an absurd count are errors.
+// IDs returns the ids that the request comes to before any device is known: the ids as given, "0" to "n-1" for a count of n,
+// "all" for a negative count, none for a count of 0. Which devices of the host a count and "all" mean, the Specs say
+// ([Registry.First], [Registry.Whole]). A count and ids together, an empty id and an absurd count are errors.
 func (r Request) IDs() ([]string, error) {
 	switch {
 	case r.Count != 0 && len(r.DeviceIDs) > 0:

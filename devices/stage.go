@@ -1,12 +1,8 @@
 package devices
 
 import (
-	"strconv"
-	"strings"
-
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
@@ -37,46 +33,11 @@ func (e *Edits) Statuses() []*Status {
 	return out
 }
 
-// InSpec turns completed edits into those that are to be made in a runtime-spec object of the version, before there is a
-// container: there nothing is late but network devices, which runtime-spec knows since 1.3. A hook that must not be run is
-// Skipped, with a warning, where the rule lets a container do without it, and else the error.
-func (e *Edits) InSpec(version string, owner trust.Owner, rule Optional) (skipped []*fault.Error, err error) {
-	for _, h := range e.Hooks {
-		// A startContainer hook is a program of the container's own.
-		if h.Status != Late || h.HookName == cdi.StartContainerHook {
-			continue
-		}
-		if err := h.trusted(owner); err != nil {
-			note := rule.Hook(h, err)
-			if note == nil {
-				return nil, err
-			}
-			h.Status, skipped = Skipped, append(skipped, note)
-		}
+// RunBy reports why the runtime must not be given the hook to run with the host's root rights. A startContainer hook is a
+// program of the container's own, and runs as that.
+func (h *Hook) RunBy(owner trust.Owner) error {
+	if h.HookName == cdi.StartContainerHook {
+		return nil
 	}
-	for _, s := range e.Statuses() {
-		if *s == Late {
-			*s = Apply
-		}
-	}
-	for _, n := range e.NetDevices {
-		if n.Status == Apply && !knowsNetDevices(version) {
-			n.Status = Late
-		}
-	}
-	return skipped, nil
-}
-
-// knowsNetDevices says whether runtime-spec of the version has linux.netDevices.
-func knowsNetDevices(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	major, err := strconv.Atoi(parts[0])
-	if err != nil {
-		return false
-	}
-	minor, err := strconv.Atoi(parts[1])
-	return err == nil && (major > 1 || major == 1 && minor >= 3)
+	return h.trusted(owner)
 }

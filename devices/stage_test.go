@@ -10,43 +10,18 @@ import (
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-func late() *Edits {
-	e := &Edits{
-		Env: []*Env{{"A=1", Late}, {"B=1", Present}}, DeviceNodes: []*DeviceNode{node("/dev/a", 1)}, Mounts: []*Mount{mount("/a", "/b")},
-		Hooks:      []*Hook{hook("startContainer", "/not/on/the/host", nil, nil), hook("poststop", "/bin/sh", nil, nil)},
-		NetDevices: []*NetDevice{{"eth1", "a", Apply}}, AdditionalGIDs: []*GID{{1, Late}}, IntelRdt: []*IntelRdt{{"x", Late, nil}},
-	}
-	e.Hooks[0].Status, e.Hooks[1].Status = Late, Late
-	return e
-}
-
-// In a spec nothing is late, but network devices for a runtime that does not know them.
-func TestInSpec(t *testing.T) {
-	for version, network := range map[string]Status{
-		"1.3.0": Apply, "1.10.0-dev": Apply, "2.0": Apply, "1.2.1": Late, "1.0.2-dev": Late, "": Late, "x.y": Late, "1": Late, "1.x": Late,
-	} {
-		e := late()
-		if _, err := e.InSpec(version, trust.Root(), nil); err != nil {
-			t.Fatal(err)
-		}
-		var got []Status
-		for _, s := range e.Statuses() {
-			got = append(got, *s)
-		}
-		if want := []Status{Apply, Present, Apply, Apply, Apply, Apply, network, Apply, Apply}; !slices.Equal(got, want) {
-			t.Errorf("%q: %v", version, got)
-		}
-	}
-}
-
 // A late hook is run by the runtime with all its rights, so it is held to what an early one is; but for a startContainer
 // hook, which the container runs.
-func TestInSpecTrusts(t *testing.T) {
+func TestRunBy(t *testing.T) {
+	missing := t.TempDir() + "/missing"
 	for _, stage := range []string{"poststart", "poststop"} {
-		e := &Edits{Hooks: []*Hook{{HookName: stage, Path: t.TempDir() + "/missing", Status: Late}}}
-		if _, err := e.InSpec("1.0.2", trust.Root(), nil); !fault.Is(err, fault.Hook) {
+		h := &Hook{HookName: stage, Path: missing, Status: Late}
+		if err := h.RunBy(trust.Root()); !fault.Is(err, fault.Hook) {
 			t.Errorf("%s: %v", stage, err)
 		}
+	}
+	if err := (&Hook{HookName: "startContainer", Path: missing}).RunBy(trust.Root()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -59,6 +59,7 @@ const (
 	StaleNote  Code = "W-STALE"
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
+	NoStage    Code = "W-STAGE"
 )
 
 // Kind tells what to do about an error: it is the same everywhere.

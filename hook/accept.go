@@ -14,19 +14,25 @@ import (
 
 // accept makes an offer part of the plan.
 func (p *planner) accept(g *group, driver string, o offer) {
+	of := &p.asked
+	if g.wish() {
+		of = &p.wishes
+	}
+	of.requests = append(of.requests, g.requests...)
 	if o.edits != nil {
+		of.edits.Append(o.edits)
 		p.report.Edits.Append(o.edits)
 	}
 	for _, note := range o.notes {
 		p.report.Warn(note)
 	}
 	if o.delegation != nil {
-		p.delegates = append(p.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
+		of.delegates = append(of.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
 	}
 	for i, r := range g.requests {
 		r.Status = report.Granted
 		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
-		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) {
+		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) && !p.config.OwnsCDI(p.container.Engine()) {
 			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
 				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 		}
@@ -57,25 +63,41 @@ func (p *planner) collect(names []string) {
 	p.report.CDIDevices = distinct
 }
 
-// late warns of the edits that a createRuntime hook cannot make, or makes them the error.
+// late warns of the edits that a createRuntime hook cannot make. Where policy makes them the error, it ends what was asked
+// for, and what was only wished comes to nothing.
 func (p *planner) late() error {
-	what := p.lateEdits()
-	if len(what) == 0 {
-		return nil
+	if p.report.Container.Stage == StagePrecreate {
+		return nil // which is the stage that makes them
 	}
-	f := fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.report.Container.Stage, strings.Join(what, ", ")).
-		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
-	if p.config.CDI.OnLate == config.Error {
+	strict := p.config.CDI.OnLate == config.Error
+	if f := p.lateIn(p.wishes.edits); f != nil && strict {
+		f.Code = fault.LateEdit
+		forgo(p.report, p.wishes, f)
+		p.wishes = newPart()
+	}
+	f := p.lateIn(p.asked.edits)
+	if f != nil && strict {
 		f.Code = fault.LateEdit
 		return f
 	}
-	p.report.Warn(f)
+	if f = p.lateIn(p.report.Edits); f != nil && !strict {
+		p.report.Warn(f)
+	}
 	return nil
 }
 
-func (p *planner) lateEdits() []string {
+// lateIn names the edits that are late, or is nil.
+func (p *planner) lateIn(e *devices.Edits) *fault.Error {
+	what := p.lateEdits(e)
+	if len(what) == 0 {
+		return nil
+	}
+	return fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.report.Container.Stage, strings.Join(what, ", ")).
+		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
+}
+
+func (p *planner) lateEdits(e *devices.Edits) []string {
 	var what []string
-	e := p.report.Edits
 	for _, v := range e.Env {
 		if v.Status == devices.Late && !p.mark(v.Value) {
 			what = append(what, "variable "+v.Value)

@@ -28,12 +28,7 @@ func (p *planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) e
 			o.note(f)
 		}
 	}
-	skipped, err := resolved.Complete(p.spec, p.root, p.owner, p.config.CDI.Rule)
-	if err == nil && p.inSpec {
-		var more []*fault.Error
-		more, err = resolved.InSpec(p.spec.Version, p.owner, p.config.CDI.Rule)
-		skipped = append(skipped, more...)
-	}
+	skipped, err := resolved.Complete(p.container.Spec, p.root, p.owner, p.config.CDI.Rule)
 	if fault.Is(err, fault.Major) {
 		err = fault.From(err).WithHint("%s", regenerate(v, resolved.Shares...))
 	}

@@ -75,7 +75,7 @@ func explain(o Options, container *state.Container, flag *string, hasRoot bool) 
 	if !hasRoot {
 		check = func() error { return nil }
 	}
-	s.plan(o, flag, check, check)
+	s.plan(o, flag, check)
 	return s.Report
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/amd"
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
@@ -47,7 +48,7 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 		if err == nil {
 			err = p.hold(g.vendor, resolved, &o)
 		}
-		if err == nil && !p.inSpec {
+		if err == nil {
 			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {
@@ -86,15 +87,50 @@ func (p *planner) resolve(v *config.Vendor, r *request) (*devices.Resolved, []st
 		edits, err := p.specs().Files(v.Kind)
 		return edits, []string{}, err
 	}
-	names := []string{}
-	for _, n := range r.names(v) {
-		names = append(names, n.String())
-	}
-	if err := p.countable(v, r); err != nil {
+	names, err := p.named(v, r)
+	if err != nil {
 		return nil, nil, err
 	}
 	edits, err := p.specs().Resolve(names)
-	return edits, names, err
+	return edits, names, p.unique(v, err)
+}
+
+// named returns the CDI names of what a request asks for, as the Specs have them: a count and "all" mean devices that
+// there are. Of a kind that no Spec defines the names stay as they were asked for.
+func (p *planner) named(v *config.Vendor, r *request) ([]string, error) {
+	if err := p.countable(v, r); err != nil {
+		return nil, err
+	}
+	if r.asked.Count > 0 && v != nil {
+		if first := p.specs().First(v.Kind, r.asked.Count); len(first) > 0 {
+			return first, nil
+		}
+	}
+	names := []string{}
+	for _, n := range r.names(v) {
+		found := []string{}
+		if n.Device == "all" {
+			found = p.specs().Whole(n.Kind())
+		}
+		if len(found) == 0 {
+			found = []string{n.String()}
+		}
+		names = append(names, found...)
+	}
+	return names, nil
+}
+
+// unique says of an unknown device that was asked for by AMD's unique id why no Spec of AMD's can know it.
+func (p *planner) unique(v *config.Vendor, err error) error {
+	if v == nil || v.Dialect != config.DialectAMD || !fault.Is(err, fault.Name) {
+		return err
+	}
+	f := fault.From(err)
+	if _, device, _ := strings.Cut(f.What, "="); !amd.UniqueID(device) {
+		return err
+	}
+	return fault.New(fault.Name, f.What, "AMD's Specs name devices by their index, not by their unique id: %w", f.Err).
+		WithHint("ask for the device by its index; amd-smi list shows both")
 }
 
 // countable checks a number of devices against those that CDI knows.
@@ -102,11 +138,11 @@ func (p *planner) countable(v *config.Vendor, r *request) error {
 	if r.asked.Count <= 0 || v == nil {
 		return nil
 	}
-	have, names := p.specs().Count(v.Kind)
-	if have == 0 || r.asked.Count <= have {
+	names := p.specs().Every(v.Kind)
+	if len(names) == 0 || r.asked.Count <= len(names) {
 		return nil
 	}
-	return fault.New(fault.Request, v.Kind, "asked for %d, this host has %d (%s)", r.asked.Count, have, strings.Join(names, ", ")).
+	return fault.New(fault.Request, v.Kind, "asked for %d, this host has %d (%s)", r.asked.Count, len(names), strings.Join(names, ", ")).
 		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec anew`)
 }
 

@@ -3,10 +3,7 @@ package hook
 import (
 	"slices"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
@@ -17,16 +14,14 @@ import (
 // planner makes the plan for one container in its report. It reads Specs and host paths and changes nothing.
 type planner struct {
 	config    *config.Config
-	container *state.Container // what asks
-	spec      *specs.Spec      // what edits are held against
-	inSpec    bool             // they are to be made in the spec, not in the container
-	claim     *claim           // of the stage before that it has made them, or nil
-	root      string           // "" where there is no container yet
+	container *state.Container
+	root      string // "" where there is no container yet
 	owner     trust.Owner
 	report    *report.Report
 	requests  []*request
 	registry  *devices.Registry // of the CDI Specs, once one is needed
-	delegates []inject.Delegate
+	asked     part
+	wishes    part
 }
 
 // group are the requests of one vendor, served by one driver.
@@ -34,6 +29,11 @@ type group struct {
 	name     string
 	vendor   *config.Vendor // nil for a vendor that is not configured
 	requests []*request
+}
+
+// wish reports whether nobody has asked for anything of the group: all of it are wishes.
+func (g *group) wish() bool {
+	return !slices.ContainsFunc(g.requests, func(r *request) bool { return !r.weak })
 }
 
 // plan chooses a driver for the winners of each vendor. All of them are served or, weak ones apart, none is: an error
@@ -44,8 +44,12 @@ func (p *planner) plan(winners []*request) error {
 			return err
 		}
 	}
+	winners, err := p.belowEngine(winners)
+	if err != nil {
+		return err
+	}
 	for _, g := range groups(winners) {
-		if err := p.serve(g); err != nil {
+		if err := p.grant(g); err != nil {
 			return err
 		}
 	}
@@ -64,12 +68,13 @@ func (p *planner) plan(winners []*request) error {
 	return p.late()
 }
 
-// found is how many edits were in the spec before any stage of ours.
+// found returns how many edits of what was asked for the engine, or another hook, has put into config.json already. An
+// engine that applies CDI by itself was asked in the one right way, and a wish was not asked at all.
 func (p *planner) found() int {
-	if p.claim != nil {
-		return p.claim.Found
+	if p.config.OwnsCDI(p.container.Engine()) {
+		return 0
 	}
-	return present(p.report.Edits)
+	return present(p.asked.edits)
 }
 
 func groups(winners []*request) []*group {
@@ -144,6 +149,16 @@ func (p *planner) try(g *group) (*failed, error) {
 	return f, nil //nolint:nilerr // how they fail is the answer
 }
 
+// grant serves a group. A wish that cannot be granted, for whatever reason, comes to nothing with a warning.
+func (p *planner) grant(g *group) error {
+	err := p.serve(g)
+	if err == nil || !g.wish() {
+		return err
+	}
+	forgo(p.report, part{requests: g.requests, edits: devices.NewEdits()}, fault.From(err))
+	return nil
+}
+
 // serve tries the drivers of the group's vendor in order. The first whose plan holds gets all its requests; a failed
 // attempt leaves nothing behind but its reason.
 func (p *planner) serve(g *group) error {
@@ -206,7 +221,7 @@ func culpritFirst(requests []*request, culprit *request) []*request {
 // wish settles a group that is all wishes where nothing can serve it: what images demand of a driver that is not there
 // concerns nobody then.
 func (p *planner) wish(g *group) (done bool, err error) {
-	if slices.ContainsFunc(g.requests, func(r *request) bool { return !r.weak }) {
+	if !g.wish() {
 		return false, nil
 	}
 	failed, err := p.try(g)
@@ -215,13 +230,8 @@ func (p *planner) wish(g *group) (done bool, err error) {
 	}
 	var failures []*fault.Error
 	for driver, errs := range failed.all() {
-		if labelled := failed.labelled(driver, errs); len(labelled) > 0 && fault.KindOf(labelled[0]) == fault.Mistake {
-			return false, nil
-		}
-		failures = append(failures, failed.labelled(driver, errs)...)
-	}
-	for driver, errs := range failed.all() {
 		p.attempt(g, driver, errs)
+		failures = append(failures, failed.labelled(driver, errs)...)
 	}
 	return true, p.unserved(g.requests, failures)
 }

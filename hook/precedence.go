@@ -29,7 +29,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	for _, r := range requests {
 		if r.Status == report.Refused {
 			f := fault.New(fault.Refused, describe(r), "%s", r.Reason).WithHint("%s", cmp.Or(r.hint, "the administrator of this host decides this in "+config.DefaultPath))
-			if c.Requests.OnRefused == config.Error {
+			if c.Requests.OnRefused == config.Error && !r.weak {
 				f.Code = fault.Policy
 				return nil, warnings, f
 			}
@@ -51,7 +51,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 			if f == nil {
 				continue
 			}
-			if c.Requests.OnConflict == config.Error {
+			if c.Requests.OnConflict == config.Error && !r.weak {
 				f.Code = fault.Conflict
 				return nil, warnings, f
 			}
@@ -72,7 +72,8 @@ func overriding(r *request, requests []*request) *request {
 		if o.Status == report.Refused || o.beaten || o.level >= r.level || (above != nil && o.level >= above.level) {
 			continue
 		}
-		// An engine that has applied CDI leaves "void" for other hooks: it must not cancel what the user asked for.
+		// Engines and Specs leave "void" for other hooks (a variable, and a mount since NVIDIA's toolkit 1.20): it must not
+		// cancel what the user asked for.
 		if o.void && !strings.HasPrefix(r.Source, "env:") && r.Source != config.SourceMount {
 			continue
 		}
@@ -237,7 +238,7 @@ func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 	return nil
 }
 
-// present is how many edits the engine, or another hook, has put into config.json already.
+// present is how many edits the engine, or another hook, has put into config.json already, of those that createRuntime makes.
 func present(e *devices.Edits) int {
 	n := 0
 	for _, d := range e.DeviceNodes {
@@ -251,7 +252,7 @@ func present(e *devices.Edits) int {
 		}
 	}
 	for _, h := range e.Hooks {
-		if h.Status == devices.Present {
+		if h.Status == devices.Present && h.Runs() {
 			n++
 		}
 	}

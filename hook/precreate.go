@@ -1,14 +1,12 @@
 package hook
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/render"
@@ -22,40 +20,21 @@ import (
 // StagePrecreate is podman's stage before the container exists, where hooks edit its spec.
 const StagePrecreate = "precreate"
 
-// PlanSpec plans for the container whose spec stands on stdin, and changes nothing. [Start.Render] must follow.
-func PlanSpec(o Options, stdin io.Reader) *Start {
-	s := &Start{Report: report.New(StagePrecreate)}
-	container, raw, err := state.ReadSpec(stdin)
-	if err != nil {
-		s.config, _ = o.load() // for the places alone
-		s.Report.Container.ID = newID()
+// AnnotationPlan is where earlier versions of gpu-hook told createRuntime what precreate had put into config.json. Both
+// stages now make the same plan, each for itself, so that nothing needs to be told or believed.
+const AnnotationPlan = "gpu-hook/plan"
+
+// PlanSpec plans for the container whose spec was read, and changes nothing. [Start.Render] must follow.
+func PlanSpec(o Options, spec []byte) *Start {
+	s := &Start{Report: report.New(StagePrecreate), spec: spec}
+	var err error
+	if s.container, err = state.ReadSpec(spec); err != nil {
 		s.Report.Fail(report.ResultRefused, err)
 		return s
 	}
-	if container.State.ID == "" {
-		container.State.ID = newID()
-	}
-	s.container, s.spec = container, raw
-	s.Report.Describe(container)
-	s.plan(o, nil, s.checkSpec, s.checkSpec)
+	s.Report.Describe(s.container)
+	s.plan(o, nil, s.checkSpec)
 	return s
-}
-
-// ownIDs is how the ids begin that we choose.
-const ownIDs = "precreate-"
-
-// newID names a record of a container whose id is not known.
-func newID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return ownIDs + hex.EncodeToString(b[:])
-}
-
-// ownID says whether id is one that we chose.
-func ownID(id string) bool {
-	sum, found := strings.CutPrefix(id, ownIDs)
-	b, err := hex.DecodeString(sum)
-	return found && err == nil && len(b) == 8
 }
 
 // checkSpec looks at what can be known before there is a container: a root filesystem by an absolute path.
@@ -66,100 +45,146 @@ func (s *Start) checkSpec() error {
 	return s.checkRoot()
 }
 
-// Render carries the plan out in the spec and returns that: the very bytes that were read where there is nothing to do,
-// and nil where the container must not start. What only the later stage can do, it leaves to that. The outcome is in the
-// report and in its record; nobody reads what a precreate hook writes elsewhere.
+// Render returns the spec with what of the plan createRuntime cannot make, or what the engine would take away from it
+// again: variables, groups, Intel RDT, hooks of later stages and device rules. Nodes, mounts and the other hooks are left to
+// createRuntime, which makes them in containers where a runtime cannot (in user namespaces, on read-only roots), and
+// nothing on volumes.
+//
+// It refuses nothing, since podman shows nothing but the exit status of this stage: where there is nothing to do, and
+// where the plan fails, it returns the very bytes that were read. createRuntime makes the same plan and says why it fails.
 func (s *Start) Render() []byte {
-	if !s.Report.Failed() && !s.notable() {
+	if s.Report.Result != report.ResultPlanned {
 		return s.spec
 	}
 	out := s.spec
-	switch {
-	case s.Report.Result != report.ResultPlanned:
-	case s.claim != nil:
-		s.Report.Result = report.ResultApplied
-	default:
-		edited, err := s.render()
-		if err != nil {
-			s.Report.Fail(report.ResultRefused, err)
-		}
-		out = edited
-		s.Report.Phase("render")
+	if s.followed() {
+		out = s.render()
+	} else {
+		s.Report.Warn(fault.New(fault.NoStage, "spec", "no createRuntime hook of gpu-hook stands in it, and this stage alone gives no device").
+			WithHint("gpu-hook install; gpu-hook doctor says where podman looks"))
+		s.Report.Tell()
 	}
-	settle(s.Report)
-	s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
-	s.Report.Tell()
-	if s.Report.Failed() {
-		return nil
+	s.Report.Phase("render")
+	if s.container.State.ID != "" { // else createRuntime's record could not take its place
+		s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
 	}
 	return out
 }
 
-func (s *Start) render() ([]byte, error) {
-	env := s.environment()
-	text, err := s.newClaim(env)
-	if err != nil {
-		return nil, err
+// followed reports whether the runtime will call gpu-hook at createRuntime: podman has put the hooks of all other stages
+// into the spec by now.
+func (s *Start) followed() bool {
+	hooks := s.container.Spec.Hooks
+	if hooks == nil {
+		return false
 	}
-	out, err := render.Spec(s.spec, render.Plan{
-		Edits: s.Report.Edits, Env: env, Annotations: map[string]string{AnnotationPlan: string(text)},
-		Bind: s.config.Self.Namespaced || s.container.UserNamespace(),
+	return slices.ContainsFunc(slices.Concat(hooks.Prestart, hooks.CreateRuntime), func(h specs.Hook) bool { //nolint:staticcheck // old podmans write prestart
+		return path.Base(h.Path) == "gpu-hook" || len(h.Args) > 0 && path.Base(h.Args[0]) == "gpu-hook"
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, status := range s.Report.Edits.Statuses() {
-		if *status == devices.Apply {
-			*status = devices.Applied
-		}
-	}
-	if len(s.delegates) == 0 {
-		s.Report.Result = report.ResultApplied
-	}
-	return out, nil
 }
 
-// environment are the delegates' variables, for the container's program. Where NVIDIA's own hook runs too they would ask
-// that for devices.
+// render makes the edited spec. What it cannot put there stays late, and createRuntime says so.
+func (s *Start) render() []byte {
+	var done []*devices.Status
+	e := s.Report.Edits
+	plan := render.Plan{}
+	for _, v := range e.Env {
+		if v.Status == devices.Late && !s.kept(v.Value) {
+			plan.Env, done = append(plan.Env, v.Value), append(done, &v.Status)
+		}
+	}
+	plan.Env = append(plan.Env, s.environment()...)
+	for _, g := range e.AdditionalGIDs {
+		if g.Status == devices.Late {
+			plan.Groups, done = append(plan.Groups, g.Value), append(done, &g.Status)
+		}
+	}
+	for _, h := range e.Hooks {
+		if h.Status == devices.Late && h.RunBy(s.config.Self.Owner) == nil {
+			plan.Hooks, done = append(plan.Hooks, h), append(done, &h.Status)
+		}
+	}
+	for _, rdt := range e.IntelRdt {
+		if rdt.Status == devices.Late {
+			plan.IntelRdt, done = rdt, append(done, &rdt.Status)
+		}
+	}
+	if s.underSystemd() {
+		plan.Rules = slices.DeleteFunc(slices.Clone(e.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+	}
+	out, err := render.Spec(s.spec, plan)
+	if err != nil {
+		s.Report.Warn(fault.From(err))
+		return s.spec
+	}
+	for _, status := range done {
+		*status = devices.Applied
+	}
+	return out
+}
+
+// underSystemd reports whether systemd keeps the container's device rules: it makes them anew from its own list at each
+// daemon-reload, and the runtime writes that list from the spec. Without systemd a rule that createRuntime sets lasts as
+// long as one of the spec does. In a user namespace the kernel takes no rules at all.
+func (s *Start) underSystemd() bool {
+	linux := s.container.Spec.Linux
+	return !s.config.Self.Namespaced && linux != nil && strings.Count(linux.CgroupsPath, ":") == 2
+}
+
+// environment are the delegates' variables, for the container's program, as Docker sets them. Where NVIDIA's own hook runs
+// too they would ask that for devices.
 func (s *Start) environment() []string {
 	if findOther(s.config, s.container) != nil {
 		return nil
 	}
-	return delegateEnv(s.Report)
+	return slices.DeleteFunc(delegateEnv(s.Report), s.kept)
 }
 
-// newClaim is the annotation for the later stage; env is set beside the edits.
-func (s *Start) newClaim(env []string) ([]byte, error) {
-	sum, err := digest(s.Report)
-	if err != nil {
-		return nil, fault.New(fault.Internal, "annotation "+AnnotationPlan, "%w", err)
-	}
-	c := claim{Record: s.container.State.ID, Digest: sum, Requests: servedOf(s.Report), Env: map[string]*string{}, Found: present(s.Report.Edits)}
-	set := slices.Clone(env)
-	for _, v := range s.Report.Edits.Env {
-		if v.Status == devices.Apply {
-			set = append(set, v.Value)
+// delegateEnv are the variables by which the plan's delegates name devices and driver capabilities: programs in the
+// container look at them too.
+func delegateEnv(r *report.Report) []string {
+	var out []string
+	for _, g := range r.Grants {
+		if g.Delegate == nil {
+			continue
 		}
-	}
-	for _, v := range set {
-		name, _, _ := strings.Cut(v, "=")
-		if value, was := s.container.Env(name); asking(s.config, name) {
-			c.Env[name] = nil
-			if was {
-				c.Env[name] = &value
+		for i, v := range g.Delegate.Env {
+			// The first is the one that names the devices.
+			if (i == 0 || strings.HasPrefix(v, nvidia.DriverCapabilities+"=")) && !slices.Contains(out, v) {
+				out = append(out, v)
 			}
 		}
 	}
-	if n := s.Report.Edits.NetDevices; len(c.Env) > 0 && fromEnv(c.Requests) && slices.ContainsFunc(n, func(n *devices.NetDevice) bool { return n.Status == devices.Late }) {
-		// The later stage would have to move them at the word of the claim alone.
-		return nil, n[0].Fault(errors.New("the environment asks for it, and is edited here, but this engine's runtime-spec cannot have network devices moved")).
-			WithHint("ask by the annotation %s instead, or use an engine of runtime-spec 1.3", AnnotationGPUs)
-	}
-	return json.Marshal(c)
+	return out
 }
 
-// asking says whether a variable has a say in what a container gets. Others are nobody's business.
-func asking(c *config.Config, name string) bool {
-	return strings.HasPrefix(name, "NVIDIA_") || name == nvidia.CUDAVersion || slices.Contains(c.Requests.PreferredEnv, name) ||
+// kept reports whether a variable must stay as the container has it, because createRuntime must read the same request and
+// say the same of it: one that asks where the environment is what is served, or where the container has given it a value
+// of its own.
+func (s *Start) kept(variable string) bool {
+	name, value, _ := strings.Cut(variable, "=")
+	if !asks(s.config, name) {
+		return false
+	}
+	if own, _ := s.container.Env(name); own != "" && own != "void" {
+		return true
+	}
+	if value != "void" && !slices.Contains(s.sources(), config.SourceEnv) {
+		return true // createRuntime would take ours for a request that policy refuses
+	}
+	return slices.ContainsFunc(s.Report.Grants, func(g report.Grant) bool {
+		return strings.HasPrefix(s.Report.Requests[g.Request].Source, "env:")
+	})
+}
+
+// sources are those that count for the container.
+func (s *Start) sources() []string {
+	sources, _ := s.config.SourcesFor(s.container.Engine(), s.container.PodNamespace())
+	return sources
+}
+
+// asks reports whether a variable has a say in what a container gets.
+func asks(c *config.Config, name string) bool {
+	return nvidia.Asks(name) || slices.Contains(c.Requests.PreferredEnv, name) ||
 		slices.ContainsFunc(c.Vendors, func(v config.Vendor) bool { return v.Env == name })
 }

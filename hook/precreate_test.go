@@ -2,7 +2,7 @@ package hook
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
@@ -54,9 +55,10 @@ func (g *ground) container(env []string, annotations map[string]string) *specs.S
 		Version: "1.0.2", Root: &specs.Root{Path: filepath.Join(g.bundle, "rootfs")}, Annotations: annotations,
 		Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Env: append([]string{"PATH=/bin"}, env...), Capabilities: &specs.LinuxCapabilities{}},
 		Linux: &specs.Linux{
-			Namespaces: []specs.LinuxNamespace{{Type: "mount"}}, CgroupsPath: "/parent/libpod-" + id,
+			Namespaces: []specs.LinuxNamespace{{Type: "mount"}}, CgroupsPath: "machine.slice:libpod:" + id,
 			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
 		},
+		Hooks: &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/usr/local/bin/gpu-hook", Args: []string{"gpu-hook", "createRuntime"}}}},
 	}
 }
 
@@ -69,13 +71,9 @@ func (g *ground) precreate(spec *specs.Spec) (*specs.Spec, *report.Report) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	s := PlanSpec(g.options, strings.NewReader(string(in)))
-	out := s.Render()
-	if out == nil {
-		return nil, s.Report
-	}
+	s := PlanSpec(g.options, in)
 	edited := &specs.Spec{}
-	if err := json.Unmarshal(out, edited); err != nil {
+	if err := json.Unmarshal(s.Render(), edited); err != nil {
 		g.t.Fatal(err)
 	}
 	return edited, s.Report
@@ -111,115 +109,85 @@ func statuses(r *report.Report) (out []devices.Status) {
 	return out
 }
 
-// Both stages come to the same, whatever source asks; the first makes everything, the second finds everything there.
+// Both stages make the same plan, whatever source asks. The first makes what the second could not, and nothing else; the
+// second finds that there, and the rest to do.
 func TestStages(t *testing.T) {
 	g := newGround(t)
-	for name, spec := range map[string]*specs.Spec{
-		"annotation":          g.container(nil, map[string]string{AnnotationGPUs: "device=0"}),
-		"environment":         g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil),
-		"both":                g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{AnnotationGPUs: "device=0"}),
-		"legacy image":        g.container([]string{"CUDA_VERSION=9.0"}, nil),
-		"CDI annotation":      g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}),
-		"a forged claim with": g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{AnnotationPlan: `{"digest":"x"}`}),
+	for name, test := range map[string]struct {
+		spec    *specs.Spec
+		visible string // what the container's program is to see
+		codes   string
+	}{
+		"annotation":      {g.container(nil, map[string]string{AnnotationGPUs: "device=0"}), "void", ""},
+		"environment":     {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil), "0", ""},
+		"both":            {g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{AnnotationGPUs: "device=0"}), "1", "W-OVERRIDDEN"},
+		"legacy image":    {g.container([]string{"CUDA_VERSION=9.0"}, nil), "", ""},
+		"CDI annotation":  {g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}), "void", ""},
+		"an old mark too": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{AnnotationPlan: `{"digest":"x"}`}), "0", "W-PLAN"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			edited, first := g.precreate(spec)
-			if first.Result != report.ResultApplied || first.Container.Stage != StagePrecreate || first.Container.ID != id {
-				t.Fatalf("%s %+v: %+v", first.Result, first.Container, first.Errors)
+			edited, first := g.precreate(test.spec)
+			if first.Result != report.ResultPlanned || first.Container.Stage != StagePrecreate || first.Container.ID != id || codes(first) != test.codes {
+				t.Fatalf("%s %+v: %s", first.Result, first.Container, codes(first))
 			}
-			if s := statuses(first); !slices.Equal(s, []devices.Status{devices.Applied}) {
-				t.Errorf("precreate leaves %v", s)
+			if len(edited.Mounts)+len(edited.Linux.Devices)+len(edited.Hooks.CreateContainer) > 0 || len(edited.Hooks.CreateRuntime) != 1 {
+				t.Errorf("precreate does the later stage's work: %+v", edited)
 			}
-			for _, want := range []string{"FROM_SPEC=1", "NVIDIA_VISIBLE_DEVICES=void"} {
-				if !slices.Contains(edited.Process.Env, want) {
-					t.Errorf("environment: %q", edited.Process.Env)
-				}
+			if value, _ := (&state.Container{Spec: edited}).Env("NVIDIA_VISIBLE_DEVICES"); value != test.visible || !slices.Contains(edited.Process.Env, "FROM_SPEC=1") {
+				t.Errorf("environment: %q", edited.Process.Env)
+			}
+			if !slices.Equal(edited.Process.User.AdditionalGids, []uint32{44}) || len(edited.Hooks.Poststop)+len(edited.Hooks.StartContainer) != 2 || len(edited.Linux.Resources.Devices) < 2 {
+				t.Errorf("something is lacking: %+v", edited)
 			}
 			second := g.later(edited)
-			if s := statuses(second); !slices.Equal(s, []devices.Status{devices.Present}) {
-				t.Errorf("createRuntime finds %v", s)
+			for _, status := range second.Edits.Statuses() {
+				if *status == devices.Late && test.visible == "void" {
+					t.Errorf("late: %+v", second.Edits)
+				}
 			}
-			if got, want := fmt.Sprint(asked(second)), fmt.Sprint(asked(first)); got != want {
-				t.Errorf("requests of createRuntime:\n%s\nof precreate:\n%s", got, want)
+			if s := statuses(second); !slices.Contains(s, devices.Present) || !slices.Contains(s, devices.Apply) || codes(second) != test.codes {
+				t.Errorf("createRuntime: %v %s", s, codes(second))
 			}
-			if got := codes(second); got != strings.TrimSpace(strings.ReplaceAll(codes(first), "W-PLAN", "")) {
-				t.Errorf("createRuntime says %s, precreate said %s", got, codes(first))
+			if got, want := second.CDIDevices, first.CDIDevices; !slices.Equal(got, want) {
+				t.Errorf("createRuntime gives %v, precreate planned %v", got, want)
 			}
-			again, third := g.precreate(edited)
-			if diff := cmp.Diff(edited, again); diff != "" || third.Result != report.ResultApplied {
+			again, _ := g.precreate(edited)
+			if diff := cmp.Diff(edited, again); diff != "" {
 				t.Errorf("a second precreate changes it: %s", diff)
 			}
 		})
 	}
 }
 
-func asked(r *report.Report) (out []report.Request) {
-	for _, q := range r.Requests {
-		out = append(out, *q)
+// A rule that systemd would not take away is left to createRuntime.
+func TestStagesCgroupfs(t *testing.T) {
+	g := newGround(t)
+	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Linux.CgroupsPath = "/parent/libpod-" + id
+	if edited, _ := g.precreate(spec); len(edited.Linux.Resources.Devices) != 1 {
+		t.Errorf("rules: %+v", edited.Linux.Resources.Devices)
 	}
-	return out
 }
 
-// The later stage tells the administrator's own duplicate once more, and not its own work.
+// What the engine has put there is told, and not the earlier stage's work.
 func TestStagesFindTheEngines(t *testing.T) {
 	g := newGround(t)
 	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
 	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
-	edited, first := g.precreate(spec)
-	second := g.later(edited)
-	for _, r := range []*report.Report{first, second} {
-		if len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate || !strings.Contains(r.Warnings[0].Message, "carries 1 of") {
-			t.Errorf("%s: %+v", r.Container.Stage, r.Warnings)
-		}
+	edited, _ := g.precreate(spec)
+	if r := g.later(edited); len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate || !strings.Contains(r.Warnings[0].Message, "carries 1 of") {
+		t.Errorf("%+v", r.Warnings)
 	}
 }
 
-// Where podman gives the container no control group, nothing in its spec has its id: the claim carries that of the record.
+// Where podman gives the container no control group, nothing in its spec has its id, and no record could be found again.
 func TestStagesWithoutID(t *testing.T) {
 	g := newGround(t)
 	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
 	spec.Linux.CgroupsPath = ""
-	edited, first := g.precreate(spec)
-	if second := g.later(edited); !ownID(first.Container.ID) || second.Container.Precreate != first.Container.ID || second.Container.ID != "" {
-		t.Errorf("%+v, then %+v", first.Container, second.Container)
-	}
-	edited.Annotations[AnnotationPlan] = forged(t, edited, func(c *claim) { c.Record = "../../x" })
-	if second := g.later(edited); second.Container.Precreate != "" {
-		t.Errorf("%+v", second.Container)
-	}
-}
-
-// Network devices are left to the later stage where the engine's runtime-spec does not know them; it does only that.
-func TestStagesNetDevices(t *testing.T) {
-	g := newGround(t)
-	data, err := os.ReadFile(g.host.Path("cdi/nvidia.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec := strings.Replace(string(data), `cdiVersion: "0.7.0"`, `cdiVersion: "1.1.0"`, 1) + "  netDevices:\n  - {hostInterfaceName: lo, name: nic0}\n"
-	if err := g.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	container := func(version string, env []string, annotations map[string]string) *specs.Spec {
-		c := g.container(env, annotations)
-		c.Version, c.Linux.Namespaces = version, append(c.Linux.Namespaces, specs.LinuxNamespace{Type: "network"})
-		return c
-	}
-	annotation := map[string]string{AnnotationGPUs: "device=0"}
-	edited, first := g.precreate(container("1.3.0", nil, annotation))
-	if second := g.later(edited); edited.Linux.NetDevices["lo"].Name != "nic0" || !slices.Equal(statuses(second), []devices.Status{devices.Present}) || codes(second) != "" {
-		t.Errorf("1.3: %v, then %v %s", statuses(first), statuses(second), codes(second))
-	}
-	edited, first = g.precreate(container("1.2.1", nil, annotation))
-	second := g.later(edited)
-	if len(edited.Linux.NetDevices) > 0 || first.Edits.NetDevices[0].Status != devices.Late || codes(first)+codes(second) != "" {
-		t.Errorf("1.2: %v %s %s", edited.Linux.NetDevices, codes(first), codes(second))
-	}
-	if second.Edits.NetDevices[0].Status != devices.Apply || second.Edits.Mounts[0].Status != devices.Present || second.Result != report.ResultPlanned {
-		t.Errorf("1.2: %s %v", second.Result, statuses(second))
-	}
-	if out, r := g.precreate(container("1.2.1", []string{"NVIDIA_VISIBLE_DEVICES=0"}, nil)); out != nil || codes(r) != "E-NETDEV" {
-		t.Errorf("by environment: %s", codes(r))
+	edited, _ := g.precreate(spec)
+	if _, err := Last(g.options, ""); err == nil || len(edited.Process.Env) < 2 {
+		t.Errorf("%v, %v", err, edited.Process.Env)
 	}
 }
 
@@ -247,38 +215,62 @@ func TestStagesDelegate(t *testing.T) {
 				}
 			}
 			second := g.later(edited)
-			if second.Result != report.ResultPlanned || codes(second) != "W-FALLBACK" || fmt.Sprint(asked(second)) != fmt.Sprint(asked(first)) {
-				t.Errorf("%s %s %v", second.Result, codes(second), asked(second))
+			if second.Result != report.ResultPlanned || codes(second) != "W-FALLBACK" || !cmp.Equal(second.Grants, first.Grants) {
+				t.Errorf("%s %s %+v", second.Result, codes(second), second.Grants)
 			}
 		})
 	}
 }
 
-func TestPrecreateRefuses(t *testing.T) {
+// A variable of ours would be a request that policy refuses, where environment does not count.
+func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 	g := newGround(t)
-	for name, test := range map[string]struct {
-		in   string
-		code fault.Code
-	}{
-		"no JSON":     {"x", fault.Bundle},
-		"null":        {"null", fault.Bundle},
-		"empty":       {"", fault.Bundle},
-		"no mount ns": {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{}}`, fault.State},
-		"the host":    {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{"namespaces":[{"type":"mount"}]}}`, fault.Bundle},
-		"no device":   {`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=9"]},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"mount"}]}}`, fault.Name},
+	if err := g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := "[requests]\nsources = [\"annotation\"]\non-refused = \"error\"\n" + g.host.Config()
+	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("config.toml", config, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	if r := g.later(edited); r.Result != report.ResultPlanned {
+		t.Errorf("%s %s: %v", r.Result, codes(r), edited.Process.Env)
+	}
+}
+
+// The stage refuses nothing, and changes nothing where the later one will refuse.
+func TestPrecreateRefusesNothing(t *testing.T) {
+	g := newGround(t)
+	const hooks = `,"hooks":{"createRuntime":[{"path":"/x/gpu-hook"}]}`
+	for name, in := range map[string]string{
+		"no JSON":     "x",
+		"null":        "null",
+		"empty":       "",
+		"no mount ns": `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{}` + hooks + `}`,
+		"the host":    `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{"namespaces":[{"type":"mount"}]}` + hooks + `}`,
+		"no device":   `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=9"]},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"mount"}]}` + hooks + `}`,
+		"no request":  `{"process":{"env":["A=1"]} }`,
+		"too large":   `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"x":"` + strings.Repeat("x", 17<<20) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := PlanSpec(g.options, strings.NewReader(test.in))
-			if out := s.Render(); out != nil {
-				t.Errorf("it writes %s", out)
-			}
-			if len(s.Report.Errors) != 1 || s.Report.Errors[0].Code != test.code {
-				t.Errorf("%+v", s.Report.Errors)
-			}
-			r, err := Last(g.options, s.Report.Container.ID)
-			if err != nil || len(r.Errors) != 1 || !ownID(r.Container.ID) {
-				t.Errorf("record: %v, %+v", err, r)
+			s := PlanSpec(g.options, []byte(in))
+			if out := s.Render(); string(out) != in {
+				t.Errorf("it writes %.200q", out)
 			}
 		})
+	}
+}
+
+// Without the later stage in the spec nothing is half served, and the record says why.
+func TestPrecreateAlone(t *testing.T) {
+	g := newGround(t)
+	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Hooks = nil
+	edited, _ := g.precreate(spec)
+	if diff := cmp.Diff(spec, edited); diff != "" {
+		t.Error(diff)
+	}
+	if r, err := Last(g.options, id); err != nil || codes(r) != "W-STAGE" {
+		t.Errorf("%v %+v", err, r)
 	}
 }

@@ -4,9 +4,9 @@ package hook
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -42,11 +42,11 @@ type Start struct {
 	config    *config.Config
 	container *state.Container
 	spec      []byte // as it was read, where there is no container yet
-	claim     *claim // of the stage before, if it holds
 	won       []*request
 	root      string
 	process   *state.Process
-	delegates []inject.Delegate
+	asked     part // of the plan: what must be carried out
+	wishes    part // what may come to nothing
 }
 
 // Plan plans for the container whose state stands on stdin, and changes nothing. A container that asks for nothing fails
@@ -62,7 +62,7 @@ func Plan(o Options, stdin io.Reader) *Start {
 		return s
 	}
 	s.Report.Describe(s.container)
-	s.plan(o, nil, s.checkRoot, s.check)
+	s.plan(o, nil, s.check)
 	return s
 }
 
@@ -84,36 +84,14 @@ func (s *Start) check() (err error) {
 	return err
 }
 
-// plan goes from the container to the plan in the report; check is what must hold of a container that asks, and known the
-// part of it that is enough where nothing is left to do. A claim of the stage before is tried first; if it does not hold,
-// it counts for nothing.
-func (s *Start) plan(o Options, flag *string, known, check func() error) {
+// plan goes from the container to the plan in the report. check is what must hold of a container that asks.
+func (s *Start) plan(o Options, flag *string, check func() error) {
+	defer settle(s.Report)
 	s.Report.Phase("state")
 	var configErr error
 	s.config, configErr = o.load()
-	check = sync.OnceValue(check)
-	claim, err := claimOf(s.container)
-	if claim != nil && err == nil {
-		s.decide(configErr, flag, known, claim)
-		if err = s.trust(claim, check); err == nil {
-			return
-		}
-	}
-	s.decide(configErr, flag, check, nil)
-	if err != nil && !s.Report.Failed() {
-		s.Report.Warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing: %w", err).
-			WithHint("gpu-hook alone writes it, for its later stage; if nobody has forged it, start the container again"))
-	}
-}
-
-// decide makes the plan; claim is one to try, or nil.
-func (s *Start) decide(configErr error, flag *string, check func() error, claim *claim) {
-	defer settle(s.Report)
-	asks := s.container
-	if claim != nil {
-		asks = claim.restored(asks)
-	}
-	requests := s.winners(asks, flag)
+	s.unmask()
+	requests := s.contest(flag)
 	if configErr != nil && (len(s.won) > 0 || s.notable()) {
 		s.useless(configErr)
 	}
@@ -126,11 +104,11 @@ func (s *Start) decide(configErr error, flag *string, check func() error, claim 
 	}
 	s.Report.Phase("check")
 	p := &planner{
-		config: s.config, container: asks, spec: s.container.Spec, inSpec: s.Report.Container.Stage == StagePrecreate, claim: claim,
-		root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests,
+		config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests,
+		asked: newPart(), wishes: newPart(),
 	}
 	err := p.plan(s.won)
-	s.delegates = p.delegates
+	s.asked, s.wishes = p.asked, p.wishes
 	s.Report.Phase("plan")
 	switch {
 	case err != nil:
@@ -140,16 +118,24 @@ func (s *Start) decide(configErr error, flag *string, check func() error, claim 
 	}
 }
 
-// winners gathers the requests into the report and keeps those that hold.
-func (s *Start) winners(asks *state.Container, flag *string) []*request {
-	requests := gather(s.config, asks, flag)
+// unmask warns of the annotation by which earlier versions of gpu-hook told one stage of the other. It counts for nothing.
+func (s *Start) unmask() {
+	if _, found := s.container.Spec.Annotations[AnnotationPlan]; found {
+		s.Report.Warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing").
+			WithHint("gpu-hook neither writes nor reads it; remove it"))
+	}
+}
+
+// contest records every request in the report, stores those that hold in s.won and returns all of them.
+func (s *Start) contest(flag *string) []*request {
+	requests := gather(s.config, s.container, flag)
 	for _, r := range requests {
 		s.Report.Requests = append(s.Report.Requests, r.Request)
 	}
 	won, warnings, err := contest(s.config, requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, asks).leave(requests, won)
+		won, more, err = findOther(s.config, s.container).leave(requests, won)
 		warnings = append(warnings, more...)
 	}
 	for _, w := range warnings {
@@ -187,11 +173,11 @@ func (s *Start) useless(err error) {
 	s.won = nil
 }
 
-// notable says whether something was asked for, be it that it came to nothing by a decision, or claimed: that is worth a
-// record.
+// notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision, or
+// carried an annotation of ours that it should not.
 func (s *Start) notable() bool {
-	claimed := slices.ContainsFunc(s.Report.Warnings, func(m report.Message) bool { return m.Code == fault.PlanNote })
-	return claimed || slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
+	masked := slices.ContainsFunc(s.Report.Warnings, func(m report.Message) bool { return m.Code == fault.PlanNote })
+	return masked || slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
 }
 
 // Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves no
@@ -204,11 +190,7 @@ func (s *Start) Apply(ctx context.Context) {
 	if s.container == nil || (!s.Report.Failed() && !s.notable()) {
 		return
 	}
-	switch {
-	case s.Report.Result != report.ResultPlanned:
-	case s.claim != nil && !s.left():
-		s.Report.Result = report.ResultApplied
-	default:
+	if s.Report.Result == report.ResultPlanned {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Limits.Timeout))
 		s.apply(ctx)
 		cancel()
@@ -218,16 +200,45 @@ func (s *Start) Apply(ctx context.Context) {
 	s.Report.Tell()
 }
 
+// apply carries out what was asked for and then what was wished. A wish that fails is undone, and the container starts
+// without it.
 func (s *Start) apply(ctx context.Context) {
+	if _, err := s.carryOut(ctx, s.asked, false); err != nil {
+		s.Report.Fail(report.ResultFailed, err)
+		return
+	}
+	s.Report.Result = report.ResultApplied
+	switch left, err := s.carryOut(ctx, s.wishes, true); {
+	case err == nil:
+	case left != nil:
+		s.Report.Fail(report.ResultFailed, errors.Join(err, left))
+	case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
+		s.Report.Fail(report.ResultFailed, err)
+	default:
+		forgo(s.Report, s.wishes, fault.From(err))
+		if len(s.Report.Grants) == 0 {
+			s.Report.Result = report.ResultNothing
+		}
+	}
+}
+
+// carryOut carries one part of the plan out and puts what there is to say of it into the report. left is what could not be
+// undone of a wish that failed.
+func (s *Start) carryOut(ctx context.Context, p part, wish bool) (left, err error) {
+	if p.empty() {
+		return nil, nil
+	}
 	target := &inject.Target{
 		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
 		Owner: s.config.Self.Owner, Namespaced: s.config.Self.Namespaced,
-		Optional: s.config.CDI.Rule,
+		Optional: s.config.CDI.Rule, Wish: wish, NothingInRoot: s.container.Engine() == state.Buildah,
 	}
-	result, err := target.Apply(ctx, s.Report.Edits, s.delegates)
+	result, err := target.Apply(ctx, p.edits, p.delegates)
 	s.Report.Phase("apply")
-	s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
-	s.said(result.Said)
+	if err == nil || !wish {
+		s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
+	}
+	s.said(p, result.Said)
 	for _, f := range result.Skipped {
 		s.Report.Warn(f)
 	}
@@ -241,21 +252,20 @@ func (s *Start) apply(ctx context.Context) {
 		for _, program := range result.Foreign {
 			s.Report.Warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))
 		}
-		s.Report.Fail(report.ResultFailed, err)
-		return
+		return result.Left, err
 	}
-	if len(s.delegates) > 0 && len(result.Delegated) == 0 {
-		s.Report.Warn(fault.New(fault.NoNode, "delegate "+s.delegates[0].Path, "it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
+	if len(p.delegates) > 0 && len(result.Delegated) == 0 {
+		s.Report.Warn(fault.New(fault.NoNode, "delegate "+p.delegates[0].Path, "it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
 			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", s.config.NVIDIA.RuntimeConfig))
 	}
-	s.Report.Result = report.ResultApplied
+	return nil, nil
 }
 
 // said puts what the delegates wrote to their grants.
-func (s *Start) said(output []string) {
+func (s *Start) said(p part, output []string) {
 	for i, text := range output {
 		for _, g := range s.Report.Grants {
-			if g.Delegate != nil && g.Delegate.Path == s.delegates[i].Path {
+			if g.Delegate != nil && g.Delegate.Path == p.delegates[i].Path {
 				g.Delegate.Output = report.Plain(text)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpu-hook/gpu-hook/amd"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
@@ -62,16 +63,55 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
 		values = append(values, value)
 	}
 	value := strings.Join(values, ",")
+	if v.NVIDIA() && value == nvidia.MountRoot {
+		return nil // a device plugin's word for "see the mounts", which are a source of their own
+	}
 	template := newRequest("env:"+strings.Join(names, "+"), value).with([]*config.Vendor{v}, nil)
 	if len(value) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}
-	out := g.visible(template, strings.Split(value, ","))
+	list, err := visible(v, value)
+	var foreign []string
+	list.IDs, foreign = g.foreign(v, list.IDs)
+	out := g.listed(template, list, err)
 	for _, r := range out {
 		r.void = r.Status == report.Empty && strings.Contains(value, "void")
 		if slices.Equal(r.ids, []string{"all"}) {
 			g.all(r)
 		}
+	}
+	return append(out, g.refused(template, foreign)...)
+}
+
+// visible reads the value of the vendor's variable in its dialect.
+func visible(v *config.Vendor, unsafeValue string) (nvidia.Visible, error) {
+	if v.Dialect != config.DialectAMD {
+		return nvidia.ParseVisible(unsafeValue)
+	}
+	list, err := amd.ParseVisible(unsafeValue)
+	return nvidia.Visible{IDs: list.IDs, Nothing: list.Nothing}, err
+}
+
+// foreign takes out of the ids those that the vendor's variable must not ask for: an image would get every device that
+// any Spec of the host defines.
+func (g *gatherer) foreign(v *config.Vendor, ids []string) (own, foreign []string) {
+	for _, id := range ids {
+		name, err := g.parse(id, []*config.Vendor{v})
+		if err == nil && !v.EnvMayAsk(name.Kind()) {
+			foreign = append(foreign, id)
+			continue
+		}
+		own = append(own, id)
+	}
+	return own, foreign
+}
+
+// refused are the requests for foreign devices.
+func (g *gatherer) refused(template *request, foreign []string) []*request {
+	v := template.vendors[0]
+	out := g.split(template, foreign, false)
+	for _, r := range out {
+		r.refuse("it is of another vendor than the variable, and env-kinds of [[vendor]] %s does not list its kind", v.Name)
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -45,6 +46,9 @@ func (g *gatherer) mounts() []*request {
 	if len(ids) > 0 {
 		out = g.visible(template, ids)
 	}
+	for _, r := range out {
+		r.void = r.Status == report.Empty
+	}
 	if len(channels) > 0 && vendor != nil {
 		out = append(out, g.channels(template, channels))
 	}
@@ -61,9 +65,14 @@ func qualified(parts []string) (string, error) {
 	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME below %s", nvidia.MountRoot)
 }
 
-// visible makes requests of a list of devices such as a visible-devices variable has.
+// visible makes requests of a list of devices in NVIDIA's dialect.
 func (g *gatherer) visible(template *request, unsafeIDs []string) []*request {
 	v, err := nvidia.VisibleOf(unsafeIDs)
+	return g.listed(template, v, err)
+}
+
+// listed makes requests of a list of devices that was read, or not.
+func (g *gatherer) listed(template *request, v nvidia.Visible, err error) []*request {
 	switch {
 	case err != nil:
 		return []*request{template.with(template.vendors, nil).mistake(err)}

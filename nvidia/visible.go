@@ -115,3 +115,19 @@ func ParseChannels(unsafeIDs []string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// Asks reports whether NVIDIA's contract has a container ask for something, or demand something of the host, by the
+// variable.
+func Asks(name string) bool {
+	switch name {
+	case VisibleDevices, DriverCapabilities, IMEXChannels, MIGConfigDevices, MIGMonitorDevices, DisableRequire, CUDAVersion:
+		return true
+	}
+	return strings.HasPrefix(name, RequirePrefix)
+}
+
+// IsGPU reports whether the path is that of the node of a whole GPU: /dev/nvidia and its number.
+func IsGPU(node string) bool {
+	number, found := strings.CutPrefix(node, "/dev/nvidia")
+	return found && only(number, "0123456789")
+}

@@ -17,6 +17,8 @@ import (
 const (
 	Podman = "podman"
 	CRIO   = "cri-o"
+	// Buildah runs the RUN lines of image builds.
+	Buildah = "buildah"
 )
 
 // Annotations that engines leave on a container.

@@ -1,8 +1,8 @@
 package state
 
 import (
+	"bytes"
 	"encoding/hex"
-	"io"
 	"path"
 	"strings"
 
@@ -11,24 +11,23 @@ import (
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
-// ReadSpec reads the runtime-spec object of a container that is still to be created from r, 16 MiB at most, and returns
-// its bytes too. Of the container's state nothing is known but its id, if the path of its control group ends in it as
-// podman has it.
-func ReadSpec(r io.Reader) (*Container, []byte, error) {
+// ReadSpec reads the runtime-spec object of a container that is still to be created, 16 MiB at most. Of the container's
+// state nothing is known but its id, if the path of its control group ends in it as podman has it.
+func ReadSpec(raw []byte) (*Container, error) {
 	var spec *specs.Spec
-	raw, err := decode(r, maxConfig, &spec)
+	_, err := decode(bytes.NewReader(raw), maxConfig, &spec)
 	if err == nil && spec == nil {
 		err = errNull
 	}
 	if err != nil {
-		return nil, nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).
+		return nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).
 			WithHint("gpu-hook precreate is run by podman; to try a bundle by hand use: gpu-hook explain --bundle DIR")
 	}
 	c := &Container{Spec: spec}
 	if spec.Linux != nil {
 		c.State.ID = idOf(spec.Linux.CgroupsPath)
 	}
-	return c, raw, nil
+	return c, nil
 }
 
 // idOf returns podman's id at the end of the path of a control group: PARENT/libpod-ID, or SLICE:libpod:ID for systemd.

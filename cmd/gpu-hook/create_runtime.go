@@ -19,14 +19,18 @@ func createRuntime(p process, options hook.Options, args []string) error {
 	if err := noArguments(flags); err != nil {
 		return err
 	}
-	start := hook.Plan(options, p.stdin)
+	start := hook.PlanInTime(options, p.stdin)
 	// Until here nothing was made, and a signal may end us as it likes. From here on, told to end, we take back what we
 	// have made; and a runtime that no longer reads our output must not be what kills us half way.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer stop()
 	signal.Ignore(unix.SIGPIPE)
 	start.Apply(ctx)
-	return failed(p, start.Report)
+	err := failed(p, start.Report)
+	if err != nil {
+		sayPastCrun(start.Report.Lines())
+	}
+	return err
 }
 
 // failed prints the errors of a report to standard error and ends in status 1, if there are any.

@@ -18,12 +18,11 @@ func precreate(p process, options hook.Options, args []string) error {
 		return err
 	}
 	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
-	start := hook.PlanSpec(options, p.stdin)
-	spec := start.Render()
-	if err := failed(p, start.Report); err != nil {
+	start, err := hook.PlanSpecInTime(options, p.stdin)
+	if err != nil {
 		return err
 	}
-	if _, err := p.stdout.Write(spec); err != nil {
+	if _, err := p.stdout.Write(start.Render()); err != nil {
 		return fmt.Errorf("write the spec: %w", err)
 	}
 	return nil

@@ -92,6 +92,10 @@ func (t *Target) allowIn(ctx context.Context, rules []rule, result *Result) erro
 	if v1.dir == "" && v2.dir == "" {
 		return errNotOwn
 	}
+	// Before anything is set: what stands above does not change by it.
+	if err := judgeAbove(v2, rules, result); err != nil {
+		return err
+	}
 	pins := tellSystemd(ctx, v1, v2, rules, result)
 	if v1.dir != "" {
 		if err := allowV1(v1, rules); err != nil {
@@ -110,6 +114,14 @@ func (t *Target) allowIn(ctx context.Context, rules []rule, result *Result) erro
 			result.note(fault.New(fault.CgroupNote, "device program "+pin, "the devices are lost when systemd next attaches it, as at a daemon-reload: %w", err).
 				WithHint("after a daemon-reload, start the container again"))
 		}
+	}
+	return nil
+}
+
+// judgeAbove is [checkAbove] for a container that may have no cgroup of version 2.
+func judgeAbove(v2 ownGroup, rules []rule, result *Result) error {
+	if v2.dir == "" {
+		return nil
 	}
 	unjudged, err := checkAbove(v2, rules)
 	if unjudged != nil {

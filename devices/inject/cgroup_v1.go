@@ -11,8 +11,36 @@ import (
 )
 
 // allowV1 appends the rules to devices.allow of the container's own cgroups, the unit's first, since the kernel takes no
-// rule that the cgroup above does not have.
+// rule that the cgroup above does not have. On error none of them is there that was not before.
 func allowV1(own ownGroup, rules []rule) error {
+	before, err := os.ReadFile(filepath.Join(own.unitDir, "devices.list"))
+	if err != nil {
+		return err
+	}
+	if err := appendV1(own, rules); err != nil {
+		return errors.Join(err, takeBackV1(own.unitDir, string(before), rules))
+	}
+	return nil
+}
+
+// takeBackV1 denies what the rules have added to what the unit's cgroup listed before, and so in the cgroups below it.
+func takeBackV1(dir, before string, rules []rule) error {
+	var errs []error
+	for _, r := range rules {
+		if listed(before, r) {
+			continue
+		}
+		errs = append(errs, os.WriteFile(filepath.Join(dir, "devices.deny"), []byte(r.String()), 0))
+		for line := range strings.Lines(before) {
+			if strings.HasPrefix(line, fmt.Sprintf("%s %d:%d ", r.kind, r.major, r.minor)) {
+				errs = append(errs, os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(strings.TrimSpace(line)), 0))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func appendV1(own ownGroup, rules []rule) error {
 	for _, dir := range own.dirs() {
 		for _, r := range rules {
 			err := os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(r.String()), 0)

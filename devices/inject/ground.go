@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -53,7 +54,12 @@ type ground struct {
 	host *mounts // of the hook's own namespace
 	its  *mounts // of the container's
 	root int     // mount id of the root filesystem
+	// sparesRoot says that nothing is made on the root filesystem itself.
+	sparesRoot bool
 }
+
+// errRootSpared is why nothing is made on the root filesystem of a container whose changes become an image.
+var errRootSpared = errors.New("it is not there, and what is made in the root filesystem would stay in the image")
 
 // learn completes g in the container's mount namespace.
 func (g *ground) learn(root *os.File) (err error) {
@@ -73,8 +79,19 @@ func (g *ground) checkMake(dir *os.File, unsafePath string) error {
 		return err
 	}
 	own, err := g.own(dir)
+	if err == nil && own && g.sparesRoot {
+		return g.checkSpared(dir)
+	}
 	if err == nil && !own {
 		err = fmt.Errorf("%q would have to be made on a volume or another filesystem of the host", path.Clean(unsafePath))
+	}
+	return err
+}
+
+func (g *ground) checkSpared(dir *os.File) error {
+	id, err := mountID(dir)
+	if err == nil && id == g.root {
+		err = errRootSpared
 	}
 	return err
 }

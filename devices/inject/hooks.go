@@ -97,18 +97,40 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, 
 }
 
 // namespaces opens those of the container that its createContainer hooks run in. The pid namespace is left out: there,
-// programs of a container that shares it could reach into the hook's /proc (CVE-2016-9962).
+// programs of a container that shares it could reach into the hook's /proc (CVE-2016-9962). So is one that is ours
+// already: it may belong to the host, which lets nobody join it who is not its root.
 func (t *Target) namespaces() ([]*os.File, error) {
 	var out []*os.File
 	for _, name := range []string{"net", "ipc", "uts", "cgroup", "mnt"} {
-		ns, err := t.Process.Namespace(name)
+		ns, err := t.ownNamespace(name)
 		if err != nil {
 			closeAll(out)
 			return nil, err
 		}
-		out = append(out, ns)
+		if ns != nil {
+			out = append(out, ns)
+		}
 	}
 	return out, nil
+}
+
+// ownNamespace opens the container's namespace of this kind, or returns nil where that is ours too.
+func (t *Target) ownNamespace(name string) (*os.File, error) {
+	ours, err := os.Open("/proc/self/ns/" + name)
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	its, err := t.Process.Namespace(name)
+	if err != nil {
+		return nil, err
+	}
+	same, err := sameFile(ours, its)
+	if err != nil || same {
+		_ = its.Close()
+		return nil, err
+	}
+	return its, nil
 }
 
 // NSEnter joins a container's user namespace for a hook: a process with threads cannot, setns(2), and all of Go's have some.

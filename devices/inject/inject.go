@@ -30,6 +30,10 @@ type Target struct {
 	// Namespaced says that this process is in a user namespace that is not the host's: it has no say over device rules.
 	Namespaced bool
 	Optional   devices.Optional // which edits may be left out where they cannot be made
+	// Wish says that the container must be able to start without the edits: on error everything is undone.
+	Wish bool
+	// NothingInRoot says that nothing may be made in the root filesystem, which an image is made of.
+	NothingInRoot bool
 }
 
 // Result is what happened beyond the statuses of the edits.
@@ -46,6 +50,8 @@ type Result struct {
 	Said []string
 	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
 	Foreign []string
+	// Left is what could not be undone of a wish that failed: the container must not start then.
+	Left error
 }
 
 // note keeps a note, once.
@@ -60,8 +66,17 @@ func (r *Result) note(f *fault.Error) {
 // away again, what a hook has done until then stays, and the rest is made. On error, network devices are back on the host,
 // and what it made in the root filesystem is gone again; mounts, device rules and what lies on the container's own tmpfs
 // end with the container, whose start must now fail.
+//
+// With a Wish, device rules come last, after hooks and delegates, so that nothing which can fail comes after them. On error
+// the mounts are detached again too, every edit that was not refused by itself is Skipped, and the container can start as
+// if nothing had happened, but for what result.Foreign did; where result.Left is set it must not.
+//
+// Apply may be called again for the same container, with other edits.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
+	if err := t.spareRoot(edits, delegates, &result); err != nil {
+		return result, err
+	}
 	user, err := t.Process.RootUser()
 	if err != nil {
 		return result, fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
@@ -71,7 +86,7 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 	if err != nil {
 		return result, err
 	}
-	r := &rootfs{user: user, nodes: map[*devices.DeviceNode]*os.File{}}
+	r := &rootfs{user: user, ground: ground{sparesRoot: t.NothingInRoot}, nodes: map[*devices.DeviceNode]*os.File{}}
 	defer r.closeNodes()
 	if user.Separate || t.Namespaced {
 		err = t.cloneNodes(r, toMake(edits), &result)
@@ -80,7 +95,11 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 		return result, err
 	}
 	err = t.apply(ctx, r, sources, edits, delegates, &result)
-	if err != nil {
+	switch {
+	case err != nil && t.Wish:
+		result.Left = t.unmake(r)
+		forgo(edits)
+	case err != nil:
 		err = errors.Join(err, r.undo())
 	}
 	r.close()
@@ -98,6 +117,9 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		return err
 	}
 	made := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+	if t.Wish {
+		return t.applyWish(ctx, r, made, edits.Hooks, delegates, result)
+	}
 	if err := t.allow(ctx, t.missing(made), result); err != nil {
 		return err
 	}
@@ -108,18 +130,26 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		return err
 	}
 	for _, d := range delegates {
-		result.Foreign = append(result.Foreign, d.Path)
-		made, said, err := t.delegate(ctx, r, d)
+		made, err := t.delegateOne(ctx, r, d, result)
 		if err != nil {
 			return err
 		}
-		result.Delegated = append(result.Delegated, made...)
-		result.Said = append(result.Said, said)
 		if err := t.allow(ctx, rules(made), result); err != nil {
 			return err
 		}
 	}
 	return ended(ctx)
+}
+
+func (t *Target) delegateOne(ctx context.Context, r *rootfs, d Delegate, result *Result) ([]*devices.DeviceNode, error) {
+	result.Foreign = append(result.Foreign, d.Path)
+	made, said, err := t.delegate(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	result.Delegated = append(result.Delegated, made...)
+	result.Said = append(result.Said, said)
+	return made, nil
 }
 
 func toMake(edits *devices.Edits) []*devices.DeviceNode {
@@ -172,7 +202,7 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 			}
 			mark := len(r.made)
 			if err := r.attach(s); err != nil {
-				if err := r.leaveOut(mark, &s.Status, err, t.Optional.Mount(s.Mount, err), result); err != nil {
+				if err := r.leaveOut(mark, &s.Status, err, t.without(s.Mount, err), result); err != nil {
 					return err
 				}
 			}

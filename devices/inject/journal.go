@@ -10,10 +10,11 @@ import (
 )
 
 // journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
-// and every network device that was moved there, to bring it back.
+// and every mount that was attached and every network device that was moved there, to bring them back.
 type journal struct {
-	made  []entry
-	taken []*netDevice
+	made     []entry
+	taken    []*netDevice
+	attached []*os.File // the mounts, whose handles are others' to close
 }
 
 type entry struct {
@@ -72,7 +73,7 @@ func (j *journal) close() {
 	for _, d := range j.taken {
 		d.close()
 	}
-	j.made, j.taken = nil, nil
+	j.made, j.taken, j.attached = nil, nil, nil
 }
 
 func dup(file *os.File) (*os.File, error) {

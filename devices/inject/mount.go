@@ -120,6 +120,7 @@ func (r *rootfs) move(s *source) error {
 	if err != nil {
 		return os.NewSyscallError("move_mount", err)
 	}
+	r.attached = append(r.attached, s.tree)
 	return astray(r.verifyMount(s))
 }
 

@@ -65,6 +65,7 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	if err := unix.MoveMount(int(source.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
 		return os.NewSyscallError("move_mount", err)
 	}
+	r.attached = append(r.attached, source)
 	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return astray(err)

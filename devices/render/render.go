@@ -4,7 +4,6 @@ package render
 
 import (
 	"encoding/json"
-	"path"
 	"slices"
 	"strings"
 
@@ -16,29 +15,30 @@ import (
 
 // Plan is what to put into the object.
 type Plan struct {
-	// Edits of which those with the status Apply are made. No status is changed.
-	Edits *devices.Edits
-	// Env are more variables, K=V, which stand over those of the edits.
-	Env []string
-	// Annotations take the place of those of the same key.
-	Annotations map[string]string
-	// Bind says that nodes are bound from the host: the container has a user namespace, where a runtime cannot make them
-	// and would bind whatever the host has on the container's path.
-	Bind bool
+	Env      []string              // K=V, each in the place of its namesakes
+	Groups   []uint32              // supplementary groups of the process
+	Hooks    []*devices.Hook       // behind those of their stage
+	IntelRdt *devices.IntelRdt     // in the place of another, if it is not nil
+	Rules    []*devices.DeviceNode // nodes whose device rules are needed, made or not
 }
 
-// Spec returns the runtime-spec object in raw with the plan carried out in it: a variable in the place of its namesakes, a
-// node or a mount in the place of those on its path, mounts by depth as podman has them, and a device rule for each
-// node that has none yet. Numbers and members that are not known come back as they were written.
+// Spec returns the runtime-spec object in raw with the plan carried out in it. A node that its rules allow already needs no
+// other one. Numbers and members that are not known come back as they were written; an empty plan gives raw itself.
 func Spec(raw []byte, p Plan) ([]byte, error) {
 	spec, err := parse(raw)
 	if err != nil {
 		return nil, malformed(err)
 	}
-	for _, change := range []func(object) error{p.process, p.linux, p.mounts, p.hooks, p.annotations} {
-		if err := change(spec); err != nil {
+	changed := false
+	for _, change := range []func(object) (bool, error){p.process, p.linux, p.hooks} {
+		done, err := change(spec)
+		if err != nil {
 			return nil, malformed(err)
 		}
+		changed = changed || done
+	}
+	if !changed {
+		return raw, nil
 	}
 	return encode(spec)
 }
@@ -47,23 +47,15 @@ func malformed(err error) error {
 	return fault.New(fault.Bundle, "spec", "%w", err).WithHint("it is not as runtime-spec has it: report this with the engine's version")
 }
 
-func (p Plan) process(spec object) error {
-	var env []string
-	for _, v := range p.Edits.Env {
-		if v.Status == devices.Apply {
-			env = append(env, v.Value)
-		}
+func (p Plan) process(spec object) (changed bool, err error) {
+	if len(p.Env)+len(p.Groups) == 0 {
+		return false, nil
 	}
-	env = append(env, p.Env...)
-	gids := slices.DeleteFunc(slices.Clone(p.Edits.AdditionalGIDs), func(g *devices.GID) bool { return g.Status != devices.Apply })
-	if len(env)+len(gids) == 0 {
-		return nil
-	}
-	return spec.within("process", func(process object) error {
-		if err := setEnv(process, env); err != nil {
+	return true, spec.within("process", func(process object) error {
+		if err := setEnv(process, p.Env); err != nil {
 			return err
 		}
-		return process.within("user", func(user object) error { return addGroups(user, gids) })
+		return process.within("user", func(user object) error { return addGroups(user, p.Groups) })
 	})
 }
 
@@ -89,16 +81,16 @@ func setEnv(process object, env []string) error {
 	return process.set("env", have)
 }
 
-func addGroups(user object, gids []*devices.GID) error {
-	if len(gids) == 0 {
+func addGroups(user object, groups []uint32) error {
+	if len(groups) == 0 {
 		return nil
 	}
 	var have []json.RawMessage
 	if err := user.read("additionalGids", &have); err != nil {
 		return err
 	}
-	for _, g := range gids {
-		raw, err := encode(g.Value)
+	for _, g := range groups {
+		raw, err := encode(g)
 		if err != nil {
 			return err
 		}
@@ -107,68 +99,12 @@ func addGroups(user object, gids []*devices.GID) error {
 	return user.set("additionalGids", have)
 }
 
-// mounts adds the mounts and, where nodes are bound, those of the nodes.
-func (p Plan) mounts(spec object) error {
-	var add []specs.Mount
-	for _, m := range p.Edits.Mounts {
-		if m.Status == devices.Apply {
-			add = append(add, mountOf(m))
-		}
+func (p Plan) hooks(spec object) (changed bool, err error) {
+	if len(p.Hooks) == 0 {
+		return false, nil
 	}
-	for _, d := range p.Edits.DeviceNodes {
-		if p.Bind && d.Status == devices.Apply {
-			add = append(add, specs.Mount{Destination: d.Path, Type: "bind", Source: d.HostPath, Options: []string{"bind", "rprivate"}})
-		}
-	}
-	if len(add) == 0 {
-		return nil
-	}
-	var have []json.RawMessage
-	if err := spec.read("mounts", &have); err != nil {
-		return err
-	}
-	for _, m := range add {
-		have = slices.DeleteFunc(have, func(o json.RawMessage) bool { return path.Clean(destination(o)) == path.Clean(m.Destination) })
-		raw, err := encode(m)
-		if err != nil {
-			return err
-		}
-		have = append(have, raw)
-	}
-	slices.SortStableFunc(have, func(a, b json.RawMessage) int { return depth(a) - depth(b) })
-	return spec.set("mounts", have)
-}
-
-// mountOf says what CDI leaves to whoever carries the edit out: that it is a bind mount.
-func mountOf(m *devices.Mount) specs.Mount {
-	out := specs.Mount{Destination: m.ContainerPath, Type: m.Type, Source: m.HostPath, Options: m.Options}
-	if m.Type != "" && m.Type != "bind" && m.Type != "none" {
-		return out
-	}
-	out.Type = "bind"
-	if !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
-		out.Options = append([]string{"bind"}, m.Options...)
-	}
-	return out
-}
-
-func destination(mount json.RawMessage) string {
-	var m struct {
-		Destination string `json:"destination"`
-	}
-	_ = json.Unmarshal(mount, &m) // what is no mount has no destination
-	return m.Destination
-}
-
-// depth is the order in which podman has mounts: by the number of slashes.
-func depth(mount json.RawMessage) int { return strings.Count(path.Clean(destination(mount)), "/") }
-
-func (p Plan) hooks(spec object) error {
-	return spec.within("hooks", func(hooks object) error {
-		for _, h := range p.Edits.Hooks {
-			if h.Status != devices.Apply {
-				continue
-			}
+	return true, spec.within("hooks", func(hooks object) error {
+		for _, h := range p.Hooks {
 			var have []json.RawMessage
 			if err := hooks.read(h.HookName, &have); err != nil {
 				return err
@@ -178,17 +114,6 @@ func (p Plan) hooks(spec object) error {
 				return err
 			}
 			if err := hooks.set(h.HookName, append(have, raw)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (p Plan) annotations(spec object) error {
-	return spec.within("annotations", func(annotations object) error {
-		for key, value := range p.Annotations {
-			if err := annotations.set(key, value); err != nil {
 				return err
 			}
 		}

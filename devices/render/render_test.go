@@ -3,7 +3,6 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,18 +13,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
-func mode(m os.FileMode) *os.FileMode { return &m }
-
-func id(n uint32) *uint32 { return &n }
-
 func seconds(n int) *int { return &n }
 
-func gpu(status devices.Status) *devices.DeviceNode {
-	return &devices.DeviceNode{Path: "/dev/gpu", HostPath: "/host/gpu", Type: "c", Major: 195, Minor: 0, Permissions: "rw", Status: status, FileMode: mode(0o660), UID: id(7), GID: id(8)}
-}
-
-func lib(status devices.Status) *devices.Mount {
-	return &devices.Mount{HostPath: "/host/lib", ContainerPath: "/usr/lib/lib", Options: []string{"ro", "rbind"}, Status: status}
+func gpu() []*devices.DeviceNode {
+	return []*devices.DeviceNode{{Path: "/dev/gpu", HostPath: "/host/gpu", Type: "c", Major: 195, Minor: 0, Permissions: "rw", Status: devices.Apply}}
 }
 
 const gpuRule = `{"allow":true,"type":"c","major":195,"minor":0,"access":"rw"}`
@@ -41,98 +32,41 @@ func TestSpec(t *testing.T) {
 		{
 			"into nothing", `{}`,
 			Plan{
-				Edits: &devices.Edits{
-					Env:            []*devices.Env{{Value: "A=1", Status: devices.Apply}},
-					DeviceNodes:    []*devices.DeviceNode{gpu(devices.Apply)},
-					Mounts:         []*devices.Mount{lib(devices.Apply)},
-					Hooks:          []*devices.Hook{{HookName: "poststop", Path: "/h", Status: devices.Apply}},
-					NetDevices:     []*devices.NetDevice{{HostInterfaceName: "eth1", Name: "nic0", Status: devices.Apply}},
-					AdditionalGIDs: []*devices.GID{{Value: 44, Status: devices.Apply}},
-					IntelRdt:       []*devices.IntelRdt{{ClosID: "c", Status: devices.Apply}},
-				},
-				Annotations: map[string]string{"k": "<&>"},
+				Env: []string{"A=<&>"}, Groups: []uint32{44}, Hooks: []*devices.Hook{{HookName: "poststop", Path: "/h"}},
+				IntelRdt: &devices.IntelRdt{ClosID: "c"}, Rules: gpu(),
 			},
-			`{"process":{"env":["A=1"],"user":{"additionalGids":[44]}},
-			"mounts":[{"destination":"/usr/lib/lib","type":"bind","source":"/host/lib","options":["ro","rbind"]}],
-			"hooks":{"poststop":[{"path":"/h"}]},"annotations":{"k":"<&>"},
-			"linux":{"devices":[{"path":"/dev/gpu","type":"c","major":195,"minor":0,"fileMode":432,"uid":7,"gid":8}],
-			"resources":{"devices":[` + gpuRule + `]},"netDevices":{"eth1":{"name":"nic0"}},"intelRdt":{"closID":"c"}}}`,
-		},
-		{
-			"what is not to be applied stays out", `{"linux":{"resources":{"devices":[` + gpuRule + `]}},"process":null,"hooks":{}}`,
-			Plan{Edits: &devices.Edits{
-				Env:            []*devices.Env{{Value: "A=1", Status: devices.Present}},
-				DeviceNodes:    []*devices.DeviceNode{gpu(devices.Present)},
-				Mounts:         []*devices.Mount{lib(devices.Present)},
-				Hooks:          []*devices.Hook{{HookName: "poststop", Path: "/h", Status: devices.Present}},
-				NetDevices:     []*devices.NetDevice{{HostInterfaceName: "eth1", Name: "nic0", Status: devices.Late}},
-				AdditionalGIDs: []*devices.GID{{Value: 44, Status: devices.Present}},
-				IntelRdt:       []*devices.IntelRdt{{ClosID: "c", Status: devices.Present}},
-			}},
-			`{"linux":{"resources":{"devices":[` + gpuRule + `]}},"process":null,"hooks":{}}`,
+			`{"process":{"env":["A=<&>"],"user":{"additionalGids":[44]}},"hooks":{"poststop":[{"path":"/h"}]},
+			"linux":{"resources":{"devices":[` + gpuRule + `]},"intelRdt":{"closID":"c"}}}`,
 		},
 		{
 			"variables take the place of all their namesakes", `{"process":{"env":["AB=0","A=0","=","B=0","A=2","odd"],"cwd":"/"}}`,
-			Plan{
-				Edits: &devices.Edits{Env: []*devices.Env{{Value: "A=1", Status: devices.Apply}, {Value: "C=x=y", Status: devices.Apply}, {Value: "B=1", Status: devices.Apply}}},
-				Env:   []string{"B=2"},
-			},
+			Plan{Env: []string{"A=1", "C=x=y", "B=1", "B=2"}},
 			`{"process":{"env":["AB=0","A=1","=","B=2","odd","C=x=y"],"cwd":"/"}}`,
 		},
 		{
-			"a node takes the place of that on its path, its rule stands last", `{"linux":{"devices":[{"path":"/dev/./gpu","type":"c","major":1,"minor":3},{"path":"/dev/x","type":"c","new":1}],
-			"resources":{"devices":[` + gpuRule + `,{"allow":false,"access":"rwm"}],"pids":{"limit":3}}}}`,
-			Plan{Edits: &devices.Edits{DeviceNodes: []*devices.DeviceNode{gpu(devices.Apply)}}},
-			`{"linux":{"devices":[{"path":"/dev/x","type":"c","new":1},{"path":"/dev/gpu","type":"c","major":195,"minor":0,"fileMode":432,"uid":7,"gid":8}],
-			"resources":{"devices":[` + gpuRule + `,{"allow":false,"access":"rwm"},` + gpuRule + `],"pids":{"limit":3}}}}`,
-		},
-		{
-			"a privileged container needs no rule", `{"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}}`,
-			Plan{Edits: &devices.Edits{DeviceNodes: []*devices.DeviceNode{gpu(devices.Present)}}},
-			`{"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}}`,
-		},
-		{
-			"a node that is there gets the rule that it lacks", `{"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]}}}`,
-			Plan{Edits: &devices.Edits{DeviceNodes: []*devices.DeviceNode{gpu(devices.Present)}}},
-			`{"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"},` + gpuRule + `]}}}`,
-		},
-		{
-			"in a user namespace nodes are bound, from where they are on the host", `{"mounts":[{"destination":"/dev","type":"tmpfs"}]}`,
-			Plan{Edits: &devices.Edits{DeviceNodes: []*devices.DeviceNode{gpu(devices.Apply)}}, Bind: true},
-			`{"mounts":[{"destination":"/dev","type":"tmpfs"},{"destination":"/dev/gpu","type":"bind","source":"/host/gpu","options":["bind","rprivate"]}],
-			"linux":{"resources":{"devices":[` + gpuRule + `]}}}`,
-		},
-		{
-			"mounts go by depth and take the place of those on their path",
-			`{"mounts":[{"destination":"/a/b/c","x":1},{"destination":"/usr/lib//lib","source":"/other"},{"destination":"/"},{"destination":"/z"}]}`,
-			Plan{Edits: &devices.Edits{Mounts: []*devices.Mount{
-				lib(devices.Apply),
-				{HostPath: "/h", ContainerPath: "/y", Options: []string{"ro"}, Status: devices.Apply},
-				{HostPath: "tmpfs", ContainerPath: "/y/t", Options: []string{"size=1k"}, Type: "tmpfs", Status: devices.Apply},
-			}}},
-			`{"mounts":[{"destination":"/"},{"destination":"/z"},{"destination":"/y","type":"bind","source":"/h","options":["bind","ro"]},
-			{"destination":"/y/t","type":"tmpfs","source":"tmpfs","options":["size=1k"]},
-			{"destination":"/a/b/c","x":1},{"destination":"/usr/lib/lib","type":"bind","source":"/host/lib","options":["ro","rbind"]}]}`,
+			"a rule stands last", `{"linux":{"devices":[{"path":"/dev/x","type":"c","new":1}],"resources":{"devices":[` + gpuRule + `,{"allow":false,"access":"rwm"}],"pids":{"limit":3}}}}`,
+			Plan{Rules: gpu()},
+			`{"linux":{"devices":[{"path":"/dev/x","type":"c","new":1}],"resources":{"devices":[` + gpuRule + `,{"allow":false,"access":"rwm"},` + gpuRule + `],"pids":{"limit":3}}}}`,
 		},
 		{
 			"hooks come after those of their stage", `{"hooks":{"poststop":[{"path":"/o","new":true}],"newStage":[1]}}`,
-			Plan{Edits: &devices.Edits{Hooks: []*devices.Hook{
-				{HookName: "poststop", Path: "/h", Args: []string{"h", "a"}, Env: []string{"E=1"}, Timeout: seconds(9), Status: devices.Apply},
-				{HookName: "startContainer", Path: "/s", Status: devices.Apply},
-			}}},
+			Plan{Hooks: []*devices.Hook{
+				{HookName: "poststop", Path: "/h", Args: []string{"h", "a"}, Env: []string{"E=1"}, Timeout: seconds(9)},
+				{HookName: "startContainer", Path: "/s"},
+			}},
 			`{"hooks":{"poststop":[{"path":"/o","new":true},{"path":"/h","args":["h","a"],"env":["E=1"],"timeout":9}],"newStage":[1],"startContainer":[{"path":"/s"}]}}`,
 		},
 		{
 			"the whole of Intel RDT", `{"linux":{"intelRdt":{"closID":"old","x":1}}}`,
-			Plan{Edits: &devices.Edits{IntelRdt: []*devices.IntelRdt{{ClosID: "c", Status: devices.Apply, Setting: &cdispecs.IntelRdt{
+			Plan{IntelRdt: &devices.IntelRdt{ClosID: "c", Setting: &cdispecs.IntelRdt{
 				ClosID: "c", L3CacheSchema: "L3:0=f", MemBwSchema: "MB:0=50", Schemata: []string{"x"}, EnableMonitoring: true,
-			}}}}},
+			}}},
 			`{"linux":{"intelRdt":{"closID":"c","schemata":["x"],"l3CacheSchema":"L3:0=f","memBwSchema":"MB:0=50","enableMonitoring":true}}}`,
 		},
 		{
 			"what is not known survives, numbers to the last digit",
 			`{"new":{"a":[12345678901234567890,1.0,1e400,"\ud800<",null]},"process":{"newer":1.10,"user":{"uid":0,"newest":{}},"env":[]},"linux":{"x":123456789012345678901}}`,
-			Plan{Edits: &devices.Edits{Env: []*devices.Env{{Value: "A=1", Status: devices.Apply}}}},
+			Plan{Env: []string{"A=1"}},
 			`{"new":{"a":[12345678901234567890,1.0,1e400,"\ud800<",null]},"process":{"newer":1.10,"user":{"uid":0,"newest":{}},"env":["A=1"]},"linux":{"x":123456789012345678901}}`,
 		},
 	} {
@@ -144,9 +78,24 @@ func TestSpec(t *testing.T) {
 			if diff := cmp.Diff(sorted(t, test.want), sorted(t, string(got))); diff != "" {
 				t.Error(diff)
 			}
-			again, err := Spec(got, Plan{Edits: devices.NewEdits()})
-			if err != nil || !bytes.Equal(again, got) {
-				t.Errorf("with no edits it becomes %s, %v", again, err)
+		})
+	}
+}
+
+// Where there is nothing to do, the very bytes come back.
+func TestSpecUnchanged(t *testing.T) {
+	for name, test := range map[string]struct {
+		in   string
+		plan Plan
+	}{
+		"an empty plan":                   {`{ "linux" : null, "process":null ,"hooks":{} }`, Plan{}},
+		"a rule that is there":            {`{ "linux":{"resources":{"devices":[` + gpuRule + `]}} }`, Plan{Rules: gpu()}},
+		"a privileged container's":        {`{ "linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}} }`, Plan{Rules: gpu()}},
+		"a node whose Spec wants no rule": {`{ }`, Plan{Rules: []*devices.DeviceNode{{Path: "/dev/x", Type: "c", Major: 1}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := Spec([]byte(test.in), test.plan); err != nil || string(got) != test.in {
+				t.Errorf("%s, %v", got, err)
 			}
 		})
 	}
@@ -202,14 +151,10 @@ func sorted(t *testing.T, text string) string {
 }
 
 func TestSpecMalformed(t *testing.T) {
-	plan := Plan{Edits: &devices.Edits{
-		Env: []*devices.Env{{Value: "A=1", Status: devices.Apply}}, DeviceNodes: []*devices.DeviceNode{gpu(devices.Apply)}, Mounts: []*devices.Mount{lib(devices.Apply)},
-		Hooks:          []*devices.Hook{{HookName: "poststop", Path: "/h", Status: devices.Apply}},
-		AdditionalGIDs: []*devices.GID{{Value: 44, Status: devices.Apply}},
-	}, Annotations: map[string]string{"k": "v"}}
+	plan := Plan{Env: []string{"A=1"}, Groups: []uint32{44}, Hooks: []*devices.Hook{{HookName: "poststop", Path: "/h"}}, Rules: gpu()}
 	for _, text := range []string{
-		``, `[]`, `{"process":[]}`, `{"process":{"env":{}}}`, `{"process":{"user":{"additionalGids":1}}}`, `{"linux":1}`, `{"linux":{"devices":{}}}`,
-		`{"linux":{"resources":{"devices":[1]}}}`, `{"mounts":{}}`, `{"hooks":{"poststop":{}}}`, `{"annotations":[]}`,
+		``, `[]`, `{"process":[]}`, `{"process":{"env":{}}}`, `{"process":{"user":{"additionalGids":1}}}`, `{"linux":1}`,
+		`{"linux":{"resources":{"devices":[1]}}}`, `{"hooks":{"poststop":{}}}`,
 	} {
 		if out, err := Spec([]byte(text), plan); !fault.Is(err, fault.Bundle) || out != nil {
 			t.Errorf("%s: %s, %v", text, out, err)

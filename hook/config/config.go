@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
@@ -52,6 +53,12 @@ const (
 	AllWeak   = "weak"   // a wish: where no driver can serve it, the container starts without
 	AllAccept = "accept" // a request like any other
 	AllIgnore = "ignore" // nothing
+)
+
+// Dialects of a visible-devices variable.
+const (
+	DialectNVIDIA = "nvidia"
+	DialectAMD    = "amd"
 )
 
 // RequirementsIgnore leaves what images require of the driver out of account.
@@ -110,6 +117,8 @@ type Vendor struct {
 	Name         string   `toml:"name"`
 	Kind         string   `toml:"kind"`         // CDI kind that completes a bare id
 	Env          string   `toml:"env"`          // visible-devices variable, or ""
+	EnvKinds     []string `toml:"env-kinds"`    // CDI kinds of other vendors that it may ask for too; "acme.com/*" for all of one
+	Dialect      string   `toml:"dialect"`      // grammar of its value
 	Capabilities []string `toml:"capabilities"` // Docker's, for requests that name no driver
 	Drivers      []string `toml:"drivers"`      // in order
 	RuntimeHook  string   `toml:"runtime-hook"`
@@ -180,13 +189,19 @@ func defaultsFor(self trust.Self) *Config {
 func vendors() []Vendor {
 	return []Vendor{
 		{
-			Name: "nvidia", Kind: "nvidia.com/gpu", Env: nvidia.VisibleDevices,
+			Name: "nvidia", Kind: "nvidia.com/gpu", Env: nvidia.VisibleDevices, EnvKinds: []string{}, Dialect: DialectNVIDIA,
 			Capabilities: append([]string{"gpu", "nvidia"}, nvidia.Capabilities()...),
 			Drivers:      []string{"nvidia" + DriverCDI, "nvidia" + DriverRuntimeHook},
 			RuntimeHook:  "/usr/bin/nvidia-container-runtime-hook",
 		},
-		{Name: "amd", Kind: "amd.com/gpu", Env: "AMD_VISIBLE_DEVICES", Capabilities: []string{"gpu", "amd"}, Drivers: []string{"amd" + DriverCDI}},
-		{Name: "intel", Kind: "intel.com/gpu", Capabilities: []string{"gpu", "intel"}, Drivers: []string{"intel" + DriverCDI}},
+		{
+			Name: "amd", Kind: "amd.com/gpu", Env: "AMD_VISIBLE_DEVICES", EnvKinds: []string{}, Dialect: DialectAMD,
+			Capabilities: []string{"gpu", "amd"}, Drivers: []string{"amd" + DriverCDI},
+		},
+		{
+			Name: "intel", Kind: "intel.com/gpu", EnvKinds: []string{}, Dialect: DialectNVIDIA,
+			Capabilities: []string{"gpu", "intel"}, Drivers: []string{"intel" + DriverCDI},
+		},
 	}
 }
 
@@ -212,6 +227,11 @@ func (c *Config) SourcesFor(engine, namespace string) (sources []string, key str
 		}
 	}
 	return sources, "[engines." + engine + "] sources"
+}
+
+// OwnsCDI reports whether the engine applies CDI by itself, from its own annotations and device lists.
+func (c *Config) OwnsCDI(engine string) bool {
+	return engine == state.CRIO
 }
 
 // Vendor returns the vendor of this name, or nil.
@@ -240,3 +260,11 @@ func (c *Config) find(is func(*Vendor) bool) *Vendor {
 
 // NVIDIA says whether NVIDIA's contract of images and its own hook applies to this vendor.
 func (v *Vendor) NVIDIA() bool { return v.Name == "nvidia" }
+
+// EnvMayAsk says whether the vendor's variable may ask for devices of the kind: of its own CDI vendor's, and of those that
+// the administrator adds.
+func (v *Vendor) EnvMayAsk(kind string) bool {
+	domain, _, _ := strings.Cut(kind, "/")
+	own, _, _ := strings.Cut(v.Kind, "/")
+	return domain == own || slices.Contains(v.EnvKinds, kind) || slices.Contains(v.EnvKinds, domain+"/*")
+}

@@ -79,6 +79,13 @@ func TestParse(t *testing.T) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
 			c.Vendors[0].Kind = "amd.com/apu"
 		}},
+		{"a dialect of a built-in vendor", "[[vendor]]\nname = \"nvidia\"\ndialect = \"amd\"", func(c *Config) { c.Vendors[0].Dialect = DialectAMD }},
+		{"kinds of a variable", "[[vendor]]\nname = \"nvidia\"\nenv-kinds = [\"acme.com/*\", \"b.com/c\"]", func(c *Config) {
+			c.Vendors[0].EnvKinds = []string{"acme.com/*", "b.com/c"}
+		}},
+		{"a vendor of one's own speaks NVIDIA's dialect", "[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"", func(c *Config) {
+			c.Vendors = append([]Vendor{{Name: "a", Kind: "a.com/b", Dialect: DialectNVIDIA}}, c.Vendors...)
+		}},
 		{"nothing is optional", "[cdi]\noptional = []", func(c *Config) { c.CDI.Optional = []Pattern{} }},
 		{"a list in the place of the built-in one", "[cdi]\noptional = [\"hook:*\"]", func(c *Config) { c.CDI.Optional = []Pattern{"hook:*"} }},
 		{"a timeout", "[limits]\ntimeout = \"2m\"", func(c *Config) { c.Limits.Timeout = Duration(120e9) }},
@@ -132,9 +139,12 @@ func TestParseRefuses(t *testing.T) {
 		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"b.cdi\"]": `vendor a: drivers: "b.cdi" is not one of: a.cdi, a.runtime-hook`,
 		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"a.runtime-hook\"]": `vendor a: driver a.runtime-hook needs env and runtime-hook`,
 		"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"":   `vendor amd: name amd is another vendor's too`,
-		"[engines.crio]\nsources = []":                        `engines: "crio" is not one of: podman, cri-o`,
-		"[engines.podman]\nnamespaces = {a = [\"env\"]}":      `engines.podman.namespaces: only cri-o`,
-		"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"": `kind nvidia.com/gpu is another vendor's too`,
+		"[[vendor]]\nname = \"amd\"\ndialect = \"AMD\"":                                `vendor amd: dialect: "AMD" is not one of: nvidia, amd`,
+		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"acme\"]":                           `vendor amd: env-kinds: "acme" is not of the form vendor.com/class or vendor.com/*`,
+		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"*/*\"]":                            `vendor amd: env-kinds: "*/*" is not of the form`,
+		"[engines.crio]\nsources = []":                                                 `engines: "crio" is not one of: podman, cri-o`,
+		"[engines.podman]\nnamespaces = {a = [\"env\"]}":                               `engines.podman.namespaces: only cri-o`,
+		"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"":                          `kind nvidia.com/gpu is another vendor's too`,
 	} {
 		if _, err := parse(text, trust.Self{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, not %q", text, err, want)
@@ -160,6 +170,18 @@ func TestSourcesFor(t *testing.T) {
 	} {
 		if got, _ := c.SourcesFor(test.engine, test.namespace); strings.Join(got, " ") != test.want {
 			t.Errorf("%s %s: %v", test.engine, test.namespace, got)
+		}
+	}
+}
+
+func TestEnvMayAsk(t *testing.T) {
+	v := Vendor{Kind: "nvidia.com/gpu", EnvKinds: []string{"acme.com/hsm", "b.com/*"}}
+	for kind, want := range map[string]bool{
+		"nvidia.com/gpu": true, "nvidia.com/gds": true, "acme.com/hsm": true, "b.com/a": true, "b.com/c": true,
+		"acme.com/npu": false, "acme.com/hsm2": false, "amd.com/gpu": false, "nvidia.com.evil/gpu": false,
+	} {
+		if got := v.EnvMayAsk(kind); got != want {
+			t.Errorf("%s: %v", kind, got)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (c *Config) mergeEngines(builtIn Config, meta toml.MetaData) {
 }
 
 // mergeVendors completes the file's vendors by the built-in ones of the same name and puts the others behind them: the
-// order of the file is the order of preference.
+// order of the file is the order of preference. A vendor that is not built in speaks NVIDIA's dialect.
 func (c *Config) mergeVendors(builtIn Config) {
 	for _, known := range builtIn.Vendors {
 		if v := c.Vendor(known.Name); v != nil {
@@ -127,6 +127,9 @@ func (c *Config) mergeVendors(builtIn Config) {
 			continue
 		}
 		c.Vendors = append(c.Vendors, known)
+	}
+	for i := range c.Vendors {
+		c.Vendors[i].complete(Vendor{Dialect: DialectNVIDIA})
 	}
 }
 
@@ -136,6 +139,12 @@ func (v *Vendor) complete(known Vendor) {
 	}
 	if v.Env == "" {
 		v.Env = known.Env
+	}
+	if v.EnvKinds == nil {
+		v.EnvKinds = known.EnvKinds
+	}
+	if v.Dialect == "" {
+		v.Dialect = known.Dialect
 	}
 	if v.Capabilities == nil {
 		v.Capabilities = known.Capabilities

@@ -131,6 +131,14 @@ func (v *Vendor) validate() error {
 	if parser.ValidateVendorName(vendor) != nil || parser.ValidateClassName(class) != nil {
 		return fmt.Errorf("vendor %s: kind %q is not of the form vendor.com/class", v.Name, v.Kind)
 	}
+	if v.Dialect != DialectNVIDIA && v.Dialect != DialectAMD {
+		return notOneOf("vendor "+v.Name+": dialect", v.Dialect, DialectNVIDIA, DialectAMD)
+	}
+	for _, kind := range v.EnvKinds {
+		if !kindPattern(kind) {
+			return fmt.Errorf("vendor %s: env-kinds: %q is not of the form vendor.com/class or vendor.com/*", v.Name, kind)
+		}
+	}
 	for _, d := range v.Drivers {
 		if d != v.Name+DriverCDI && d != v.Name+DriverRuntimeHook {
 			return notOneOf("vendor "+v.Name+": drivers", d, v.Name+DriverCDI, v.Name+DriverRuntimeHook)
@@ -140,6 +148,12 @@ func (v *Vendor) validate() error {
 		}
 	}
 	return nil
+}
+
+// kindPattern says whether text is a CDI kind, or all of one CDI vendor's.
+func kindPattern(text string) bool {
+	vendor, class := parser.ParseQualifier(text)
+	return parser.ValidateVendorName(vendor) == nil && (class == "*" || parser.ValidateClassName(class) == nil)
 }
 
 func notOneOf(key, value string, known ...string) error {

@@ -18,7 +18,7 @@ const (
 // Tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
 // delays or fails nothing: the record has it all.
 func (r *Report) Tell() {
-	if len(r.Warnings)-r.told+len(r.Errors) == 0 {
+	if len(r.Warnings)+len(r.Errors) == 0 {
 		return
 	}
 	log, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: logSocket, Net: "unixgram"})
@@ -32,7 +32,7 @@ func (r *Report) Tell() {
 	write := func(priority int, m Message) {
 		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s", priority, os.Getpid(), r.Container.ID, m.Code, m.Message)
 	}
-	for _, m := range r.Warnings[r.told:] {
+	for _, m := range r.Warnings {
 		write(logWarning, m)
 	}
 	for _, m := range r.Errors {

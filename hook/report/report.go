@@ -26,7 +26,6 @@ type Report struct {
 	Phases     []Phase        `json:"phases"`
 
 	lastPhase time.Time
-	told      int // warnings that are in the system log already
 }
 
 // Request is what one source asks of one vendor.
@@ -57,8 +56,6 @@ type ContainerInfo struct {
 	Engine     string `json:"engine"`
 	Privileged bool   `json:"privileged"`
 	Stage      string `json:"stage"`
-	// Precreate is the id of the record that the earlier stage left, where that is another than ID.
-	Precreate string `json:"precreate,omitempty"`
 }
 
 // Attempts' statuses.
@@ -143,9 +140,6 @@ func (r *Report) Phase(name string) {
 
 // Warn adds a warning.
 func (r *Report) Warn(f *fault.Error) { r.Warnings = append(r.Warnings, message(f)) }
-
-// Told says that the warnings so far are in the system log already.
-func (r *Report) Told() { r.told = len(r.Warnings) }
 
 // Fail ends the run with err.
 func (r *Report) Fail(result string, err error) {

@@ -3,7 +3,7 @@
 //
 //	# what it shows
 //	% a line for config.toml
-//	@ a shell command in the host's folder, before
+//	@ a shell command in the host's folder, before; TESTDATA stands for this package's
 //	$ the arguments of explain; or "bundle" or "crio" and what config.json says, see bundle_test.go
 //	> the result, line by line
 //
@@ -112,8 +112,12 @@ func (c *explained) run(t *testing.T) {
 	if err := host.Write("config.toml", merge(host.Config(), c.config), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	testdata, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, command := range c.before {
-		cmd := exec.Command("sh", "-ec", strings.ReplaceAll(command, "HOST", host.Dir))
+		cmd := exec.Command("sh", "-ec", strings.NewReplacer("HOST", host.Dir, "TESTDATA", testdata).Replace(command))
 		cmd.Dir = host.Dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", command, err, out)

@@ -69,6 +69,9 @@ func hold(root string) {
 		source, destination, _ := strings.Cut(volume, ":")
 		must(unix.Mount(source, root+destination, "", unix.MS_BIND, ""))
 	}
+	if os.Getenv("GPU_HOOK_TEST_READ_ONLY") != "" {
+		must(unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	}
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -131,6 +134,8 @@ func edited(edit func(config map[string]any)) option {
 }
 
 func shared(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_TEST_SHARED=1") }
+
+func readOnly(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_TEST_READ_ONLY=1") }
 
 // volume binds a folder of the test's, which the option makes, to a folder of the root filesystem.
 func volume(destination string) option {

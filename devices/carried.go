@@ -1,0 +1,78 @@
+package devices
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// NodesOf returns the paths of the device nodes that config.json gives to the container by itself: those of linux.devices
+// and, as engines have it in a user namespace, what is mounted in its /dev.
+func NodesOf(container *specs.Spec) []string {
+	var out []string
+	if container.Linux != nil {
+		for _, d := range container.Linux.Devices {
+			out = append(out, path.Clean(d.Path))
+		}
+	}
+	for _, m := range container.Mounts {
+		if strings.HasPrefix(path.Clean(m.Destination), "/dev/") {
+			out = append(out, path.Clean(m.Destination))
+		}
+	}
+	return out
+}
+
+// Carried returns the devices of the kind, one name for each, that a container with these nodes has already: whose own
+// nodes are all there, or one that no other device has (a GPU's /dev/nvidia0, but not AMD's /dev/kfd, which all have).
+func (r *Registry) Carried(kind string, nodes []string) []string {
+	_, names := r.Count(kind)
+	return slices.DeleteFunc(names, func(name string) bool { return !r.carries(name, names, nodes) })
+}
+
+// Covered reports whether the named devices are among the carried ones, by these or other names. "all" and other names of
+// several devices are covered if all of their own nodes are those of carried devices.
+func (r *Registry) Covered(names, carried []string) bool {
+	var nodes []string
+	for _, name := range carried {
+		nodes = append(nodes, r.ownNodes(name)...)
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		if slices.ContainsFunc(carried, func(o string) bool { return o == name || r.same(o, name) }) {
+			return false
+		}
+		own := r.ownNodes(name)
+		return len(own) == 0 || slices.ContainsFunc(own, func(node string) bool { return !slices.Contains(nodes, node) })
+	})
+}
+
+// OwnNode reports whether the node is one that a Spec gives to one of the named devices itself.
+func (r *Registry) OwnNode(node string, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(r.ownNodes(name), node) })
+}
+
+func (r *Registry) carries(name string, others, nodes []string) bool {
+	own := r.ownNodes(name)
+	missing := func(node string) bool { return !slices.Contains(nodes, node) }
+	if len(own) == 0 || !slices.ContainsFunc(own, missing) {
+		return len(own) > 0
+	}
+	return slices.ContainsFunc(own, func(node string) bool {
+		return !missing(node) && !slices.ContainsFunc(others, func(o string) bool { return o != name && slices.Contains(r.ownNodes(o), node) })
+	})
+}
+
+// ownNodes returns the paths of the nodes that a Spec gives to the device itself.
+func (r *Registry) ownNodes(name string) []string {
+	d := r.devices[name]
+	if d == nil {
+		return nil
+	}
+	var out []string
+	for _, node := range d.raw.ContainerEdits.DeviceNodes {
+		out = append(out, path.Clean(node.Path))
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package inject
+
+import (
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+// A container that shares the host's network, as with --network host, has no network namespace to join.
+func TestNamespacesOfOursAreNotJoined(t *testing.T) {
+	require.Root(t)
+	for _, test := range []struct {
+		name  string
+		flags uintptr
+		want  []string
+	}{
+		{"shares all but its mounts", unix.CLONE_NEWNS, []string{"mnt"}},
+		{"shares its network", unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP, []string{"ipc", "uts", "cgroup", "mnt"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			target := &Target{Process: waiting(t, test.flags)}
+			namespaces, err := target.namespaces()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeAll(namespaces)
+			var got []string
+			for _, ns := range namespaces {
+				got = append(got, path.Base(ns.Name()))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("joins %v, not %v", got, test.want)
+			}
+		})
+	}
+}
+
+// waiting starts a process in new namespaces, which waits until the test ends.
+func waiting(t *testing.T, flags uintptr) *state.Process {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Signal(os.Kill); _ = cmd.Wait() })
+	container := &state.Container{State: state.State{State: specs.State{Pid: cmd.Process.Pid, Status: specs.StateCreating}}}
+	process, err := container.OpenProcess(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = process.Close() })
+	return process
+}

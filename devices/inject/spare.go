@@ -1,0 +1,51 @@
+package inject
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// spareRoot has a container whose root filesystem becomes an image do without what is sure to write there: the Spec's hooks
+// are Skipped, with one note, and a delegate is an error.
+func (t *Target) spareRoot(edits *devices.Edits, delegates []Delegate, result *Result) error {
+	if !t.NothingInRoot {
+		return nil
+	}
+	if len(delegates) > 0 {
+		return fault.New(fault.Delegate, "delegate "+delegates[0].Path, "what it writes into the root filesystem would stay in the image").
+			WithHint("make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml")
+	}
+	var names []string
+	for _, h := range edits.Hooks {
+		if h.Status == devices.Apply && early(h) {
+			h.Status = devices.Skipped
+			names = append(names, path.Base(h.Path))
+		}
+	}
+	if len(names) > 0 {
+		result.Skipped = append(result.Skipped, fault.New(fault.Skipped, "hooks of the CDI Spec",
+			"they are not run, since what they write into the root filesystem would stay in the image: %s", strings.Join(names, ", ")).
+			WithHint("what needs them works in a container alone, not in a build; name libraries there by their full paths (LD_LIBRARY_PATH)"))
+	}
+	return nil
+}
+
+// early says whether the hook is of a stage that we run it in.
+func early(h *devices.Hook) bool {
+	return h.HookName == cdi.PrestartHook || h.HookName == cdi.CreateRuntimeHook || h.HookName == cdi.CreateContainerHook
+}
+
+// without returns the note with which the mount is left out because of err, or nil where it must not be.
+func (t *Target) without(m *devices.Mount, err error) *fault.Error {
+	if errors.Is(err, errRootSpared) {
+		return fault.New(fault.Skipped, "mount on "+m.ContainerPath, "it is left out: %w", errRootSpared).
+			WithHint("have the image carry an empty file or directory of that name, or do without in builds")
+	}
+	return t.Optional.Mount(m, err)
+}

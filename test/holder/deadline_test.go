@@ -1,0 +1,102 @@
+package holder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
+)
+
+// silent mounts a file system that never answers and returns where.
+func silent(t *testing.T) string {
+	t.Helper()
+	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		require.Missing(t, "this test needs /dev/fuse")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = device.Close() // whoever waits gets an error now
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// onSilent is a container whose Spec has a file on such a file system, and one second to start.
+func onSilent(t *testing.T, options ...option) *container {
+	t.Helper()
+	c := newBundle(t, options...)
+	c.spec(strings.ReplaceAll(`
+cdiVersion: "0.5.0"
+kind: nvidia.com/gpu
+devices:
+- name: "0"
+  containerEdits:
+    mounts:
+    - {hostPath: SILENT/lib, containerPath: /opt/lib, options: [ro, bind]}
+`, "SILENT", silent(t)))
+	if err := c.host.Write("config.toml", c.host.Config()+"[limits]\ntimeout = \"1s\"\n", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return c.start()
+}
+
+// A path of the host that never answers, as on a file server that is gone, holds nobody for longer than the configured
+// time. What was asked for is refused.
+func TestPlanningIsBounded(t *testing.T) {
+	c := onSilent(t, annotated("device=0"))
+	r := c.run()
+	r.refused(t, "E-TIMEOUT", "1s")
+	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 || r.report.Requests[0].Status != "unserved" {
+		t.Errorf("record: %+v", r.report)
+	}
+	c.unchanged()
+}
+
+// A wish stops no start.
+func TestPlanningOfAWishIsBounded(t *testing.T) {
+	c := onSilent(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
+	if err := c.host.Write("cdi/nvidia.yaml", strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.before = c.snapshot()
+	r := c.run()
+	if r.status != 0 || r.stderr != "" {
+		t.Errorf("status %d: %s", r.status, r.stderr)
+	}
+	if r.report == nil || len(r.report.Warnings) != 1 || r.report.Warnings[0].Code != "W-WEAK" || !strings.Contains(r.report.Warnings[0].Message, "within 1s") {
+		t.Errorf("record: %+v", r.report)
+	}
+	c.unchanged()
+}
+
+func TestPlanningForASpecIsBounded(t *testing.T) {
+	c := onSilent(t, annotated("device=0"))
+	r := c.runCommand(readFile(t, filepath.Join(c.bundle, "config.json")), require.GPUHook(t), "--config", c.host.Path("config.toml"), "precreate")
+	if spec := readFile(t, filepath.Join(c.bundle, "config.json")); r.status != 0 || r.stdout != spec {
+		t.Errorf("status %d: %s%s", r.status, r.stdout, r.stderr)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
