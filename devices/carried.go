@@ -28,7 +28,7 @@ func NodesOf(container *specs.Spec) []string {
 // Carried returns the devices of the kind, one name for each, that a container with these nodes has already: whose own
 // nodes are all there, or one that no other device has (a GPU's /dev/nvidia0, but not AMD's /dev/kfd, which all have).
 func (r *Registry) Carried(kind string, nodes []string) []string {
-	_, names := r.Count(kind)
+	names := r.Every(kind)
 	return slices.DeleteFunc(names, func(name string) bool { return !r.carries(name, names, nodes) })
 }
 

@@ -72,11 +72,8 @@ func (p *planner) carriedFor(r *request) *carried {
 func (p *planner) within(r *request, c *carried) bool {
 	v := r.vendors[0]
 	if len(p.specs().Specs(v.Kind)) > 0 {
-		var names []string
-		for _, n := range r.names(v) {
-			names = append(names, n.String())
-		}
-		return p.specs().Covered(names, c.devices)
+		names, err := p.named(v, r)
+		return err == nil && p.specs().Covered(names, c.devices)
 	}
 	for _, id := range r.ids {
 		switch node := "/dev/nvidia" + id; {

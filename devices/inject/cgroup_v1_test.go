@@ -25,24 +25,21 @@ func TestRefusedRulesAreTakenBack(t *testing.T) {
 		t.Run(before, func(t *testing.T) {
 			above := filepath.Join(mount.mountpoint, fmt.Sprintf("gpu-hook-test-v1-%d", os.Getpid()))
 			unit := filepath.Join(above, "unit")
-			for _, dir := range []string{above, unit} {
-				if err := os.Mkdir(dir, 0o755); err != nil {
-					require.Missing(t, "this test needs a writable hierarchy: %v", err)
-				}
-				t.Cleanup(func() {
-					if err := unix.Rmdir(dir); err != nil {
-						t.Error(err)
-					}
-				})
-			}
 			for _, w := range []struct{ dir, file, rule string }{
-				{above, "devices.deny", "a"}, {above, "devices.allow", "c 195:0 rw"}, {unit, "devices.deny", "a"}, {unit, "devices.allow", before},
+				{above, "", ""},
+				{above, "devices.deny", "a"},
+				{above, "devices.allow", "c 195:0 rw"},
+				{unit, "", ""},
+				{unit, "devices.deny", "a"},
+				{unit, "devices.allow", before},
 			} {
-				if w.rule == "" {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(w.dir, w.file), []byte(w.rule), 0); err != nil {
-					t.Fatal(err)
+				switch {
+				case w.file == "":
+					makeV1(t, w.dir)
+				case w.rule != "":
+					if err := os.WriteFile(filepath.Join(w.dir, w.file), []byte(w.rule), 0); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			if err := allowV1(ownGroup{dir: unit, unitDir: unit, mountpoint: mount.mountpoint}, []rule{{"c", 195, 0, "rw"}, {"c", 195, 1, "rw"}}); err == nil {
@@ -53,4 +50,16 @@ func TestRefusedRulesAreTakenBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func makeV1(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		require.Missing(t, "this test needs a writable hierarchy: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Rmdir(dir); err != nil {
+			t.Error(err)
+		}
+	})
 }
