@@ -161,5 +161,19 @@ func (r *Registry) undefined(what, kind string) error {
 		return fault.New(p.Code, what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
 	}
 	return fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).
-		WithHint("generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml")
+		WithHint("%s", generate(kind))
+}
+
+// generate says how a Spec of the kind is made.
+func generate(kind string) string {
+	switch vendor, class, _ := strings.Cut(kind, "/"); {
+	case kind == "nvidia.com/gpu":
+		return "generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+	case vendor == "nvidia.com":
+		return "generate one with nvidia-ctk cdi generate, which has a --mode for each kind that it knows besides GPUs (" + class + ")"
+	case kind == "amd.com/gpu":
+		return "generate one, for AMD: amd-ctk cdi generate"
+	default:
+		return "generate one with the tool of " + vendor + ", or write it"
+	}
 }

@@ -26,6 +26,7 @@ func TestFirst(t *testing.T) {
 		every, first, whole string // first: two of them
 	}{
 		{"indices, with other names", []string{"GPU-b=/dev/0", "0=/dev/0", "GPU-a=/dev/1", "1=/dev/1", "all=/dev/0"}, "0 1", "0 1", "all"},
+		{"indices beside a name that comes first", []string{"0-a=/dev/a", "1=/dev/1", "0=/dev/0"}, "0 0-a 1", "0 1", "0 0-a 1"},
 		{"indices with a gap", []string{"0=/dev/0", "2=/dev/2", "10=/dev/10"}, "0 2 10", "0 2", "0 2 10"},
 		{"no indices", []string{"gpu10=/dev/10", "gpu9=/dev/9", "gpu0=/dev/0"}, "gpu0 gpu9 gpu10", "gpu0 gpu9", "gpu0 gpu9 gpu10"},
 		{"two names of each", []string{"b=/dev/0", "a=/dev/0", "d=/dev/1", "c=/dev/1"}, "a c", "a c", "a c"},

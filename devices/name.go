@@ -37,7 +37,7 @@ func ParseName(id, kind string) (Name, error) {
 	return Name{vendor, class, id}, nil
 }
 
-// AnnotationPrefix begins the keys of annotations that ask by CDI's rules.
+// AnnotationPrefix begins the keys of annotations that ask by CDI's rules, those that engines serve themselves.
 const AnnotationPrefix = cdi.AnnotationPrefix
 
 // Annotated is what one annotation asks for by CDI's rules.
@@ -48,11 +48,12 @@ type Annotated struct {
 	Err   error
 }
 
-// FromAnnotations returns what the annotations with CDI's prefix ask for, sorted by key.
-func FromAnnotations(unsafeAnnotations map[string]string) []Annotated {
+// FromAnnotations returns what the annotations whose keys begin with one of the prefixes ask for by CDI's rules, sorted by
+// key.
+func FromAnnotations(unsafeAnnotations map[string]string, prefixes []string) []Annotated {
 	var out []Annotated
 	for _, key := range slices.Sorted(maps.Keys(unsafeAnnotations)) {
-		if !strings.HasPrefix(key, AnnotationPrefix) {
+		if !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
 			continue
 		}
 		a := Annotated{Key: key, Value: unsafeAnnotations[key]}

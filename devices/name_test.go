@@ -49,6 +49,7 @@ func TestParseName(t *testing.T) {
 }
 
 func TestFromAnnotations(t *testing.T) {
+	prefixes := []string{AnnotationPrefix, "nvidia." + AnnotationPrefix}
 	gpu := func(device string) Name { return Name{"nvidia.com", "gpu", device} }
 	type result struct {
 		Key   string
@@ -60,6 +61,11 @@ func TestFromAnnotations(t *testing.T) {
 		in   map[string]string
 		want []result
 	}{
+		{
+			"a vendor's prefix",
+			map[string]string{"nvidia.cdi.k8s.io/a": "nvidia.com/gpu=1", "amd.cdi.k8s.io/a": "nvidia.com/gpu=2", "cdi.k8s.io/a": "nvidia.com/gpu=0"},
+			[]result{{"cdi.k8s.io/a", []Name{gpu("0")}, ""}, {"nvidia.cdi.k8s.io/a", []Name{gpu("1")}, ""}},
+		},
 		{"none", map[string]string{"a": "nvidia.com/gpu=0", "xcdi.k8s.io/a": "nvidia.com/gpu=0", "cdi.k8s.io": "nvidia.com/gpu=0"}, nil},
 		{
 			"sorted by key, names as they stand",
@@ -80,7 +86,7 @@ func TestFromAnnotations(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []result
-			for _, a := range FromAnnotations(test.in) {
+			for _, a := range FromAnnotations(test.in, prefixes) {
 				r := result{Key: a.Key, Names: a.Names}
 				if a.Err != nil {
 					r.Err = a.Err.Error()

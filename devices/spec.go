@@ -69,7 +69,11 @@ func parseSpec(r io.Reader) (*spec, error) {
 	}
 	s := &spec{raw: raw, notes: notes}
 	s.vendor, s.class = parser.ParseQualifier(raw.Kind)
-	return s, s.validate(known)
+	err = s.validate(known)
+	if err != nil && len(s.notes) > 0 {
+		err = fmt.Errorf("%w (not understood in it: %s)", err, list(s.notes))
+	}
+	return s, err
 }
 
 // version says whether the Spec's cdiVersion is one of CDI's that is known here and, in a note, what is wrong with it.

@@ -60,6 +60,8 @@ const (
 	Leftover   Code = "W-LEFTOVER"
 	PlanNote   Code = "W-PLAN"
 	NoStage    Code = "W-STAGE"
+	EngineNote Code = "W-ENGINE"
+	BundleNote Code = "W-BUNDLE"
 )
 
 // Kind tells what to do about an error: it is the same everywhere.

@@ -32,7 +32,7 @@ func (p *planner) accept(g *group, driver string, o offer) {
 	for i, r := range g.requests {
 		r.Status = report.Granted
 		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
-		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) && !p.config.OwnsCDI(p.container.Engine()) {
+		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) && !p.config.Owns(p.container.Engine(), config.SourceCDIAnnotation) {
 			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
 				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 		}

@@ -113,14 +113,12 @@ func without(o Options, c *config.Config, input []byte, err error) *Start {
 	s := &Start{Report: report.New(StageCreateRuntime), config: c}
 	st, readErr := state.Read(bytes.NewReader(input))
 	if readErr == nil {
-		s.Report.Container.ID, s.Report.Container.Bundle = st.ID, st.Bundle
-		s.container, readErr = state.Load(st)
+		readErr = s.load(o, st)
 	}
 	if readErr != nil {
 		s.Report.Fail(report.ResultRefused, err)
 		return s
 	}
-	s.Report.Describe(s.container)
 	s.contest(nil)
 	if !s.Report.Failed() {
 		s.useless(err)

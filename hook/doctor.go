@@ -12,12 +12,13 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // Places are directories of hook definitions.
 type Places struct {
 	Shared string // which CRI-O reads as well as podman
-	Podman string // which only podman reads
+	Podman string // which only podman reads, or "" where podman is not used
 }
 
 // Checkup looks over the installation and changes nothing: whether engines will call gpu-hook, whether it has what it needs
@@ -55,10 +56,27 @@ func checkKernel(out *report.Checkup) {
 
 // found is a hook definition in a directory.
 type found struct {
-	file   string
-	err    error
-	Hook   struct{ Path string } `json:"hook"`
-	Stages []string              `json:"stages"`
+	file string
+	err  error
+	Hook struct {
+		Path string   `json:"path"`
+		Args []string `json:"args"`
+	} `json:"hook"`
+	Stages []string `json:"stages"`
+}
+
+// calls says whether the definition calls gpu-hook at the stage.
+func (f *found) calls(stage string) bool {
+	return f.err == nil && filepath.Base(f.Hook.Path) == "gpu-hook" && slices.Contains(f.Stages, stage)
+}
+
+// engine is the one that the definition names, or "".
+func (f *found) engine() string {
+	i := slices.Index(f.Hook.Args, "--engine")
+	if i < 0 || i+1 == len(f.Hook.Args) {
+		return ""
+	}
+	return f.Hook.Args[i+1]
 }
 
 func definitions(dir string) []found {
@@ -82,12 +100,18 @@ func definitions(dir string) []found {
 func checkDefinitions(out *report.Checkup, c *config.Config, places Places) {
 	shared := definitions(places.Shared)
 	checkStage(out, c, "createRuntime", shared, places.Shared)
-	checkStage(out, c, "precreate", definitions(places.Podman), places.Podman)
+	if needsPodman(shared, places) {
+		podman := definitions(places.Podman)
+		checkStage(out, c, "precreate", podman, places.Podman)
+		if places.Podman != places.Shared && slices.ContainsFunc(podman, func(f found) bool { return f.calls("createRuntime") }) {
+			checkStage(out, c, "createRuntime", podman, places.Podman)
+		}
+	}
 	for _, f := range shared {
 		switch name := filepath.Base(f.Hook.Path); {
 		case f.err != nil:
 			out.Add("other hooks", report.CheckFail, f.file+": "+f.err.Error(), "podman runs no container, and CRI-O does not start, beside a definition that cannot be read: correct or remove it")
-		case slices.Contains(f.Stages, "precreate"):
+		case slices.Contains(f.Stages, "precreate") && places.Podman != places.Shared:
 			out.Add("other hooks", report.CheckFail, f.file+" is for the stage precreate, beside which CRI-O does not start", "move it to a directory that podman alone reads, such as "+places.Podman)
 		case strings.HasPrefix(name, "nvidia-container-runtime-hook") || name == "nvidia-container-toolkit":
 			out.Add("other hooks", report.CheckWarn, f.file+" runs "+f.Hook.Path+" beside gpu-hook, by its own rules", "remove it, or set NVIDIA_VISIBLE_DEVICES=void where gpu-hook is asked by annotation")
@@ -95,12 +119,23 @@ func checkDefinitions(out *report.Checkup, c *config.Config, places Places) {
 	}
 }
 
+// needsPodman says whether podman's own definitions are wanted: not where the one that all engines read is another's.
+func needsPodman(shared []found, places Places) bool {
+	if places.Podman == "" {
+		return false
+	}
+	i := slices.IndexFunc(shared, func(f found) bool { return f.calls("createRuntime") })
+	if i < 0 {
+		return true
+	}
+	engine := shared[i].engine()
+	return engine == "" || engine == state.Podman
+}
+
 // checkStage says whether an engine finds gpu-hook for the stage in dir, and the program that the definition names. An
 // engine passes over a definition whose program is not there without a word.
 func checkStage(out *report.Checkup, c *config.Config, stage string, list []found, dir string) {
-	i := slices.IndexFunc(list, func(f found) bool {
-		return f.err == nil && filepath.Base(f.Hook.Path) == "gpu-hook" && slices.Contains(f.Stages, stage)
-	})
+	i := slices.IndexFunc(list, func(f found) bool { return f.calls(stage) })
 	status := report.CheckFail
 	if stage == "precreate" {
 		status = report.CheckWarn // podman alone has it, and does without

@@ -69,6 +69,7 @@ func explainState(o Options, s state.State) *report.Report {
 }
 
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
+	container.Identify(o.Engine, nil)
 	s := &Start{Report: report.New(StageCreateRuntime), container: container}
 	s.Report.Describe(container)
 	check := s.checkRoot

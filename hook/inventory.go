@@ -62,7 +62,7 @@ func describeVendor(c *config.Config, v *config.Vendor, registry *devices.Regist
 }
 
 func sourcesOf(c *config.Config, engine string) report.SourcesInfo {
-	sources, _ := c.SourcesFor(engine, "")
+	sources, _ := c.SourcesFor(engine, "", false)
 	info := report.SourcesInfo{Engine: engine, Sources: append([]string{}, sources...), Namespaces: map[string][]string{}}
 	if e := c.Engines[engine]; e != nil {
 		maps.Copy(info.Namespaces, e.Namespaces)
@@ -83,7 +83,7 @@ func RulesFor(o Options, engine string) (Rules, error) {
 		return Rules{}, err
 	}
 	r := Rules{Timeout: time.Duration(c.Limits.Timeout)}
-	r.Counted, _ = c.SourcesFor(engine, "")
+	r.Counted, _ = c.SourcesFor(engine, "", false)
 	for _, s := range config.Sources() {
 		if !slices.Contains(r.Counted, s) {
 			r.Closed = append(r.Closed, s)

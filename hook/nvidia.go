@@ -41,7 +41,7 @@ func (p *planner) mig() (variable, value string) {
 	if variable, value = p.migVariable(); value == "" {
 		return "", ""
 	}
-	sources, _ := p.config.SourcesFor(p.container.Engine(), p.container.PodNamespace())
+	sources, _ := sourcesFor(p.config, p.container)
 	if !slices.Contains(sources, config.SourceEnv) {
 		return "", ""
 	}
@@ -64,7 +64,7 @@ func (p *planner) driverCapabilities(g *group, note bool) ([]string, error) {
 	var all []string
 	for _, r := range g.requests {
 		what := describe(r)
-		asked, _ := r.asked.Match(g.vendor.Capabilities)
+		asked := r.selected(g.vendor)
 		resolved, err := nvidia.Within(nvidia.Selected(asked), supported)
 		if len(nvidia.Selected(asked)) == 0 {
 			value, set := p.container.Env(nvidia.DriverCapabilities)

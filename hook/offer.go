@@ -52,13 +52,36 @@ func (p *planner) offerCDI(g *group) (offer, []error) {
 			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {
-			errs[i] = err
+			errs[i] = p.explained(resolved, err)
 			continue
 		}
 		o.edits.Append(resolved.Edits)
 		o.names = append(o.names, names)
 	}
 	return o, errs
+}
+
+// explained adds to why edits do not hold what of their Specs was not understood: a field that is misspelt is passed over,
+// and its lack shows only here.
+func (p *planner) explained(resolved *devices.Resolved, err error) error {
+	if resolved == nil || len(resolved.Notes) == 0 {
+		return err
+	}
+	f := fault.From(err)
+	text := make([]string, 0, len(resolved.Notes))
+	for _, note := range resolved.Notes {
+		p.note(note)
+		text = append(text, note.Error())
+	}
+	return fault.New(f.Code, f.What, "%w (%s)", f.Err, strings.Join(text, "; ")).WithHint("%s", f.Hint)
+}
+
+// note warns of what of a Spec was not understood, once.
+func (p *planner) note(note *fault.Error) {
+	if !slices.Contains(p.noted, note.Error()) {
+		p.noted = append(p.noted, note.Error())
+		p.report.Warn(note)
+	}
 }
 
 // canRun checks for what the hooks of a container with a user namespace are run by.

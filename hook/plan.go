@@ -22,6 +22,7 @@ type planner struct {
 	registry  *devices.Registry // of the CDI Specs, once one is needed
 	asked     part
 	wishes    part
+	noted     []string // what of Specs was not understood, and said
 }
 
 // group are the requests of one vendor, served by one driver.
@@ -40,6 +41,7 @@ func (g *group) wish() bool {
 // means that the container must not start.
 func (p *planner) plan(winners []*request) error {
 	for _, r := range winners {
+		p.unknown(r)
 		if err := p.settle(r); err != nil {
 			return err
 		}
@@ -53,13 +55,14 @@ func (p *planner) plan(winners []*request) error {
 			return err
 		}
 	}
+	p.features()
 	if p.registry != nil {
 		for _, problem := range p.registry.Problems() {
 			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
 	for _, note := range p.report.Edits.Notes {
-		p.report.Warn(note)
+		p.note(note)
 	}
 	if n := p.found(); n > 0 {
 		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
@@ -71,7 +74,7 @@ func (p *planner) plan(winners []*request) error {
 // found returns how many edits of what was asked for the engine, or another hook, has put into config.json already. An
 // engine that applies CDI by itself was asked in the one right way, and a wish was not asked at all.
 func (p *planner) found() int {
-	if p.config.OwnsCDI(p.container.Engine()) {
+	if p.config.Owns(p.container.Engine(), config.SourceCDIAnnotation) {
 		return 0
 	}
 	return present(p.asked.edits)
@@ -112,9 +115,8 @@ func (p *planner) settle(r *request) error {
 			return err
 		}
 		if failed == nil {
-			selected, _ := r.asked.Match(v.Capabilities)
-			r.Capabilities = append([]string{}, selected...)
-			p.fellBack(g, v.Name, failures)
+			r.Capabilities = append([]string{}, r.selected(v)...)
+			p.fellBack(g, v.Name, slices.DeleteFunc(failures, absent))
 			return nil
 		}
 		for driver, errs := range failed.all() {
@@ -126,7 +128,27 @@ func (p *planner) settle(r *request) error {
 		}
 	}
 	r.vendors, r.Vendor = candidates, candidates[0].Name
-	return p.unserved([]*request{r}, failures)
+	return p.unserved([]*request{r}, nobody(absentLast(failures)))
+}
+
+// absent says that a vendor has nothing on this host, which is no fault where nobody has named it: no Spec defines its kind,
+// its hook is not installed. A device that its Spec does not have is another matter.
+func absent(f *fault.Error) bool { return f.Code == fault.NoSpec || f.Code == fault.Delegate }
+
+// nobody says of a host where no vendor has anything that this is so: the first one's tools are not what is missing.
+func nobody(failures []*fault.Error) []*fault.Error {
+	if slices.ContainsFunc(failures, func(f *fault.Error) bool { return !absent(f) }) {
+		return failures
+	}
+	first := fault.New(fault.NoSpec, "", "no vendor has a driver on this host").
+		WithHint("generate a CDI Spec with the tool of the vendor whose devices the host has: nvidia-ctk cdi generate, amd-ctk cdi generate")
+	return append([]*fault.Error{first}, failures...)
+}
+
+// absentLast puts the failures first that explain more than that a vendor has nothing here.
+func absentLast(failures []*fault.Error) []*fault.Error {
+	there := func(f *fault.Error) bool { return !absent(f) }
+	return append(slices.DeleteFunc(slices.Clone(failures), absent), slices.DeleteFunc(slices.Clone(failures), there)...)
 }
 
 // try says whether one of the vendor's drivers can serve the group, nil, or how all of them fail.

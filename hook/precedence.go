@@ -44,7 +44,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	slices.SortStableFunc(byLevel, func(a, b *request) int { return cmp.Compare(a.level, b.level) })
 	for _, r := range byLevel {
 		switch above := overriding(r, byLevel); {
-		case r.Status == report.Refused:
+		case r.Status == report.Refused, r.engine: // nobody else serves what the engine does, and nobody takes it away
 		case above != nil:
 			r.beaten = true
 			f := override(r, above)

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"cmp"
 	"path"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ func PlanSpec(o Options, spec []byte) *Start {
 		s.Report.Fail(report.ResultRefused, err)
 		return s
 	}
+	s.container.Identify(cmp.Or(o.Engine, state.Podman), nil)
 	s.Report.Describe(s.container)
 	s.plan(o, nil, s.checkSpec)
 	return s
@@ -179,7 +181,7 @@ func (s *Start) kept(variable string) bool {
 
 // sources are those that count for the container.
 func (s *Start) sources() []string {
-	sources, _ := s.config.SourcesFor(s.container.Engine(), s.container.PodNamespace())
+	sources, _ := sourcesFor(s.config, s.container)
 	return sources
 }
 

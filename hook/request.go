@@ -31,15 +31,18 @@ const (
 type request struct {
 	*report.Request
 	level   int              // of the source; the lowest number stands highest
-	part    string           // "" or partIMEX
+	part    string           // "", partIMEX or the kind of one of NVIDIA's features
 	vendors []*config.Vendor // whom it may go to, in order; none for a kind of no configured vendor
 	pin     string           // the one driver that it may be served by, or ""
 	ids     []string         // as written, each once
 	asked   devices.Request  // where it is one of Docker's
+	chosen  []string         // capabilities of one that names a driver and asks for some that this has not, or nil
+	dropped []string         // those
 	files   bool             // the driver's files, without a device
 	void    bool             // an explicit nothing that engines write by themselves
 	weak    bool             // a wish: where nothing can serve it, the container starts without
 	hint    string           // what to do where it is refused, if the policy is not to blame
+	engine  bool             // the engine serves it itself
 	beaten  bool             // it has lost to another, and stands above nobody any more
 	err     *fault.Error     // why the value makes no sense; it stops the start if the request wins
 }
@@ -154,7 +157,7 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 		return nil
 	}
 	g := &gatherer{c, container, flag}
-	order, key := c.SourcesFor(container.Engine(), container.PodNamespace())
+	order, key := sourcesFor(c, container)
 	var out []*request
 	for level, source := range order {
 		for _, r := range g.from(source) {
@@ -168,7 +171,11 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 			continue
 		}
 		for _, r := range g.from(source) {
-			if r.Status != report.Empty {
+			switch {
+			case r.Status == report.Empty:
+			case r.engine:
+				out = append(out, r)
+			default:
 				out = append(out, r.refuse("%s does not list %q", key, source))
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ const StageCreateRuntime = "createRuntime"
 type Options struct {
 	Config   string   // "" for the default
 	SpecDirs []string // over the configuration's
+	Engine   string   // whose hook's definition it is, or ""
 }
 
 // load reads the configuration. With an error come the built-in rules, which then decide whether something is asked.
@@ -50,20 +52,44 @@ type Start struct {
 }
 
 // Plan plans for the container whose state stands on stdin, and changes nothing. A container that asks for nothing fails
-// only if its state or config.json cannot be read: nothing else was looked at. [Start.Apply] must follow.
+// only if its state is none: nothing else was looked at. [Start.Apply] must follow.
 func Plan(o Options, stdin io.Reader) *Start {
 	s := &Start{Report: report.New(StageCreateRuntime)}
 	st, err := state.Read(stdin)
-	if err == nil {
-		s.container, err = state.Load(st)
-	}
 	if err != nil {
 		s.Report.Fail(report.ResultRefused, err)
 		return s
 	}
-	s.Report.Describe(s.container)
+	if err := s.load(o, st); err != nil {
+		s.unknown(o, st, err)
+		return s
+	}
 	s.plan(o, nil, s.check)
 	return s
+}
+
+// load finds the container of a state and settles whose it is.
+func (s *Start) load(o Options, st state.State) (err error) {
+	s.Report.Container.ID, s.Report.Container.Bundle = st.ID, st.Bundle
+	caller := state.CallerOf(os.Getppid())
+	if s.container, err = state.Load(st.Located(caller)); err != nil {
+		return err
+	}
+	s.container.Identify(o.Engine, caller)
+	s.Report.Describe(s.container)
+	return nil
+}
+
+// unknown ends a run for a container whose config.json is not to be had: it is an error where the state says that something
+// was asked for, else a warning, since most containers ask for nothing.
+func (s *Start) unknown(o Options, st state.State, err error) {
+	c, _ := o.load() // the prefixes are the built-in ones where it cannot be read
+	if asksBy(st.Annotations, c.CDI.AnnotationPrefixes) != "" {
+		s.Report.Fail(report.ResultRefused, err)
+		return
+	}
+	f := fault.From(err)
+	s.Report.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint))
 }
 
 // checkRoot looks at the root filesystem.
@@ -141,6 +167,9 @@ func (s *Start) contest(flag *string) []*request {
 	for _, w := range warnings {
 		s.Report.Warn(w)
 	}
+	if doubt := doubted(s.container); doubt != nil && len(requests) > 0 {
+		s.Report.Warn(doubt)
+	}
 	for _, r := range won {
 		if len(r.asked.Options) > 0 {
 			s.Report.Warn(fault.New(fault.Skipped, describe(r), "no driver takes options").WithHint("leave the options out"))
@@ -187,11 +216,15 @@ func (s *Start) Apply(ctx context.Context) {
 	if s.process != nil {
 		defer s.process.Close()
 	}
-	if s.container == nil || (!s.Report.Failed() && !s.notable()) {
+	if s.container == nil {
+		s.Report.Tell()
+		return
+	}
+	if !s.Report.Failed() && !s.notable() {
 		return
 	}
 	if s.Report.Result == report.ResultPlanned {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Limits.Timeout))
+		ctx, cancel := context.WithDeadline(ctx, s.Report.Time.Add(time.Duration(s.config.Limits.Timeout))) // planning counts
 		s.apply(ctx)
 		cancel()
 		settle(s.Report)

@@ -7,20 +7,43 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // AnnotationGPUs asks for devices in Docker's --gpus syntax or as a JSON list of Docker's device requests. With a dot and
 // the name of a container behind it, it is for this container of a pod alone and stands above the one without.
 const AnnotationGPUs = "gpu-hook/gpus"
 
+// annotationPrefix begins the keys of annotations that are gpu-hook's.
+const annotationPrefix = "gpu-hook/"
+
+// misspelt are requests whose key is none of gpu-hook's, and looks like one: the container would start without what it
+// asks for.
+func (g *gatherer) misspelt() []*request {
+	var out []*request
+	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
+		known := key == AnnotationGPUs || key == AnnotationPlan || strings.HasPrefix(key, AnnotationGPUs+".")
+		if known || !strings.HasPrefix(key, annotationPrefix) {
+			continue
+		}
+		r := newRequest("annotation:"+key, g.container.Spec.Annotations[key])
+		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
+			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
+	}
+	return out
+}
+
 func (g *gatherer) annotations() []*request {
 	var out []*request
 	if g.flag != nil {
 		out = g.gpus("flag", *g.flag)
 	}
-	out = append(out, g.quoted(AnnotationGPUs)...)
+	out = append(out, g.quoted(annotationPrefix)...)
+	out = append(out, g.misspelt()...)
 	name := g.container.Name()
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		suffix, found := strings.CutPrefix(key, AnnotationGPUs)
@@ -93,9 +116,11 @@ func (g *gatherer) docker(template *request, asked devices.Request) []*request {
 		return []*request{r.mistake(err)}
 	}
 	r = r.with(r.vendors, nil)
+	if asked.Driver != "" {
+		r.choose()
+	}
 	if len(r.vendors) > 0 {
-		selected, _ := asked.Match(r.vendors[0].Capabilities)
-		r.Capabilities = append(r.Capabilities, selected...)
+		r.Capabilities = append(r.Capabilities, r.selected(r.vendors[0])...)
 	}
 	if len(ids) == 0 {
 		return []*request{r.nothing("a count of 0")}
@@ -161,9 +186,6 @@ func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin s
 			if asked.Driver != v.Name {
 				pin = asked.Driver
 			}
-			if _, ok := asked.Match(v.Capabilities); !ok && len(asked.Capabilities) > 0 {
-				return nil, "", fmt.Errorf("capabilities %s: driver %q has %s", capabilities(asked), asked.Driver, strings.Join(v.Capabilities, ", "))
-			}
 			return []*config.Vendor{v}, pin, nil
 		}
 		drivers = append(append(drivers, v.Name), v.Drivers...)
@@ -191,12 +213,14 @@ func (g *gatherer) sets() string {
 	return strings.Join(sets, "; ")
 }
 
-// cdiAnnotations reads cdi.k8s.io/*. Under CRI-O only the container's own count: the kubelet writes them, while anybody
-// who may make a pod writes the pod's.
+// cdiAnnotations reads cdi.k8s.io/* and what is configured beside. Under CRI-O only the container's own count: the kubelet
+// writes them, while anybody who may make a pod writes the pod's.
 func (g *gatherer) cdiAnnotations() []*request {
-	own := g.container.OwnAnnotations()
-	out := g.quoted(devices.AnnotationPrefix)
-	list := devices.FromAnnotations(g.container.Spec.Annotations)
+	var out []*request
+	for _, prefix := range g.config.CDI.AnnotationPrefixes {
+		out = append(out, g.quoted(prefix)...)
+	}
+	list := devices.FromAnnotations(g.container.Spec.Annotations, g.config.CDI.AnnotationPrefixes)
 	if len(list) > maxAnnotations {
 		template := newRequest("annotation:cdi.k8s.io/*", fmt.Sprintf("%d annotations", len(list)))
 		return []*request{template.mistake(fmt.Errorf("more than %d are too many", maxAnnotations))}
@@ -207,6 +231,9 @@ func (g *gatherer) cdiAnnotations() []*request {
 		var requests []*request
 		torn := g.torn(a.Key, a.Value, g.kinds(a))
 		switch {
+		case g.enginesOwn(a):
+			out = append(out, g.served(template, a)...)
+			continue
 		case torn != nil:
 			requests = []*request{template.mistake(torn)}
 		case len(a.Value) > maxValue:
@@ -220,13 +247,58 @@ func (g *gatherer) cdiAnnotations() []*request {
 			}
 			requests = g.split(template, ids, false)
 		}
-		for _, r := range requests {
-			if v, ok := own[a.Key]; !ok || v != a.Value {
-				r.refuse("it is the pod's annotation, not the container's own")
+		if !g.own(a) {
+			for _, r := range requests {
+				r.refuse("%s", g.notOwn())
 				r.hint = "a device plugin sets it on the container; a pod's author asks by what the administrator lets count"
 			}
 		}
 		out = append(out, requests...)
 	}
 	return out
+}
+
+// own says whether an annotation is known to be the container's own.
+func (g *gatherer) own(a devices.Annotated) bool {
+	v, found := g.container.OwnAnnotations()[a.Key]
+	return found && v == a.Value
+}
+
+// notOwn is the reason to refuse an annotation that is not.
+func (g *gatherer) notOwn() string {
+	switch {
+	case g.container.Doubt() != nil:
+		return "the engine is in doubt, so it is not known whose annotation it is"
+	case g.container.Engine() == state.Containerd:
+		return "containerd does not tell a container's own annotations from its pod's"
+	}
+	return "it is the pod's annotation, not the container's own"
+}
+
+// enginesOwn says whether the engine has applied the annotation itself. containerd takes it for the engine's wherever it
+// comes from: nobody can tell.
+func (g *gatherer) enginesOwn(a devices.Annotated) bool {
+	engine := g.container.Engine()
+	return g.container.Doubt() == nil && g.config.Owns(engine, config.SourceCDIAnnotation) && strings.HasPrefix(a.Key, config.EnginePrefix) &&
+		(engine == state.Containerd || g.own(a))
+}
+
+// served are the requests of an annotation that the engine has applied. What we cannot read in it is for the engine to
+// judge.
+func (g *gatherer) served(template *request, a devices.Annotated) []*request {
+	var ids []string
+	for id := range strings.SplitSeq(a.Value, ",") {
+		if _, err := devices.ParseName(strings.TrimSpace(id), ""); err == nil && strings.Contains(id, "=") && len(ids) < maxDevices {
+			ids = append(ids, strings.TrimSpace(id))
+		}
+	}
+	requests := g.split(template, ids, false)
+	if len(requests) == 0 {
+		requests = []*request{template.with(nil, nil)}
+	}
+	for _, r := range requests {
+		r.engine, r.err = true, nil
+		r.Status, r.Reason = report.Present, engineName(g.container.Engine())+" applies it itself"
+	}
+	return requests
 }

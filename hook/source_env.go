@@ -11,6 +11,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
+// unprivileged is why environment does not count where only privileged containers' does.
+const unprivileged = "[requests] accept-env-unprivileged is false, and the container is not privileged"
+
 // environment reads each vendor's visible-devices variable, for the first vendor the preferred ones in its place, and for
 // NVIDIA what images say by other variables.
 func (g *gatherer) environment() []*request {
@@ -38,7 +41,7 @@ func (g *gatherer) environment() []*request {
 	out = slices.DeleteFunc(out, func(r *request) bool { return r.Status == report.Empty })
 	for _, r := range out {
 		if r.Status == "" {
-			r.refuse("[requests] accept-env-unprivileged is false, and the container is not privileged")
+			r.refuse(unprivileged)
 		}
 	}
 	return out

@@ -13,9 +13,9 @@ import (
 // torn returns the error of a request whose rest stands in an annotation of its own, and nil for a whole one. pieces are
 // the keys under which a rest would stand: podman 4 reads the flag --annotation as CSV, so of
 // gpu-hook/gpus=driver=amd,count=2 it makes a second annotation "count". What is left looks like a request, for less.
-// CRI-O has annotations from structures, and there strangers choose the other keys.
+// CRI-O and containerd have annotations from structures, and there strangers choose the other keys.
 func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
-	if g.container.Engine() == state.CRIO {
+	if e := g.container.Engine(); e == state.CRIO || e == state.Containerd {
 		return nil
 	}
 	for _, piece := range pieces {

@@ -36,10 +36,10 @@ type hook struct {
 	Timeout int      `json:"timeout"`
 }
 
-// For returns the shipped definition of that name for a binary at path, with flags before the command and variables beside
-// the shipped ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself
+// For returns the shipped definition of that name for a binary at path, with flags before the command, the engine that
+// reads it, if that is known, behind it, and variables beside the shipped ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself
 // allows: it must not be killed while it takes back what it has made.
-func For(name, path string, flags, env []string, allowed int) ([]byte, error) {
+func For(name, path, engine string, flags, env []string, allowed int) ([]byte, error) {
 	shipped := createRuntime
 	if name == Precreate {
 		shipped = precreate
@@ -53,6 +53,9 @@ func For(name, path string, flags, env []string, allowed int) ([]byte, error) {
 	d.Hook.Timeout = max(d.Hook.Timeout, 2*allowed)
 	args := append([]string{d.Hook.Args[0]}, flags...)
 	d.Hook.Args = append(args, d.Hook.Args[1:]...)
+	if engine != "" {
+		d.Hook.Args = append(d.Hook.Args, "--engine", engine)
+	}
 	out, err := json.MarshalIndent(d, "", "  ")
 	return append(out, '\n'), err
 }

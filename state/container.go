@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,34 +12,20 @@ import (
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
-// Engines that a container says it is managed by.
-const (
-	Podman = "podman"
-	CRIO   = "cri-o"
-	// Buildah runs the RUN lines of image builds.
-	Buildah = "buildah"
-)
-
-// Annotations that engines leave on a container.
-const (
-	annotationManager = "io.container.manager"
-	// annotationContainerType is "sandbox" on the infra container of a pod, under CRI-O and podman alike.
-	annotationContainerType = "io.kubernetes.cri-o.ContainerType"
-	// annotationOwn holds, under CRI-O, the annotations of the container itself as JSON, without those of its pod.
-	annotationOwn = "io.kubernetes.cri-o.Annotations"
-	// The kubelet's labels, which CRI-O copies into the annotations last: no annotation of a pod overrides them.
-	annotationName      = "io.kubernetes.container.name"
-	annotationNamespace = "io.kubernetes.pod.namespace"
-)
-
 // Container is a container as the runtime describes it to a hook. Everything in Spec is the container's own word.
 type Container struct {
 	State State
 	Spec  *specs.Spec
+
+	identity identity
 }
 
 // Load reads config.json, a regular file of at most 16 MiB, from the state's bundle. Process and Root may be nil.
 func Load(s State) (*Container, error) {
+	if !believable(s.Bundle) {
+		return nil, fault.New(fault.Bundle, "state on standard input", "bundle %q cannot be a bundle, and the runtime's command line does not tell another", s.Bundle).
+			WithHint("the runtime that calls this hook writes a state that runtime-spec does not allow")
+	}
 	path := filepath.Join(s.Bundle, "config.json")
 	spec, err := readConfig(path)
 	if err != nil {
@@ -91,41 +76,6 @@ func (c *Container) Environment() (unsafeEntries []string) {
 		return nil
 	}
 	return c.Spec.Process.Env
-}
-
-// Engine is "podman", "cri-o" or, for a bare runtime or one that is not known, "".
-func (c *Container) Engine() string {
-	switch c.Spec.Annotations[annotationManager] {
-	case "libpod":
-		return Podman
-	case "cri-o":
-		return CRIO
-	}
-	return ""
-}
-
-// Infra says whether this is the infra container of a pod, which runs nobody's program.
-func (c *Container) Infra() bool {
-	return c.Spec.Annotations[annotationContainerType] == "sandbox"
-}
-
-// Name is the container's name in its pod, or "".
-func (c *Container) Name() string { return c.Spec.Annotations[annotationName] }
-
-// PodNamespace is the Kubernetes namespace of the container's pod, or "".
-func (c *Container) PodNamespace() string { return c.Spec.Annotations[annotationNamespace] }
-
-// OwnAnnotations returns the annotations of the container itself. Under CRI-O, which copies every annotation of the
-// pod beside them, these are the ones that it lists apart; elsewhere they are all there are.
-func (c *Container) OwnAnnotations() map[string]string {
-	if c.Engine() != CRIO {
-		return c.Spec.Annotations
-	}
-	var own map[string]string
-	if err := json.Unmarshal([]byte(c.Spec.Annotations[annotationOwn]), &own); err != nil {
-		return nil
-	}
-	return own
 }
 
 // Privileged says whether CAP_SYS_ADMIN is in the bounding set of the container's process.

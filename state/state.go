@@ -30,8 +30,8 @@ type State struct {
 	Raw []byte `json:"-"`
 }
 
-// Read reads one state object from r, 1 MiB at most, and nothing may follow it but white space. The bundle is an
-// absolute path; nothing else is checked yet.
+// Read reads one state object from r, 1 MiB at most, and nothing may follow it but white space. What it says
+// is not checked yet.
 func Read(r io.Reader) (State, error) {
 	var s State
 	raw, err := decode(r, maxState, &s)
@@ -39,13 +39,40 @@ func Read(r io.Reader) (State, error) {
 		return State{}, fault.New(fault.State, "state on standard input", "%w", err).
 			WithHint("gpu-hook createRuntime is run by a container runtime; to try a bundle by hand use: gpu-hook explain --bundle DIR")
 	}
-	if !filepath.IsAbs(s.Bundle) {
-		return State{}, fault.New(fault.State, "state on standard input", "bundle %q is not an absolute path", s.Bundle).
-			WithHint("the runtime that calls this hook writes a state that runtime-spec does not allow")
-	}
 	s.Raw = raw
 	return s, nil
 }
+
+// Located returns the state with the bundle that it names or, where that cannot be one, the one that the caller names:
+// crun hands "/" to a hook of a container with a user namespace. Raw has it too. Where nobody names one, the state stays
+// as it is.
+func (s State) Located(caller *Caller) State {
+	if believable(s.Bundle) {
+		return s
+	}
+	bundle := caller.bundle(s.ID)
+	if !believable(bundle) {
+		return s
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(s.Raw, &fields); err != nil {
+		return s
+	}
+	quoted, err := json.Marshal(bundle)
+	if err != nil {
+		return s
+	}
+	fields["bundle"] = quoted
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return s
+	}
+	s.Bundle, s.Raw = bundle, raw
+	return s
+}
+
+// believable says whether a path can be that of a bundle.
+func believable(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
 
 // decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes too.
 func decode(r io.Reader, limit int64, v any) ([]byte, error) {

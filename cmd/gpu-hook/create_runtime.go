@@ -12,7 +12,8 @@ import (
 )
 
 func createRuntime(p process, options hook.Options, args []string) error {
-	flags := newFlags("createRuntime", p, commandUsage("createRuntime < STATE"))
+	flags := newFlags("createRuntime", p, commandUsage("createRuntime [--engine ENGINE] < STATE"))
+	engineFlag(flags, &options.Engine)
 	if err := parse(flags, args); err != nil {
 		return err
 	}

@@ -13,10 +13,11 @@ import (
 )
 
 func explain(p process, options hook.Options, args []string) error {
-	flags := newFlags("explain", p, commandUsage("explain [--json] (--bundle DIR | --state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
+	flags := newFlags("explain", p, commandUsage("explain [--json] [--engine ENGINE] (--bundle DIR | --state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	bundle := flags.String("bundle", "", "explain the bundle in `DIR`")
 	stateFile := flags.String("state", "", "explain the container whose state is in `FILE`, - for standard input")
+	engineFlag(flags, &options.Engine)
 	example := exampleFlags(flags)
 	if err := parse(flags, args); err != nil {
 		return err
@@ -69,7 +70,7 @@ func oneOf(flags *flag.FlagSet) error {
 	kinds := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "json":
+		case "json", "engine":
 		case "bundle", "state":
 			kinds[f.Name] = true
 		default:

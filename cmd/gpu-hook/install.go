@@ -46,7 +46,7 @@ func (to *target) put(p process, options hook.Options, rules hook.Rules) error {
 	}
 	files = append([]file{{to.binary(), self, 0o755}}, files...)
 	conf := podmanConf{to}
-	if to.conf != "" {
+	if to.conf != "" && conf.knows() {
 		files = append(files, file{to.conf, conf.dropIn(), 0o644})
 	}
 	for _, f := range files {
@@ -70,7 +70,10 @@ func tell(p process, engine, file string, rules hook.Rules) error {
 		config.SourceMount:         "mounts of /dev/null below /var/run/nvidia-container-devices (a device plugin's, or a hostPath volume where admission lets it through)",
 		config.SourceEnv:           "environment (NVIDIA_VISIBLE_DEVICES and the like)",
 	}
-	if engine != "cri-o" {
+	switch engine {
+	case "containerd":
+		words[config.SourceCDIAnnotation] = "annotations cdi.k8s.io/*, which containerd applies itself"
+	case "podman":
 		words[config.SourceCDIAnnotation] = "annotations cdi.k8s.io/*"
 		words[config.SourceMount] = "mounts of /dev/null below /var/run/nvidia-container-devices"
 	}
@@ -90,7 +93,7 @@ func tell(p process, engine, file string, rules hook.Rules) error {
 		}
 		fmt.Fprintf(out, "Such requests are reported and the container starts without. To let every container ask so, write into %s:\n\n", file)
 		fmt.Fprintf(out, "  [engines.%s]\n  sources = [%s]\n", engine, strings.Join(quoted, ", "))
-		if engine == "cri-o" {
+		if engine != "podman" {
 			fmt.Fprintf(out, "\nor, for the pods of one Kubernetes namespace alone:\n\n  [engines.%s]\n  namespaces = { \"NAMESPACE\" = [%s] }\n", engine, strings.Join(quoted[len(rules.Counted):], ", "))
 		}
 	}

@@ -53,7 +53,7 @@ func commands() []command {
 		{"precreate", "< SPEC", "serve the container whose spec stands on standard input by editing that (podman's hook)", precreate},
 		{"explain", "[flags]", "say what a container would get, and why, without giving it", explain},
 		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
-		{"doctor", "[--json]", "look over the installation: what works, what does not, and what to do", doctor},
+		{"doctor", "[flags]", "look over the installation: what works, what does not, and what to do", doctor},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
 		{"install", "[flags]", "put the binary and its hook definition in place", install},
 		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstall},
@@ -165,6 +165,14 @@ func commandUsage(line string) func(*flag.FlagSet) {
 		_, _ = fmt.Fprintf(flags.Output(), "usage: gpu-hook %s\n", line)
 		flags.PrintDefaults()
 	}
+}
+
+// engineFlag adds the flag by which a hook's definition says whose it is.
+func engineFlag(flags *flag.FlagSet, engine *string) {
+	flags.Func("engine", "the engine is `ENGINE`: podman, crio, containerd or buildah", func(name string) (err error) {
+		*engine, err = hook.EngineOf(name)
+		return err
+	})
 }
 
 // noArguments refuses what a command takes no notice of.

@@ -25,11 +25,9 @@ func head(body string) string {
 // the same name stands over the host's, so that one hook runs, not two.
 func (c podmanConf) dropIn() []byte {
 	dirs := []string{systemHooks}
-	if c.to.dest == "" {
-		before, _ := c.files()
-		for _, f := range before {
-			dirs = hookDirs(f, dirs)
-		}
+	before, _ := c.files()
+	for _, f := range before {
+		dirs = hookDirs(filepath.Join(c.to.dest, f), dirs)
 	}
 	for _, dir := range []string{c.to.hooks, c.to.precreate} {
 		dirs = append(slices.DeleteFunc(dirs, func(o string) bool { return o == dir && dir != systemHooks }), dir)
@@ -52,18 +50,29 @@ func unchanged(data []byte) bool {
 
 // overruled says which files make podman look elsewhere all the same.
 func (c podmanConf) overruled(p process) error {
-	if c.to.conf == "" || c.to.dest != "" {
+	if c.to.conf == "" {
 		return nil
+	}
+	if !c.knows() {
+		_, err := fmt.Fprintf(p.stdout, "podman's configuration is the host's, so none is written: on the host run gpu-hook install, or add %q to hooks_dir in containers.conf\n", c.to.precreate)
+		return err
 	}
 	_, after := c.files()
 	for _, f := range after {
-		if dirs := hookDirs(f, []string{c.to.precreate}); !slices.Contains(dirs, c.to.precreate) {
+		if dirs := hookDirs(filepath.Join(c.to.dest, f), []string{c.to.precreate}); !slices.Contains(dirs, c.to.precreate) {
 			if _, err := fmt.Fprintf(p.stdout, "podman reads %s after it, which sets hooks_dir: add %q there\n", f, c.to.precreate); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// knows says whether podman's other configuration is there to be merged with. A package's tree has none: a drop-in from it
+// would override whatever its host has.
+func (c podmanConf) knows() bool {
+	before, after := c.files()
+	return c.to.dest == "" || len(before)+len(after) > 0
 }
 
 // files are podman's configuration files in the order in which it reads them, those before and those after ours.
@@ -74,8 +83,11 @@ func (c podmanConf) files() (before, after []string) {
 	}
 	passed := false
 	for _, place := range places {
-		list := []string{filepath.Join(place, "containers.conf")}
-		entries, _ := os.ReadDir(filepath.Join(place, "containers.conf.d"))
+		var list []string
+		if main := filepath.Join(place, "containers.conf"); exists(filepath.Join(c.to.dest, main)) {
+			list = append(list, main)
+		}
+		entries, _ := os.ReadDir(filepath.Join(c.to.dest, place, "containers.conf.d"))
 		for _, e := range entries {
 			if strings.HasSuffix(e.Name(), ".conf") {
 				list = append(list, filepath.Join(place, "containers.conf.d", e.Name()))
@@ -96,6 +108,11 @@ func (c podmanConf) files() (before, after []string) {
 		}
 	}
 	return before, after
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // hookDirs is what a configuration file makes of the directories so far. One that cannot be read makes podman itself

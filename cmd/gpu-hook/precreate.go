@@ -10,7 +10,8 @@ import (
 )
 
 func precreate(p process, options hook.Options, args []string) error {
-	flags := newFlags("precreate", p, commandUsage("precreate < SPEC"))
+	flags := newFlags("precreate", p, commandUsage("precreate [--engine ENGINE] < SPEC"))
+	engineFlag(flags, &options.Engine)
 	if err := parse(flags, args); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type file struct {
 func targetOf(command string, p process, args []string) (to *target, engine string, err error) {
 	flags := newFlags(command, p, commandUsage("[--config FILE] [--cdi-spec-dir DIR]... "+command+" [flags]"))
 	to = &target{}
-	flags.StringVar(&to.engine, "engine", "", "for `ENGINE`, podman or crio, alone; install says what its containers may ask for")
+	flags.StringVar(&to.engine, "engine", "", "for `ENGINE`, podman, crio or containerd, alone: the definition names it, and install says what its containers may ask for")
 	flags.BoolVar(&to.user, "user", false, "for this user's rootless podman alone, in the home directory")
 	flags.StringVar(&to.bin, "bin-dir", "", "the binary is in `DIR` instead of /usr/local/bin, or ~/.local/bin with --user")
 	flags.StringVar(&to.hooks, "hooks-dir", "", "the hook definition is in `DIR` instead of "+systemHooks+", or ~/.config/containers/oci/hooks.d with --user; without --user the engines must be told of it, and podman's precreate definition is left out")
@@ -51,11 +51,12 @@ func targetOf(command string, p process, args []string) (to *target, engine stri
 	if err := noArguments(flags); err != nil {
 		return nil, "", err
 	}
-	engine, known := map[string]string{"": "", "podman": "podman", "crio": "cri-o", "cri-o": "cri-o"}[to.engine]
+	engine, known := map[string]string{"": "", "podman": "podman", "crio": "cri-o", "cri-o": "cri-o", "containerd": "containerd"}[to.engine]
 	if !known {
-		_, _ = fmt.Fprintf(p.stderr, "gpu-hook: engine %q is neither podman nor crio\n", to.engine)
+		_, _ = fmt.Fprintf(p.stderr, "gpu-hook: engine %q is not podman, crio or containerd\n", to.engine)
 		return nil, "", errUsage
 	}
+	to.engine = engine
 	return to, engine, to.places(engine)
 }
 
@@ -90,7 +91,7 @@ func (to *target) places(engine string) error {
 // podman settles what is for podman alone. A directory that somebody chose for himself is for him to tell the engines of.
 func (to *target) podman(engine string) {
 	switch {
-	case engine == "cri-o":
+	case engine == "cri-o", engine == "containerd":
 		to.precreate = ""
 	case to.user:
 		to.precreate = cmp.Or(to.precreate, to.hooks) // no CRI-O looks there
@@ -103,14 +104,23 @@ func (to *target) podman(engine string) {
 
 func (to *target) binary() string { return filepath.Join(to.bin, "gpu-hook") }
 
-// definitions are those of the hooks.
+// definitions are those of the hooks. podman's own directory, which it reads last, has one of the same name as the one that
+// all engines read: it stands over that, and says whose it is.
 func (to *target) definitions(options hook.Options, rules hook.Rules) ([]file, error) {
+	type entry struct{ dir, name, engine string }
+	entries := []entry{{to.hooks, definition.CreateRuntime, to.engine}, {to.precreate, definition.Precreate, ""}}
+	if to.user || to.precreate == to.hooks {
+		entries[0].engine = "podman"
+	}
+	if to.precreate != to.hooks {
+		entries = append(entries, entry{to.precreate, definition.CreateRuntime, "podman"})
+	}
 	var out []file
-	for _, d := range []struct{ dir, name string }{{to.hooks, definition.CreateRuntime}, {to.precreate, definition.Precreate}} {
+	for _, d := range entries {
 		if d.dir == "" {
 			continue
 		}
-		data, err := definition.For(d.name, to.binary(), flagsOf(options), to.environment(), int(rules.Timeout.Seconds()))
+		data, err := definition.For(d.name, to.binary(), d.engine, flagsOf(options), to.environment(), int(rules.Timeout.Seconds()))
 		if err != nil {
 			return nil, installError(d.name, err)
 		}

@@ -32,7 +32,7 @@ func uninstall(p process, options hook.Options, args []string) error {
 		}
 	}
 	for _, f := range files {
-		same := func(data []byte) bool { return bytes.Equal(data, f.data) }
+		same := func(data []byte) bool { return bytes.Equal(withoutEngine(data), withoutEngine(f.data)) }
 		if err := to.remove(p, f.path, same, "it is not as install with these flags and this configuration writes it"); err != nil {
 			return err
 		}
@@ -45,6 +45,14 @@ func uninstall(p process, options hook.Options, args []string) error {
 	return to.removeBinary(p)
 }
 
+// withoutEngine returns a definition without the engine that it names: whosever it is, it is ours.
+func withoutEngine(data []byte) []byte {
+	for _, engine := range []string{"podman", "cri-o", "containerd"} {
+		data = bytes.Replace(data, []byte(",\n      \"--engine\",\n      \""+engine+"\""), nil, 1)
+	}
+	return data
+}
+
 // removeBinary removes the binary if it is this one and no definition runs it any more.
 func (to *target) removeBinary(p process) error {
 	self, err := os.ReadFile("/proc/self/exe")
@@ -53,8 +61,9 @@ func (to *target) removeBinary(p process) error {
 	}
 	why := "it is another than this one; run it to uninstall it"
 	same := func(data []byte) bool { return bytes.Equal(data, self) }
+	podman := cmp.Or(to.precreate, podmanHooks)
 	for _, path := range []string{
-		filepath.Join(to.hooks, definition.CreateRuntime), filepath.Join(cmp.Or(to.precreate, podmanHooks), definition.Precreate),
+		filepath.Join(to.hooks, definition.CreateRuntime), filepath.Join(podman, definition.CreateRuntime), filepath.Join(podman, definition.Precreate),
 	} {
 		data, err := os.ReadFile(filepath.Join(to.dest, path))
 		if err == nil && bytes.Contains(data, []byte(strconv.Quote(to.binary()))) {

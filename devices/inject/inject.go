@@ -74,31 +74,40 @@ func (r *Result) note(f *fault.Error) {
 // Apply may be called again for the same container, with other edits.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
-	if err := t.spareRoot(edits, delegates, &result); err != nil {
-		return result, err
+	err := t.carryOut(ctx, edits, delegates, &result)
+	if err != nil && t.Wish {
+		forgo(edits)
+		result.Delegated = nil // their device rules were to come
+	}
+	return result, err
+}
+
+// carryOut is [Target.Apply] but for the statuses of a wish that failed.
+func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates []Delegate, result *Result) error {
+	if err := t.spareRoot(edits, delegates, result); err != nil {
+		return err
 	}
 	user, err := t.Process.RootUser()
 	if err != nil {
-		return result, fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
+		return fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
 	}
-	sources, err := t.clones(edits.Mounts, user, &result)
+	sources, err := t.clones(edits.Mounts, user, result)
 	defer closeSources(sources)
 	if err != nil {
-		return result, err
+		return err
 	}
 	r := &rootfs{user: user, ground: ground{sparesRoot: t.NothingInRoot}, nodes: map[*devices.DeviceNode]*os.File{}}
 	defer r.closeNodes()
 	if user.Separate || t.Namespaced {
-		err = t.cloneNodes(r, toMake(edits), &result)
+		err = t.cloneNodes(r, toMake(edits), result)
 	}
 	if err != nil {
-		return result, err
+		return err
 	}
-	err = t.apply(ctx, r, sources, edits, delegates, &result)
+	err = t.apply(ctx, r, sources, edits, delegates, result)
 	switch {
 	case err != nil && t.Wish:
 		result.Left = t.unmake(r)
-		forgo(edits)
 	case err != nil:
 		err = errors.Join(err, r.undo())
 	}
@@ -106,7 +115,7 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 	if r.root != nil {
 		_ = r.root.Close()
 	}
-	return result, err
+	return err
 }
 
 func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {

@@ -97,6 +97,7 @@ type Requests struct {
 type Engine struct {
 	Sources    []string            `toml:"sources"`    // in the place of requests.sources
 	Namespaces map[string][]string `toml:"namespaces"` // sources that count for pods of a namespace too, below the others
+	Own        []string            `toml:"own"`        // sources that the engine serves itself
 }
 
 // CDI says where Specs are, and what is done where they and the host do not fit.
@@ -105,6 +106,8 @@ type CDI struct {
 	OnStale  string    `toml:"on-stale"`  // a Spec that was written for another driver or other devices than the host has
 	Optional []Pattern `toml:"optional"`  // edits that are left out where they cannot be made
 	OnLate   string    `toml:"on-late"`   // edits that a createRuntime hook cannot make
+
+	AnnotationPrefixes []string `toml:"annotation-prefixes"` // of the keys by which the source cdi-annotation asks
 }
 
 // Drivers says what is done where a driver that stands first is broken.
@@ -148,18 +151,23 @@ type Process struct {
 	CheckParent bool `toml:"check-parent"`
 }
 
+// EnginePrefix begins the keys of CDI annotations that an engine serves itself.
+const EnginePrefix = "cdi.k8s.io/"
+
 // Defaults is the configuration without a file. Whoever starts a container under podman or a bare runtime administers
-// it; under CRI-O pods are strangers', and what their authors wrote counts only where the kubelet vouches for it.
+// it; under CRI-O and containerd pods are strangers', and what their authors wrote counts only where the kubelet vouches
+// for it. In a build nothing counts that an image brings along.
 func Defaults() *Config {
 	return &Config{
 		Requests: Requests{
 			Sources: Sources(), AcceptEnvUnprivileged: true, EnvAll: AllWeak, PreferredEnv: []string{},
 			OnConflict: Warn, OnRefused: Warn,
 		},
-		Engines: map[string]*Engine{state.CRIO: {
-			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{},
-		}},
-		CDI:     CDI{SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, Optional: optional(), OnLate: Warn},
+		Engines: engines(),
+		CDI: CDI{
+			SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, Optional: optional(), OnLate: Warn,
+			AnnotationPrefixes: []string{EnginePrefix},
+		},
 		Drivers: Drivers{OnFallback: Warn},
 		Vendors: vendors(),
 		NVIDIA: NVIDIA{
@@ -170,6 +178,19 @@ func Defaults() *Config {
 		Record:  Record{Keep: 100},
 		Process: Process{CheckParent: true},
 	}
+}
+
+// engines are those whose containers are not all their starter's own.
+func engines() map[string]*Engine {
+	out := map[string]*Engine{
+		state.Buildah: {Sources: []string{SourceAnnotation, SourceCDIAnnotation}, Namespaces: map[string][]string{}, Own: []string{}},
+	}
+	for _, name := range []string{state.CRIO, state.Containerd} {
+		out[name] = &Engine{
+			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{}, Own: []string{SourceCDIAnnotation},
+		}
+	}
+	return out
 }
 
 // defaultsFor are the defaults of a user. One who is not the host's root has Specs of their own too, above the host's.
@@ -214,8 +235,11 @@ func (c *Config) RunDir() string {
 }
 
 // SourcesFor returns the sources that count for a container of the engine, in a pod of the namespace if it is in one,
-// highest first, and the key that decides it.
-func (c *Config) SourcesFor(engine, namespace string) (sources []string, key string) {
+// highest first, and what decides it. Where the engine is in doubt, only what counts for every engine does.
+func (c *Config) SourcesFor(engine, namespace string, doubted bool) (sources []string, key string) {
+	if doubted {
+		return c.strictest(), "the strictest policy, which holds where the engine is in doubt,"
+	}
 	e := c.Engines[engine]
 	if e == nil {
 		return c.Requests.Sources, "[requests] sources"
@@ -229,9 +253,19 @@ func (c *Config) SourcesFor(engine, namespace string) (sources []string, key str
 	return sources, "[engines." + engine + "] sources"
 }
 
-// OwnsCDI reports whether the engine applies CDI by itself, from its own annotations and device lists.
-func (c *Config) OwnsCDI(engine string) bool {
-	return engine == state.CRIO
+// strictest are the sources that count everywhere.
+func (c *Config) strictest() []string {
+	sources := slices.Clone(c.Requests.Sources)
+	for _, e := range c.Engines {
+		sources = slices.DeleteFunc(sources, func(s string) bool { return !slices.Contains(e.Sources, s) })
+	}
+	return sources
+}
+
+// Owns says whether the engine serves the source itself.
+func (c *Config) Owns(engine, source string) bool {
+	e := c.Engines[engine]
+	return e != nil && slices.Contains(e.Own, source)
 }
 
 // Vendor returns the vendor of this name, or nil.

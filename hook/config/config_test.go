@@ -73,8 +73,10 @@ func TestParse(t *testing.T) {
 			c.Engines["cri-o"].Namespaces = map[string][]string{"a": {"env"}}
 		}},
 		{"an engine of its own", "[engines.podman]\nsources = [\"env\"]", func(c *Config) {
-			c.Engines["podman"] = &Engine{Sources: []string{"env"}}
+			c.Engines["podman"] = &Engine{Sources: []string{"env"}, Own: []string{}}
 		}},
+		{"an old engine, which serves nothing itself", "[engines.cri-o]\nown = []", func(c *Config) { c.Engines["cri-o"].Own, c.Engines["cri-o"].Namespaces = []string{}, nil }},
+		{"prefixes", "[cdi]\nannotation-prefixes = [\"cdi.k8s.io/\", \"a/\"]", func(c *Config) { c.CDI.AnnotationPrefixes = []string{"cdi.k8s.io/", "a/"} }},
 		{"a part of a vendor, which comes first", "[[vendor]]\nname = \"amd\"\nkind = \"amd.com/apu\"", func(c *Config) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
 			c.Vendors[0].Kind = "amd.com/apu"
@@ -142,8 +144,13 @@ func TestParseRefuses(t *testing.T) {
 		"[[vendor]]\nname = \"amd\"\ndialect = \"AMD\"":                                `vendor amd: dialect: "AMD" is not one of: nvidia, amd`,
 		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"acme\"]":                           `vendor amd: env-kinds: "acme" is not of the form vendor.com/class or vendor.com/*`,
 		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"*/*\"]":                            `vendor amd: env-kinds: "*/*" is not of the form`,
-		"[engines.crio]\nsources = []":                                                 `engines: "crio" is not one of: podman, cri-o`,
-		"[engines.podman]\nnamespaces = {a = [\"env\"]}":                               `engines.podman.namespaces: only cri-o`,
+		"[engines.crio]\nsources = []":                                                 `engines: "crio" is not one of: podman, cri-o, containerd, buildah`,
+		"[engines.podman]\nnamespaces = {a = [\"env\"]}":                               `engines.podman.namespaces: only cri-o and containerd`,
+		"[engines.buildah]\nnamespaces = {a = [\"env\"]}":                              `engines.buildah.namespaces: only cri-o and containerd`,
+		"[engines.cri-o]\nown = [\"env\"]":                                             `engines.cri-o.own: "env" is not one of: cdi-annotation`,
+		"[cdi]\nannotation-prefixes = [\"cdi.k8s.io\"]":                                `cdi.annotation-prefixes: "cdi.k8s.io" does not end in a slash behind a name`,
+		"[cdi]\nannotation-prefixes = [\"\"]":                                          `cdi.annotation-prefixes: "" does not end`,
+		"[cdi]\nannotation-prefixes = [\"/\"]":                                         `cdi.annotation-prefixes: "/" does not end`,
 		"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"":                          `kind nvidia.com/gpu is another vendor's too`,
 	} {
 		if _, err := parse(text, trust.Self{}); err == nil || !strings.Contains(err.Error(), want) {
@@ -167,8 +174,10 @@ func TestSourcesFor(t *testing.T) {
 		{"cri-o", "", "mount cdi-annotation"},
 		{"cri-o", "b", "mount cdi-annotation"},
 		{"cri-o", "a", "mount cdi-annotation env"},
+		{"containerd", "", "mount cdi-annotation"},
+		{"buildah", "", "annotation cdi-annotation"},
 	} {
-		if got, _ := c.SourcesFor(test.engine, test.namespace); strings.Join(got, " ") != test.want {
+		if got, _ := c.SourcesFor(test.engine, test.namespace, false); strings.Join(got, " ") != test.want {
 			t.Errorf("%s %s: %v", test.engine, test.namespace, got)
 		}
 	}
@@ -182,6 +191,36 @@ func TestEnvMayAsk(t *testing.T) {
 	} {
 		if got := v.EnvMayAsk(kind); got != want {
 			t.Errorf("%s: %v", kind, got)
+		}
+	}
+}
+
+// In doubt a source counts only where it counts for every engine.
+func TestSourcesForInDoubt(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"by default", "", "cdi-annotation"},
+		{"podman closed", "[engines.podman]\nsources = [\"mount\", \"env\"]", ""},
+		{"all open", "[engines.cri-o]\nsources = [\"env\", \"mount\"]\n[engines.containerd]\nsources = [\"env\"]\n[engines.buildah]\nsources = [\"env\"]", "env"},
+		{"not of the requests", "[requests]\nsources = [\"mount\"]", ""},
+	} {
+		c, err := parse(test.text, trust.Self{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Engines["cri-o"].Namespaces = map[string][]string{"a": {"annotation", "mount", "env", "cdi-annotation"}}
+		for _, engine := range []string{"", "podman", "cri-o", "buildah"} {
+			if got, _ := c.SourcesFor(engine, "a", true); strings.Join(got, " ") != test.want {
+				t.Errorf("%s, %q: %v", test.name, engine, got)
+			}
+		}
+	}
+}
+
+func TestOwns(t *testing.T) {
+	c := Defaults()
+	for engine, want := range map[string]bool{"": false, "podman": false, "buildah": false, "cri-o": true, "containerd": true} {
+		if c.Owns(engine, SourceCDIAnnotation) != want || c.Owns(engine, SourceMount) {
+			t.Errorf("%q owns other than it does", engine)
 		}
 	}
 }

@@ -103,12 +103,15 @@ func (c *Config) mergeEngines(builtIn Config, meta toml.MetaData) {
 		c.Engines = map[string]*Engine{}
 	}
 	for name, e := range c.Engines {
-		if meta.IsDefined("engines", name, "sources") {
-			continue
+		known := builtIn.Engines[name]
+		if known == nil {
+			known = &Engine{Sources: c.Requests.Sources, Own: []string{}}
 		}
-		e.Sources = c.Requests.Sources
-		if known := builtIn.Engines[name]; known != nil {
+		if !meta.IsDefined("engines", name, "sources") {
 			e.Sources = known.Sources
+		}
+		if !meta.IsDefined("engines", name, "own") {
+			e.Own = known.Own
 		}
 	}
 	for name, e := range builtIn.Engines {

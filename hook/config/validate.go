@@ -15,7 +15,7 @@ import (
 
 // validate says which value cannot be, by its key.
 func (c *Config) validate() error {
-	for _, check := range []func() error{c.checkSources, c.checkChoices, c.checkPaths, c.checkNumbers, c.checkVendors, c.checkCapabilities} {
+	for _, check := range []func() error{c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors, c.checkCapabilities} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -26,11 +26,16 @@ func (c *Config) validate() error {
 func (c *Config) checkSources() error {
 	lists := map[string][]string{"requests.sources": c.Requests.Sources}
 	for name, e := range c.Engines {
-		if name != state.Podman && name != state.CRIO {
-			return notOneOf("engines", name, state.Podman, state.CRIO)
+		if !slices.Contains(state.Engines(), name) {
+			return notOneOf("engines", name, state.Engines()...)
 		}
-		if len(e.Namespaces) > 0 && name != state.CRIO {
-			return fmt.Errorf("engines.%s.namespaces: only %s says truly which namespace a pod is of", name, state.CRIO)
+		if len(e.Namespaces) > 0 && name != state.CRIO && name != state.Containerd {
+			return fmt.Errorf("engines.%s.namespaces: only %s and %s say truly which namespace a pod is of", name, state.CRIO, state.Containerd)
+		}
+		for _, source := range e.Own {
+			if source != SourceCDIAnnotation {
+				return notOneOf("engines."+name+".own", source, SourceCDIAnnotation)
+			}
 		}
 		lists["engines."+name+".sources"] = e.Sources
 		for namespace, list := range e.Namespaces {
@@ -65,6 +70,16 @@ func (c *Config) checkChoices() error {
 	} {
 		if !slices.Contains(k.choices, k.value) {
 			return notOneOf(k.key, k.value, k.choices...)
+		}
+	}
+	return nil
+}
+
+// checkPrefixes wants prefixes of whole names: what ends in a slash is nobody else's key.
+func (c *Config) checkPrefixes() error {
+	for _, prefix := range c.CDI.AnnotationPrefixes {
+		if len(prefix) < 2 || !strings.HasSuffix(prefix, "/") {
+			return fmt.Errorf("cdi.annotation-prefixes: %q does not end in a slash behind a name", prefix)
 		}
 	}
 	return nil

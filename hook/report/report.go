@@ -47,6 +47,7 @@ const (
 	Refused    = "refused"
 	Empty      = "empty"    // an explicit nothing
 	Unserved   = "unserved" // no driver could serve it
+	Present    = "present"  // the engine serves it itself
 )
 
 // ContainerInfo names the container.

@@ -48,6 +48,8 @@ func (b *bundle) say(dir, word string) error {
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Source: "/dev/null", Destination: rest, Type: "bind"})
 	case "bind":
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Source: key, Destination: value, Type: "bind"})
+	case "cgroup":
+		b.spec.Linux.CgroupsPath = rest
 	case "cap":
 		b.spec.Process.Capabilities.Bounding = append(b.spec.Process.Capabilities.Bounding, rest)
 	case "ns":

@@ -148,6 +148,27 @@ func TestFailedWishIsUndone(t *testing.T) {
 	}
 }
 
+// Where nodes are bound and not made they are detached again, also from what an earlier start has left.
+func TestFailedWishDetachesNodes(t *testing.T) {
+	c := wishing(t, "exit 7")
+	target := c.target()
+	target.Namespaced, target.Wish = true, true
+	before := c.inside()
+	if _, err := target.Apply(context.Background(), c.edits("createRuntime", taken), nil); err == nil {
+		t.Fatal("it did not fail")
+	}
+	c.unchanged()
+	if after := c.inside(); after != before {
+		t.Errorf("the container is changed:\n%s", diff(before, after))
+	}
+	if _, err := target.Apply(context.Background(), c.edits("", taken), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.sees("/dev/sub/nvidia0"); got != node {
+		t.Errorf("given then: %s", got)
+	}
+}
+
 // What was asked for stays where a wish on top of it fails.
 func TestFailedWishTakesNothingElse(t *testing.T) {
 	c := wishing(t, "exit 7")

@@ -1,0 +1,135 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxStatus bounds what is read of /proc and of a runtime's own notes, in bytes.
+const maxStatus = 1 << 20
+
+// Caller is what the kernel says of the programs that have this hook run: the runtime, and the one that has started the
+// runtime. Nothing that a container carries can change it. nil knows nothing.
+type Caller struct {
+	runtime  []string // command lines
+	launcher []string
+}
+
+// CallerOf returns the caller of a hook whose parent is pid.
+func CallerOf(pid int) *Caller {
+	runtime := commandLine(pid)
+	if runtime == nil {
+		return nil
+	}
+	c := &Caller{runtime: runtime}
+	if launcher, err := parentOf(pid); err == nil {
+		c.launcher = commandLine(launcher)
+	}
+	return c
+}
+
+// runs says whether the runtime was called for the container of this id: its command line names it.
+func (c *Caller) runs(id string) bool {
+	return c != nil && id != "" && slices.Contains(c.runtime[1:], id)
+}
+
+// monitor returns the command line of podman's conmon that watches the container of this id, or nil.
+func (c *Caller) monitor(id string) []string {
+	if !c.runs(id) || len(c.launcher) == 0 || filepath.Base(c.launcher[0]) != "conmon" || valueOf(c.launcher, "-c", "--cid") != id {
+		return nil
+	}
+	if filepath.Base(valueOf(c.launcher, "--exit-command")) != "podman" {
+		return nil
+	}
+	return c.launcher
+}
+
+// bundle returns the bundle of the container of this id, absolute, as the runtime was told it or else as crun has noted
+// it down, or "".
+func (c *Caller) bundle(id string) string {
+	if !c.runs(id) {
+		return ""
+	}
+	if dir := valueOf(c.runtime[1:], "--bundle", "-b"); filepath.IsAbs(dir) {
+		return dir
+	}
+	if filepath.Base(id) != id {
+		return ""
+	}
+	for _, root := range c.roots() {
+		if dir := noted(filepath.Join(root, id, "status")); filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return ""
+}
+
+// roots are the directories in which crun may keep its notes.
+func (c *Caller) roots() []string {
+	if root := valueOf(c.runtime[1:], "--root"); root != "" {
+		return []string{root}
+	}
+	return []string{"/run/crun", fmt.Sprintf("/run/user/%d/crun", hostUID())}
+}
+
+// noted returns the bundle in crun's note about a container, or "".
+func noted(path string) string {
+	var note struct{ Bundle string }
+	data, err := readSmall(path)
+	if err != nil || json.Unmarshal(data, &note) != nil {
+		return ""
+	}
+	return note.Bundle
+}
+
+// hostUID is the user that this process is outside of its user namespace.
+func hostUID() int {
+	data, err := readSmall("/proc/self/uid_map")
+	var inside, outside int
+	if _, scanErr := fmt.Sscan(string(data), &inside, &outside); err != nil || scanErr != nil {
+		return os.Getuid()
+	}
+	return outside + os.Getuid() - inside
+}
+
+// valueOf returns the value of the first of the flags that stands in a command line, as "FLAG VALUE" or "FLAG=VALUE", or "".
+func valueOf(args []string, flags ...string) string {
+	for i, arg := range args {
+		for _, flag := range flags {
+			if arg == flag && i+1 < len(args) {
+				return args[i+1]
+			}
+			if value, found := strings.CutPrefix(arg, flag+"="); found {
+				return value
+			}
+		}
+	}
+	return ""
+}
+
+// commandLine returns the arguments of a process, the first of which is its own name, or nil.
+func commandLine(pid int) []string {
+	data, err := readSmall(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+}
+
+func readSmall(path string) ([]byte, error) {
+	// O_NONBLOCK: a FIFO in its place must not hold the container's start.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxStatus))
+}

@@ -1,0 +1,106 @@
+package state
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+func TestLocated(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "c"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "c", "status"), []byte(`{"pid":1,"bundle":"/noted"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, bundle string
+		runtime      []string
+		want         string
+	}{
+		{"as the state says", "/b", []string{"crun", "create", "--bundle", "/other", "c"}, "/b"},
+		{"--bundle", "/", []string{"crun", "create", "--bundle", "/told", "c"}, "/told"},
+		{"--bundle=", "/", []string{"crun", "create", "--bundle=/told", "c"}, "/told"},
+		{"-b", "//", []string{"crun", "create", "-b", "/told", "c"}, "/told"},
+		{"relative", "b", []string{"crun", "create", "-b", "/told", "c"}, "/told"},
+		{"none", "", []string{"crun", "create", "-b", "/told", "c"}, "/told"},
+		{"told the root", "/", []string{"crun", "create", "-b", "/", "c"}, "/"},
+		{"of another container", "/", []string{"crun", "create", "-b", "/told", "d"}, "/"},
+		{"noted", "/", []string{"crun", "--root", root, "create", "c"}, "/noted"},
+		{"noted, and told a relative one", "/", []string{"crun", "--root=" + root, "create", "-b", "x", "c"}, "/noted"},
+		{"nowhere", "/", []string{"crun", "--root", root + "/x", "create", "c"}, "/"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := State{State: specs.State{ID: "c", Bundle: test.bundle}, Raw: []byte(`{"id":"c","bundle":"/","x":[1]}`)}
+			got := s.Located(&Caller{runtime: test.runtime})
+			if got.Bundle != test.want {
+				t.Errorf("bundle %q, want %q", got.Bundle, test.want)
+			}
+			raw := string(s.Raw)
+			if got.Bundle != test.bundle {
+				raw = `{"bundle":"` + test.want + `","id":"c","x":[1]}`
+			}
+			if string(got.Raw) != raw {
+				t.Errorf("raw %s, want %s", got.Raw, raw)
+			}
+		})
+	}
+}
+
+// Nobody's word is taken where there is no caller.
+func TestLocatedByNobody(t *testing.T) {
+	s := State{State: specs.State{ID: "c", Bundle: "/"}}.Located(nil)
+	if s.Bundle != "/" {
+		t.Errorf("bundle %q", s.Bundle)
+	}
+	_, err := Load(s)
+	wantError(t, err, fault.Bundle, `state on standard input: bundle "/" cannot be a bundle, and the runtime's command line does not tell another`)
+}
+
+func (s State) with(id string) State { s.ID = id; return s }
+
+// An id is no path.
+func TestLocatedKeepsToTheRoot(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "status"), []byte(`{"bundle":"/noted"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"../" + filepath.Base(root), "a/.."} {
+		s := State{State: specs.State{Bundle: "/"}}.with(id).Located(&Caller{runtime: []string{"crun", "--root", root, id}})
+		if s.Bundle != "/" {
+			t.Errorf("%s: bundle %q", id, s.Bundle)
+		}
+	}
+}
+
+func TestCallerOf(t *testing.T) {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	own, err := os.ReadFile("/proc/self/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := CallerOf(cmd.Process.Pid)
+	for c != nil && len(c.runtime) > 0 && c.runtime[0] != "sleep" { // it is still this program
+		c = CallerOf(cmd.Process.Pid)
+	}
+	if diff := cmp.Diff([]string{"sleep", "1000"}, c.runtime); diff != "" {
+		t.Error(diff)
+	}
+	if len(c.launcher) != len(os.Args) || c.launcher[0] != os.Args[0] {
+		t.Errorf("launcher %q, want %q", c.launcher, own)
+	}
+	if got := CallerOf(1 << 30); got != nil {
+		t.Errorf("of nobody: %v", got)
+	}
+}
