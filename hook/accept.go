@@ -16,7 +16,8 @@ import (
 func (p *planner) accept(g *group, driver string, o offer) {
 	of := &p.asked
 	if g.wish() {
-		of = &p.wishes
+		p.wishes = append(p.wishes, newPart())
+		of = &p.wishes[len(p.wishes)-1]
 	}
 	of.requests = append(of.requests, g.requests...)
 	if o.edits != nil {
@@ -70,10 +71,16 @@ func (p *planner) late() error {
 		return nil // which is the stage that makes them
 	}
 	strict := p.config.CDI.OnLate == config.Error
-	if f := p.lateIn(p.wishes.edits); f != nil && strict {
-		f.Code = fault.LateEdit
-		forgo(p.report, p.wishes, f)
-		p.wishes = newPart()
+	if strict {
+		p.wishes = slices.DeleteFunc(p.wishes, func(w part) bool {
+			f := p.lateIn(w.edits)
+			if f == nil {
+				return false
+			}
+			f.Code = fault.LateEdit
+			forgo(p.report, w, f)
+			return true
+		})
 	}
 	f := p.lateIn(p.asked.edits)
 	if f != nil && strict {

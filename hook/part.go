@@ -22,6 +22,11 @@ func newPart() part { return part{edits: devices.NewEdits()} }
 // empty reports whether there is nothing to carry out. Edits that are present need nothing, but their device rules may.
 func (p part) empty() bool { return len(p.requests) == 0 }
 
+// beside reports whether the part is for something beside a vendor's devices, such as NVIDIA_GDS.
+func (p part) beside() bool {
+	return !slices.ContainsFunc(p.requests, func(r *request) bool { return r.part == "" })
+}
+
 // forgo settles wishes that came to nothing because of f: their requests are unserved, with a warning, and nothing of the
 // report says that they are given.
 func forgo(r *report.Report, wishes part, f *fault.Error) {

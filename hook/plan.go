@@ -21,7 +21,7 @@ type planner struct {
 	requests  []*request
 	registry  *devices.Registry // of the CDI Specs, once one is needed
 	asked     part
-	wishes    part
+	wishes    []part   // one for each group, in order
 	noted     []string // what of Specs was not understood, and said
 }
 

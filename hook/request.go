@@ -153,9 +153,6 @@ type gatherer struct {
 // gather returns every request that the container carries, highest source first, those of sources that do not count with
 // status refused. The infra container of a pod never asks.
 func gather(c *config.Config, container *state.Container, flag *string) []*request {
-	if container.Infra() {
-		return nil
-	}
 	g := &gatherer{c, container, flag}
 	order, key := sourcesFor(c, container)
 	var out []*request
@@ -179,6 +176,9 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 				out = append(out, r.refuse("%s does not list %q", key, source))
 			}
 		}
+	}
+	if len(out) > 0 && container.Infra() {
+		return nil
 	}
 	return out
 }

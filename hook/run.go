@@ -47,8 +47,8 @@ type Start struct {
 	won       []*request
 	root      string
 	process   *state.Process
-	asked     part // of the plan: what must be carried out
-	wishes    part // what may come to nothing
+	asked     part   // of the plan: what must be carried out
+	wishes    []part // what may come to nothing, each by itself
 }
 
 // Plan plans for the container whose state stands on stdin, and changes nothing. A container that asks for nothing fails
@@ -131,7 +131,7 @@ func (s *Start) plan(o Options, flag *string, check func() error) {
 	s.Report.Phase("check")
 	p := &planner{
 		config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests,
-		asked: newPart(), wishes: newPart(),
+		asked: newPart(),
 	}
 	err := p.plan(s.won)
 	s.asked, s.wishes = p.asked, p.wishes
@@ -233,25 +233,36 @@ func (s *Start) Apply(ctx context.Context) {
 	s.Report.Tell()
 }
 
-// apply carries out what was asked for and then what was wished. A wish that fails is undone, and the container starts
-// without it.
+// apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts without
+// it.
 func (s *Start) apply(ctx context.Context) {
 	if _, err := s.carryOut(ctx, s.asked, false); err != nil {
 		s.Report.Fail(report.ResultFailed, err)
 		return
 	}
 	s.Report.Result = report.ResultApplied
-	switch left, err := s.carryOut(ctx, s.wishes, true); {
-	case err == nil:
-	case left != nil:
-		s.Report.Fail(report.ResultFailed, errors.Join(err, left))
-	case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
-		s.Report.Fail(report.ResultFailed, err)
-	default:
-		forgo(s.Report, s.wishes, fault.From(err))
-		if len(s.Report.Grants) == 0 {
-			s.Report.Result = report.ResultNothing
+	var without *fault.Error // why there are no GPUs, to those wishes that are for something beside them
+	for _, w := range s.wishes {
+		if without != nil && w.beside() {
+			forgo(s.Report, w, without)
+			continue
 		}
+		left, err := s.carryOut(ctx, w, true)
+		switch {
+		case err == nil:
+			continue
+		case left != nil:
+			s.Report.Fail(report.ResultFailed, errors.Join(err, left))
+			return
+		case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
+			s.Report.Fail(report.ResultFailed, err)
+			return
+		}
+		without = fault.From(err)
+		forgo(s.Report, w, without)
+	}
+	if len(s.Report.Grants) == 0 {
+		s.Report.Result = report.ResultNothing
 	}
 }
 

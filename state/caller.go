@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,54 +18,61 @@ import (
 const maxStatus = 1 << 20
 
 // Caller is what the kernel says of the programs that have this hook run: the runtime, and the one that has started the
-// runtime. Nothing that a container carries can change it. nil knows nothing.
+// runtime. Nothing that a container carries can change it. It is asked once, when something is to be known. nil knows
+// nothing.
 type Caller struct {
-	runtime  []string // command lines
-	launcher []string
+	ask func() lines
 }
+
+// lines are command lines.
+type lines struct{ runtime, launcher []string }
 
 // CallerOf returns the caller of a hook whose parent is pid.
 func CallerOf(pid int) *Caller {
-	runtime := commandLine(pid)
-	if runtime == nil {
-		return nil
-	}
-	c := &Caller{runtime: runtime}
-	if launcher, err := parentOf(pid); err == nil {
-		c.launcher = commandLine(launcher)
-	}
-	return c
+	return &Caller{sync.OnceValue(func() lines {
+		out := lines{runtime: commandLine(pid)}
+		if launcher, err := parentOf(pid); err == nil {
+			out.launcher = commandLine(launcher)
+		}
+		return out
+	})}
 }
 
-// runs says whether the runtime was called for the container of this id: its command line names it.
-func (c *Caller) runs(id string) bool {
-	return c != nil && id != "" && slices.Contains(c.runtime[1:], id)
+// of returns the command lines if the runtime was called for the container of this id: its own names it.
+func (c *Caller) of(id string) (lines, bool) {
+	if c == nil || id == "" {
+		return lines{}, false
+	}
+	l := c.ask()
+	return l, len(l.runtime) > 1 && slices.Contains(l.runtime[1:], id)
 }
 
 // monitor returns the command line of podman's conmon that watches the container of this id, or nil.
 func (c *Caller) monitor(id string) []string {
-	if !c.runs(id) || len(c.launcher) == 0 || filepath.Base(c.launcher[0]) != "conmon" || valueOf(c.launcher, "-c", "--cid") != id {
+	l, ok := c.of(id)
+	if !ok || len(l.launcher) == 0 || filepath.Base(l.launcher[0]) != "conmon" || valueOf(l.launcher, "-c", "--cid") != id {
 		return nil
 	}
-	if filepath.Base(valueOf(c.launcher, "--exit-command")) != "podman" {
+	if filepath.Base(valueOf(l.launcher, "--exit-command")) != "podman" {
 		return nil
 	}
-	return c.launcher
+	return l.launcher
 }
 
 // bundle returns the bundle of the container of this id, absolute, as the runtime was told it or else as crun has noted
 // it down, or "".
 func (c *Caller) bundle(id string) string {
-	if !c.runs(id) {
+	l, ok := c.of(id)
+	if !ok {
 		return ""
 	}
-	if dir := valueOf(c.runtime[1:], "--bundle", "-b"); filepath.IsAbs(dir) {
+	if dir := valueOf(l.runtime[1:], "--bundle", "-b"); filepath.IsAbs(dir) {
 		return dir
 	}
 	if filepath.Base(id) != id {
 		return ""
 	}
-	for _, root := range c.roots() {
+	for _, root := range l.roots() {
 		if dir := noted(filepath.Join(root, id, "status")); filepath.IsAbs(dir) {
 			return dir
 		}
@@ -73,8 +81,8 @@ func (c *Caller) bundle(id string) string {
 }
 
 // roots are the directories in which crun may keep its notes.
-func (c *Caller) roots() []string {
-	if root := valueOf(c.runtime[1:], "--root"); root != "" {
+func (l lines) roots() []string {
+	if root := valueOf(l.runtime[1:], "--root"); root != "" {
 		return []string{root}
 	}
 	return []string{"/run/crun", fmt.Sprintf("/run/user/%d/crun", hostUID())}

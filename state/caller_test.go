@@ -39,7 +39,7 @@ func TestLocated(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := State{State: specs.State{ID: "c", Bundle: test.bundle}, Raw: []byte(`{"id":"c","bundle":"/","x":[1]}`)}
-			got := s.Located(&Caller{runtime: test.runtime})
+			got := s.Located(callerWith(test.runtime, nil))
 			if got.Bundle != test.want {
 				t.Errorf("bundle %q, want %q", got.Bundle, test.want)
 			}
@@ -73,7 +73,7 @@ func TestLocatedKeepsToTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"../" + filepath.Base(root), "a/.."} {
-		s := State{State: specs.State{Bundle: "/"}}.with(id).Located(&Caller{runtime: []string{"crun", "--root", root, id}})
+		s := State{State: specs.State{Bundle: "/"}}.with(id).Located(callerWith([]string{"crun", "--root", root, id}, nil))
 		if s.Bundle != "/" {
 			t.Errorf("%s: bundle %q", id, s.Bundle)
 		}
@@ -90,9 +90,9 @@ func TestCallerOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := CallerOf(cmd.Process.Pid)
-	for c != nil && len(c.runtime) > 0 && c.runtime[0] != "sleep" { // it is still this program
-		c = CallerOf(cmd.Process.Pid)
+	c := CallerOf(cmd.Process.Pid).ask()
+	for len(c.runtime) > 0 && c.runtime[0] != "sleep" { // it is still this program
+		c = CallerOf(cmd.Process.Pid).ask()
 	}
 	if diff := cmp.Diff([]string{"sleep", "1000"}, c.runtime); diff != "" {
 		t.Error(diff)
@@ -100,7 +100,10 @@ func TestCallerOf(t *testing.T) {
 	if len(c.launcher) != len(os.Args) || c.launcher[0] != os.Args[0] {
 		t.Errorf("launcher %q, want %q", c.launcher, own)
 	}
-	if got := CallerOf(1 << 30); got != nil {
+	if got := CallerOf(1 << 30).monitor("c"); got != nil {
+		t.Errorf("of nobody: %v", got)
+	}
+	if got := CallerOf(1 << 30).bundle("c"); got != "" {
 		t.Errorf("of nobody: %v", got)
 	}
 }

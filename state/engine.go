@@ -24,8 +24,6 @@ func Engines() []string { return []string{Podman, CRIO, Containerd, Buildah} }
 // Annotations that engines leave on a container. Each is a claim: the author of an image or a pod may write it too.
 const (
 	annotationManager = "io.container.manager"
-	// podman writes the type "container" as well, and never "sandbox".
-	annotationContainerType = "io.kubernetes.cri-o.ContainerType"
 	// annotationOwn holds, under CRI-O, the annotations of the container itself as JSON, without those of its pod. CRI-O
 	// writes it over what a pod has there.
 	annotationOwn = "io.kubernetes.cri-o.Annotations"
@@ -45,7 +43,7 @@ const (
 type identity struct {
 	engine string
 	doubt  error
-	name   string // of the container, as podman's conmon knows it
+	caller *Caller
 }
 
 // Identify settles whose the container is. told is the engine that the hook's definition names, or "". The evidence is
@@ -53,10 +51,9 @@ type identity struct {
 // what the kernel says of the caller, which may be nil. An annotation is a claim, and one of another engine than the
 // evidence has is a reason to doubt all of it. Before, the container is nobody's.
 func (c *Container) Identify(told string, caller *Caller) {
-	monitor := caller.monitor(c.State.ID)
-	c.identity = identity{name: valueOf(monitor, "-n", "--name")}
+	c.identity = identity{caller: caller}
 	proven := c.form()
-	if proven == "" && monitor != nil {
+	if proven == "" && caller.monitor(c.State.ID) != nil {
 		proven = Podman
 	}
 	c.identity.engine, c.identity.doubt = c.judge(told, proven)
@@ -130,7 +127,8 @@ func (c *Container) claims() []claim {
 }
 
 // claimant returns the engine that an annotation is of, or "" for one that anybody has. Of CRI-O's keys podman writes
-// Created, TTY, SandboxID and ContainerType too, and users write some as requests to CRI-O: those say nothing.
+// Created, TTY, SandboxID and ContainerType too, and users write some as requests to CRI-O: those say nothing. Neither do
+// the container's types: an image that calls itself a sandbox must not have a request of its user's refused.
 func claimant(key, value string) string {
 	switch key {
 	case annotationManager:
@@ -138,10 +136,7 @@ func claimant(key, value string) string {
 			return Podman
 		}
 		return value
-	case annotationContainerType:
-		if value == containerTypeSandbox {
-			return CRIO
-		}
+	case annotationCRIType:
 		return ""
 	case annotationOwn, "io.kubernetes.cri-o.ContainerID", "io.kubernetes.cri-o.Labels", "io.kubernetes.cri-o.Metadata",
 		"io.kubernetes.cri-o.MountPoint", "io.kubernetes.cri-o.Name", "io.kubernetes.cri-o.SandboxName":
@@ -169,7 +164,7 @@ func (c *Container) Infra() bool {
 	case Containerd:
 		return c.Doubt() == nil && c.Spec.Annotations[annotationCRIType] == containerTypeSandbox
 	case Podman:
-		return isInfraName(c.identity.name)
+		return isInfraName(c.nameAtConmon())
 	}
 	return false
 }
@@ -189,11 +184,16 @@ func (c *Container) Name() (unsafeName string) {
 	case Containerd:
 		return c.Spec.Annotations[annotationCRIName]
 	case Podman:
-		if name, found := strings.CutPrefix(c.identity.name, c.hostname()+"-"); found {
+		if name, found := strings.CutPrefix(c.nameAtConmon(), c.hostname()+"-"); found {
 			return name
 		}
 	}
 	return c.Spec.Annotations[annotationName]
+}
+
+// nameAtConmon is the whole container's name as podman has told its conmon, or "".
+func (c *Container) nameAtConmon() string {
+	return valueOf(c.identity.caller.monitor(c.State.ID), "-n", "--name")
 }
 
 // hostname is what podman has written into the file that it mounts over /etc/hostname, or "".

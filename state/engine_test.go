@@ -12,12 +12,19 @@ import (
 
 const id = "0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b1c2d3e4f0a5b"
 
+// annotationContainerType is CRI-O's word for a pod's infra container, "sandbox", and for the others.
+const annotationContainerType = "io.kubernetes.cri-o.ContainerType"
+
 // conmon is the caller of a hook under podman.
 func conmon(id, name string) *Caller {
-	return &Caller{
-		runtime:  []string{"/usr/bin/runc", "create", "--bundle", "/b", id},
-		launcher: []string{"/usr/bin/conmon", "-c", id, "-n", name, "--exit-command", "/usr/bin/podman", "--exit-command-arg", "-n"},
-	}
+	return callerWith(
+		[]string{"/usr/bin/runc", "create", "--bundle", "/b", id},
+		[]string{"/usr/bin/conmon", "-c", id, "-n", name, "--exit-command", "/usr/bin/podman", "--exit-command-arg", "-n"},
+	)
+}
+
+func callerWith(runtime, launcher []string) *Caller {
+	return &Caller{func() lines { return lines{runtime, launcher} }}
 }
 
 func TestIdentify(t *testing.T) {
@@ -43,7 +50,7 @@ func TestIdentify(t *testing.T) {
 		}},
 		{name: "podman without control group", id: id, caller: conmon(id, "a"), annotations: map[string]string{annotationManager: "libpod"}, engine: Podman},
 		{name: "another's conmon", id: id, caller: conmon("abc", "a")},
-		{name: "conmon of another engine", id: id, caller: &Caller{[]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"}}},
+		{name: "conmon of another engine", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"})},
 		{name: "cri-o", cgroup: "kubepods.slice:crio:" + id, id: id, engine: CRIO, annotations: map[string]string{annotationManager: "cri-o", annotationOwn: "{}"}},
 		{name: "cri-o on cgroupfs", cgroup: "/kubepods/crio-" + id, id: id, engine: CRIO},
 		{name: "containerd", cgroup: "/k8s.io/" + id, id: id, engine: Containerd, annotations: cri},
@@ -74,12 +81,12 @@ func TestIdentify(t *testing.T) {
 			doubt: "annotation io.kubernetes.cri-o.Annotations says cri-o, and the container is podman's",
 		},
 		{
-			name: "an image that says infra", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationContainerType: "sandbox"}, engine: Podman,
-			doubt: "annotation io.kubernetes.cri-o.ContainerType says cri-o, and the container is podman's",
+			name: "an image that says infra", cgroup: "/p/libpod-" + id, id: id, engine: Podman,
+			annotations: map[string]string{annotationContainerType: "sandbox", annotationCRIType: "sandbox"},
 		},
 		{
-			name: "keys of containerd", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationCRIType: "sandbox"}, engine: Podman,
-			doubt: "annotation io.kubernetes.cri.container-type says containerd, and the container is podman's",
+			name: "keys of containerd", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationCRINamespace: "n"}, engine: Podman,
+			doubt: "annotation io.kubernetes.cri.sandbox-namespace says containerd, and the container is podman's",
 		},
 		{
 			name: "cri-o's container that says libpod", cgroup: "/p/crio-" + id, id: id, annotations: map[string]string{annotationManager: "libpod"}, engine: CRIO,

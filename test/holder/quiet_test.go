@@ -26,7 +26,10 @@ func TestNothingAskedNothingDone(t *testing.T) {
 		{"nothing", withEnv()},
 		{"void", withEnv("NVIDIA_VISIBLE_DEVICES=void")},
 		{"empty", withEnv("NVIDIA_VISIBLE_DEVICES=")},
-		{"the infra container of a pod", annotations(map[string]string{"io.kubernetes.cri-o.ContainerType": "sandbox", "gpu-hook/gpus": "all"})},
+		{"the infra container of a pod", func(_ *container, b *gpuhost.Bundle) {
+			b.Annotations = map[string]string{"io.kubernetes.container.name": "POD", "gpu-hook/gpus": "all"}
+			b.Edit = func(config map[string]any) { config["linux"].(map[string]any)["cgroupsPath"] = "/pod/crio-test" }
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newContainer(t, test.option)
@@ -43,8 +46,8 @@ func TestNothingAskedNothingDone(t *testing.T) {
 			calls := strings.Split(string(data), "execve(")
 			paths := regexp.MustCompile(`"(/[^"]*)"`)
 			allowed := map[string]bool{filepath.Join(c.bundle, "config.json"): true, c.host.Path("config.toml"): true}
-			// What Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main; who we are.
-			before := regexp.MustCompile(`^(/proc/self/(cgroup|mountinfo|uid_map)|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
+			// Who calls us; what Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main; who we are.
+			before := regexp.MustCompile(`^(/proc/[0-9]+/(cmdline|stat)|/proc/self/(cgroup|mountinfo|uid_map)|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
 			for line := range strings.Lines(calls[len(calls)-1]) {
 				name, rest, _ := strings.Cut(strings.TrimLeft(line, "0123456789 "), "(")
 				switch name {

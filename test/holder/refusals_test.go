@@ -13,9 +13,11 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// Every state and bundle that cannot be read is refused, whoever asks for what.
+// A state that cannot be read is refused, since nothing is known of the container. So is a bundle, where the state says that
+// something was asked for. Where it does not, the container starts: it most probably asks for nothing.
 func TestUnreadableStateAndBundle(t *testing.T) {
 	c := newContainer(t)
+	const asks = `"annotations":{"gpu-hook/gpus":"0"}`
 	valid := fmt.Sprintf(`{"ociVersion":"1.0.2","id":"test","status":"creating","pid":%d,"bundle":%q}`, c.pid, c.bundle)
 	for _, test := range []struct{ name, state, code, part string }{
 		{"empty", "", "E-STATE", "empty"},
@@ -24,8 +26,10 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 		{"two objects", valid + valid, "E-STATE", "after top-level value"},
 		{"a list", "[]", "E-STATE", "cannot unmarshal array"},
 		{"too large", `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, "E-STATE", "larger"},
-		{"relative bundle", `{"bundle":"b"}`, "E-STATE", `"b" is not an absolute path`},
-		{"no bundle there", `{"bundle":"/nowhere"}`, "E-BUNDLE", "/nowhere/config.json"},
+		{"relative bundle", `{"bundle":"b",` + asks + `}`, "E-BUNDLE", `"b" cannot be a bundle`},
+		{"the host's root as bundle", `{"bundle":"/",` + asks + `}`, "E-BUNDLE", `"/" cannot be a bundle`},
+		{"no bundle there", `{"bundle":"/nowhere",` + asks + `}`, "E-BUNDLE", "/nowhere/config.json"},
+		{"a CDI annotation", `{"bundle":"/nowhere","annotations":{"cdi.k8s.io/x":"y"}}`, "E-BUNDLE", "/nowhere/config.json"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c.runOn(test.state).refused(t, test.code, test.part)
@@ -52,7 +56,11 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 			if err := test.put(); err != nil {
 				t.Fatal(err)
 			}
-			c.run().refused(t, "E-BUNDLE", config, test.part)
+			asking := strings.Replace(valid, "{", "{"+asks+",", 1)
+			c.runOn(asking).refused(t, "E-BUNDLE", config, test.part)
+			if r := c.run(); r.status != 0 || r.stderr != "" {
+				t.Errorf("nothing is asked, and it ends with %d: %s", r.status, r.stderr)
+			}
 		})
 	}
 }
