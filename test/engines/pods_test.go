@@ -7,13 +7,14 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 // podman kube play gives the pod's annotations to each of its containers, but no container its name. The one that an
 // annotation names gets its GPUs, or, where podman's name for it is not to be had, the record has words that are true of
 // podman.
 func TestKubePlay(t *testing.T) {
-	for _, e := range stagings(t) {
+	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
@@ -29,7 +30,7 @@ func TestKubePlay(t *testing.T) {
 
 // A pod's request for all of its containers, whose root filesystem is read-only.
 func TestKubePlayReadOnly(t *testing.T) {
-	for _, e := range stagings(t) {
+	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
@@ -37,6 +38,17 @@ func TestKubePlayReadOnly(t *testing.T) {
 			s.played(e, pod).has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
+}
+
+// players are the podmans that can play a pod here: on version 2 one of before 5.0 may give the cgroup of a pod a device
+// program that denies every device, and none of the pod's containers starts, with us or without.
+func players(t *testing.T) []starter {
+	t.Helper()
+	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
+		t.Log("this podman plays no pod on version 2; the run on version 1 tests this")
+		return nil
+	}
+	return stagings(t)
 }
 
 // played is what container a of pod p printed.
