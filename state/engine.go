@@ -132,10 +132,13 @@ func (c *Container) claims() []claim {
 func claimant(key, value string) string {
 	switch key {
 	case annotationManager:
-		if value == "libpod" {
-			return Podman
+		if value == "" {
+			return ""
 		}
-		return value
+		if engine, known := map[string]string{"libpod": Podman, "cri-o": CRIO}[value]; known {
+			return engine
+		}
+		return "an unknown engine" // the word is a stranger's
 	case annotationCRIType:
 		return ""
 	case annotationOwn, "io.kubernetes.cri-o.ContainerID", "io.kubernetes.cri-o.Labels", "io.kubernetes.cri-o.Metadata",
