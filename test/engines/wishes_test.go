@@ -116,11 +116,12 @@ func (s *site) media() string {
 // the variable as the image has it.
 func TestEnginesCDIAboveEnvironment(t *testing.T) {
 	for _, e := range stagings(t) {
-		for _, value := range []string{"all", "1"} {
-			t.Run(e.name+"/"+value, func(t *testing.T) {
+		// The last is a legacy image's, which asks by that alone.
+		for _, variable := range []string{"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=1", "CUDA_VERSION=9.0"} {
+			t.Run(e.name+"/"+variable, func(t *testing.T) {
 				s := newSite(t)
 				s.spec("no-void.yaml")
-				b := withArgs(gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=" + value}, Flags: []string{"--device", "nvidia.com/gpu=0"}})
+				b := withArgs(gpuhost.Bundle{Env: []string{variable}, Flags: []string{"--device", "nvidia.com/gpu=0"}})
 				p := s.sessionOf(e, &b)
 				o, err := privately(s.Dir, s.enginesSpecs(), p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
 				if err != nil || o.Status != 0 {
