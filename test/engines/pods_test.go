@@ -4,24 +4,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// podman kube play gives the pod's annotations to each of its containers, but no container its name. The one that an
-// annotation names gets its GPUs, or, where podman's name for it is not to be had, the record has words that are true of
-// podman.
+// pods are podmans whose pods start here. On version 2 with cgroupfs podman 4 gives a pod's control group a device program
+// that denies everything, and no container of a pod starts, with or without a hook; version 1 has it tested.
+func pods(t *testing.T) []starter {
+	t.Helper()
+	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
+		return nil
+	}
+	return stagings(t)
+}
+
+// podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found where
+// podman keeps it.
 func TestKubePlay(t *testing.T) {
-	for _, e := range stagings(t) {
+	for _, e := range pods(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
 			o := s.played(e, s.fixture("pod.yaml"))
-			if s.last().Result != report.ResultApplied {
-				s.saysTheTruth()
-				return
-			}
 			o.has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
@@ -29,7 +34,7 @@ func TestKubePlay(t *testing.T) {
 
 // A pod's request for all of its containers, whose root filesystem is read-only.
 func TestKubePlayReadOnly(t *testing.T) {
-	for _, e := range stagings(t) {
+	for _, e := range pods(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
@@ -58,13 +63,4 @@ func (s *site) played(e starter, pod string) outcome {
 	s.podmanRun(p, "kube", "play", "--log-driver", "k8s-file", s.Host.Path("pod.yaml"))
 	_ = s.ended(p.Run("wait", "p-a"))
 	return s.podmanRun(p, "logs", "p-a")
-}
-
-// saysTheTruth checks that gpu-hook last gives a reason, and not that the container is outside of pods.
-func (s *site) saysTheTruth() {
-	s.t.Helper()
-	o, err := s.GPUHook("last")
-	if err != nil || !strings.Contains(o.Stdout, "gpu-hook/gpus.a") || !strings.Contains(o.Stdout, "hint") || strings.Contains(o.Stdout, "outside of pods") {
-		s.t.Errorf("gpu-hook last: %v %s%s", err, o.Stdout, o.Stderr)
-	}
 }
