@@ -60,7 +60,7 @@ func (s *site) played(e starter, pod string) outcome {
 		_ = s.ended(p.Run("pod", "kill", "p"))
 		_ = s.ended(p.Run("pod", "rm", "--force", "p"))
 	})
-	s.podmanRun(p, "kube", "play", "--log-driver", "k8s-file", s.Host.Path("pod.yaml"))
+	s.podmanRun(p, "kube", "play", "--network", "none", "--log-driver", "k8s-file", s.Host.Path("pod.yaml"))
 	_ = s.ended(p.Run("wait", "p-a"))
 	return s.podmanRun(p, "logs", "p-a")
 }
