@@ -59,6 +59,16 @@ func (c *Container) Identify(told string, caller *Caller) {
 	c.identity.engine, c.identity.doubt = c.judge(told, proven)
 }
 
+// Claimed returns the engine that the annotations alone say, where nothing proves another, or "". It is for who has no hook's
+// caller to look at, and nothing to give: [Container.Identify] may be told it.
+func (c *Container) Claimed() string {
+	claims := c.claims()
+	if len(claims) == 0 || c.form() != "" || !slices.Contains(Engines(), claims[0].of) {
+		return ""
+	}
+	return claims[0].of
+}
+
 // judge holds the evidence against what is told and what is claimed.
 func (c *Container) judge(told, proven string) (engine string, doubt error) {
 	switch {
