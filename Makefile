@@ -4,7 +4,7 @@ GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
 HOOKSDIR ?= /usr/share/containers/oci/hooks.d
-# podman or crio alone
+# podman, crio or containerd alone
 ENGINE  ?=
 VERSION ?=
 PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))

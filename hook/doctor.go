@@ -148,11 +148,7 @@ func checkStage(out *report.Checkup, c *config.Config, stage string, list []foun
 		out.Add(stage, report.CheckFail, list[i].file+": "+err.Error(), "gpu-hook install")
 		return
 	}
-	message := list[i].file
-	if stage == "precreate" {
-		message += "; podman shows of a refusal here nothing but a status: gpu-hook last and the system log have the reason"
-	}
-	out.Add(stage, report.CheckOK, message, "")
+	out.Add(stage, report.CheckOK, list[i].file, "")
 }
 
 func checkDrivers(out *report.Checkup, o Options) {

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -69,7 +70,8 @@ func explainState(o Options, s state.State) *report.Report {
 }
 
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
-	container.Identify(o.Engine, nil)
+	// Of a rootless podman's bundle nothing else tells: the hook will know it by the runtime's parent.
+	container.Identify(cmp.Or(o.Engine, container.Claimed()), nil)
 	s := &Start{Report: report.New(StageCreateRuntime), container: container}
 	s.Report.Describe(container)
 	check := s.checkRoot

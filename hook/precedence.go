@@ -191,8 +191,7 @@ func (o *otherHook) leave(requests, winners []*request) (left []*request, warnin
 
 // same says whether a request is for what the other hook will serve, as it will serve it.
 func (o *otherHook) same(r *request) bool {
-	selected, _ := r.asked.Match(r.vendors[0].Capabilities)
-	selected = slices.Sorted(slices.Values(nvidia.Selected(selected)))
+	selected := slices.Sorted(slices.Values(nvidia.Selected(r.selected(r.vendors[0]))))
 	byHook := r.pin == "" || strings.HasSuffix(r.pin, config.DriverRuntimeHook)
 	return byHook && sameDevices(r, o.serves) && (len(selected) == 0 || slices.Equal(selected, slices.Sorted(slices.Values(o.caps))))
 }

@@ -59,6 +59,16 @@ func (c *Container) Identify(told string, caller *Caller) {
 	c.identity.engine, c.identity.doubt = c.judge(told, proven)
 }
 
+// Claimed returns the engine that the annotations alone say, where nothing proves another, or "". It is for who has no hook's
+// caller to look at, and nothing to give: [Container.Identify] may be told it.
+func (c *Container) Claimed() string {
+	claims := c.claims()
+	if len(claims) == 0 || c.form() != "" || !slices.Contains(Engines(), claims[0].of) {
+		return ""
+	}
+	return claims[0].of
+}
+
 // judge holds the evidence against what is told and what is claimed.
 func (c *Container) judge(told, proven string) (engine string, doubt error) {
 	switch {
@@ -132,10 +142,13 @@ func (c *Container) claims() []claim {
 func claimant(key, value string) string {
 	switch key {
 	case annotationManager:
-		if value == "libpod" {
-			return Podman
+		if value == "" {
+			return ""
 		}
-		return value
+		if engine, known := map[string]string{"libpod": Podman, "cri-o": CRIO}[value]; known {
+			return engine
+		}
+		return "an unknown engine" // the word is a stranger's
 	case annotationCRIType:
 		return ""
 	case annotationOwn, "io.kubernetes.cri-o.ContainerID", "io.kubernetes.cri-o.Labels", "io.kubernetes.cri-o.Metadata",

@@ -70,7 +70,7 @@ func TestIdentify(t *testing.T) {
 		},
 		{
 			name: "another manager", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: "x"}, engine: Podman,
-			doubt: "annotation io.container.manager says x, and the container is podman's",
+			doubt: "annotation io.container.manager says an unknown engine, and the container is podman's",
 		},
 		{
 			name: "an image that says cri-o", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: "cri-o"}, engine: Podman,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gpu-hook/gpu-hook/test/engine"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
@@ -112,6 +113,28 @@ func TestBuild(t *testing.T) {
 			}
 			o.has(t, "built")
 			o.hasNot(t, "/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl")
+			s.untouched(s.begin(p, "localhost/gpu-hook-test", b))
+		})
+	}
+}
+
+// A build that the administrator lets ask gets the nodes, and the image still keeps nothing of ours.
+func TestBuildThatMayAsk(t *testing.T) {
+	for _, e := range podmans(t) {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.spec("with-hooks.yaml")
+			s.write("config.toml", s.Host.Config()+"[engines.buildah]\nsources = [\"env\"]\n", 0o644)
+			b := gpuhost.Bundle{OwnHooks: true}
+			p := s.session(e, &b)
+			o := s.ended(p.Build("localhost/gpu-hook-test", []string{"ENV NVIDIA_VISIBLE_DEVICES=0", "RUN " + listNodes + "; echo built"}, []string{"--hooks-dir", s.Host.Path("hooks.d")}))
+			if o.Status != 0 {
+				t.Fatalf("status %d: %s", o.Status, o.Stderr)
+			}
+			o.has(t, "built", "/dev/nvidia0", "/dev/nvidiactl")
+			if r := s.last(); r.Result != report.ResultApplied || r.Container.Engine != "buildah" || warned(r, "W-SKIPPED") == 0 {
+				t.Errorf("record: %s %+v %+v", r.Result, r.Container, r.Warnings)
+			}
 			s.untouched(s.begin(p, "localhost/gpu-hook-test", b))
 		})
 	}

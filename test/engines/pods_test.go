@@ -4,25 +4,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// podman kube play gives the pod's annotations to each of its containers, but no container its name. The one that an
-// annotation names gets its GPUs, or, where podman's name for it is not to be had, the record has words that are true of
-// podman.
+// podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found where
+// podman keeps it.
 func TestKubePlay(t *testing.T) {
 	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
 			o := s.played(e, s.fixture("pod.yaml"))
-			if s.last().Result != report.ResultApplied {
-				s.saysTheTruth()
-				return
-			}
 			o.has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
@@ -67,16 +61,7 @@ func (s *site) played(e starter, pod string) outcome {
 		_ = s.ended(p.Run("pod", "kill", "p"))
 		_ = s.ended(p.Run("pod", "rm", "--force", "p"))
 	})
-	s.podmanRun(p, "kube", "play", "--log-driver", "k8s-file", s.Host.Path("pod.yaml"))
+	s.podmanRun(p, "kube", "play", "--network", "none", "--log-driver", "k8s-file", s.Host.Path("pod.yaml"))
 	_ = s.ended(p.Run("wait", "p-a"))
 	return s.podmanRun(p, "logs", "p-a")
-}
-
-// saysTheTruth checks that gpu-hook last gives a reason, and not that the container is outside of pods.
-func (s *site) saysTheTruth() {
-	s.t.Helper()
-	o, err := s.GPUHook("last")
-	if err != nil || !strings.Contains(o.Stdout, "gpu-hook/gpus.a") || !strings.Contains(o.Stdout, "hint") || strings.Contains(o.Stdout, "outside of pods") {
-		s.t.Errorf("gpu-hook last: %v %s%s", err, o.Stdout, o.Stderr)
-	}
 }
