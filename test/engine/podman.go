@@ -147,7 +147,19 @@ func (p *Podman) Run(args ...string) (Outcome, error) {
 
 // Close takes away what is left of it. Its containers have ended.
 func (p *Podman) Close() error {
-	return errors.Join(endPause(p.dir), awaitEnd(p.dir), unmountBelow(p.dir), RemoveCgroups(p.parent), os.RemoveAll(p.dir))
+	return errors.Join(endPause(p.dir), awaitEnd(p.dir), RemoveCgroups(p.parent), remove(p.dir))
+}
+
+// remove takes away podman's folder and the mounts in it. What podman leaves behind it may still be at work there.
+func remove(dir string) error {
+	var err error
+	for range 100 {
+		if err = errors.Join(unmountBelow(dir), os.RemoveAll(dir)); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // unmountBelow takes away the mounts that podman forgets: the overlay of a root filesystem is one.

@@ -9,20 +9,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// pods are podmans whose pods start here. On version 2 with cgroupfs podman 4 gives a pod's control group a device program
-// that denies everything, and no container of a pod starts, with or without a hook; version 1 has it tested.
-func pods(t *testing.T) []starter {
-	t.Helper()
-	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
-		return nil
-	}
-	return stagings(t)
-}
-
 // podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found where
 // podman keeps it.
 func TestKubePlay(t *testing.T) {
-	for _, e := range pods(t) {
+	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
@@ -34,7 +24,7 @@ func TestKubePlay(t *testing.T) {
 
 // A pod's request for all of its containers, whose root filesystem is read-only.
 func TestKubePlayReadOnly(t *testing.T) {
-	for _, e := range pods(t) {
+	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
@@ -42,6 +32,17 @@ func TestKubePlayReadOnly(t *testing.T) {
 			s.played(e, pod).has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
+}
+
+// players are the podmans that can play a pod here: on version 2 one of before 5.0 may give the cgroup of a pod a device
+// program that denies every device, and none of the pod's containers starts, with us or without.
+func players(t *testing.T) []starter {
+	t.Helper()
+	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
+		t.Log("this podman plays no pod on version 2; the run on version 1 tests this")
+		return nil
+	}
+	return stagings(t)
 }
 
 // played is what container a of pod p printed.
