@@ -7,7 +7,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -161,48 +160,6 @@ func parsed(t *testing.T, text []byte) *specs.Spec {
 	spec := &specs.Spec{Hooks: &specs.Hooks{}}
 	decode(t, text, spec)
 	return spec
-}
-
-// Each edit is made by the stage that can, and the record of the later one says so.
-func TestStagesShareTheWork(t *testing.T) {
-	for _, e := range precreates(t) {
-		t.Run(e.name, func(t *testing.T) {
-			s := newSite(t)
-			s.whole()
-			b := asks("device=0")
-			b.Args = []string{"sh", "-c", wholeScript}
-			s.gaveAll(e.run(s, b))
-			r := s.last()
-			early := map[string]bool{"startContainer": true, "poststart": true, "poststop": true}
-			check := func(what string, got devices.Status, early bool) {
-				want := devices.Applied
-				if early {
-					want = devices.Present
-				}
-				if got != want {
-					t.Errorf("%s: %s, not %s", what, got, want)
-				}
-			}
-			for _, v := range r.Edits.Env {
-				check(v.Value, v.Status, true)
-			}
-			for _, g := range r.Edits.AdditionalGIDs {
-				check("group", g.Status, true)
-			}
-			for _, d := range r.Edits.DeviceNodes {
-				check(d.Path, d.Status, false)
-			}
-			for _, m := range r.Edits.Mounts {
-				check(m.ContainerPath, m.Status, false)
-			}
-			for _, h := range r.Edits.Hooks {
-				check(h.HookName, h.Status, early[h.HookName])
-			}
-			if r.Result != report.ResultApplied || len(r.Warnings) > 0 {
-				t.Errorf("record: %s %+v", r.Result, r.Warnings)
-			}
-		})
-	}
 }
 
 // The variable that asked keeps its value, by which the container's programs may go; who asked in another way gets the
