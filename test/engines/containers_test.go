@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
@@ -242,6 +243,11 @@ func TestCRIODefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t)
+	t.Cleanup(func() {
+		if err := engine.RemoveCgroups("/" + s.ID()); err != nil {
+			t.Error(err)
+		}
+	})
 	o := starters(t)[0].run(s, gpuhost.Bundle{
 		Annotations: map[string]string{
 			"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own), "gpu-hook/gpus": "all",
