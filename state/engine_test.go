@@ -183,6 +183,11 @@ func TestInfra(t *testing.T) {
 	if !c.Infra() {
 		t.Error("containerd's sandbox is none")
 	}
+	c.Spec.Annotations[annotationManager] = "x"
+	c.Identify("", nil)
+	if c.Infra() {
+		t.Error("a sandbox in doubt is one")
+	}
 }
 
 func annotationsOf(key, value string) map[string]string { return map[string]string{key: value} }

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -322,4 +323,16 @@ func TestSharedRootIsRefused(t *testing.T) {
 	c.start()
 	c.run().refused(t, "E-MOUNT", "shared with the host")
 	c.unchanged()
+}
+
+// crun throws away what a hook writes: where a program of that name runs this one, the reason comes to its own standard
+// error.
+func TestCrunIsToldWhy(t *testing.T) {
+	c := newContainer(t, annotated("count=many"))
+	data, err := json.Marshal(c.state())
+	c.must(err)
+	crun := filepath.Join(t.TempDir(), "crun")
+	c.must(os.Symlink("/bin/sh", crun))
+	const script = `("$0" --config "$1" createRuntime 2>/dev/null); exit $?`
+	c.runCommand(string(data), crun, "-c", script, require.GPUHook(t), c.host.Path("config.toml")).refused(t, "E-REQUEST", "many")
 }
