@@ -261,6 +261,24 @@ func TestPrecreateRefusesNothing(t *testing.T) {
 	}
 }
 
+// A Spec's hook that others may write is not handed to the runtime, which would run it as the host's root.
+func TestPrecreateHandsOnNoLooseHook(t *testing.T) {
+	g := newGround(t)
+	spec, err := os.ReadFile(g.host.Path("cdi/nvidia.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loose := g.host.Path("bin/loose")
+	text := strings.Replace(string(spec), "path: /bin/true", "path: "+loose, 1)
+	if err := errors.Join(g.host.Write("bin/loose", "#!/bin/sh\n", 0o755), os.Chmod(loose, 0o777), g.host.Write("cdi/nvidia.yaml", text, 0o644)); err != nil { //nolint:gosec // that is the case
+		t.Fatal(err)
+	}
+	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	if len(edited.Hooks.Poststop) != 0 || len(edited.Hooks.StartContainer) != 1 {
+		t.Errorf("hooks: %+v", edited.Hooks)
+	}
+}
+
 // Without the later stage in the spec nothing is half served, and the record says why.
 func TestPrecreateAlone(t *testing.T) {
 	g := newGround(t)
