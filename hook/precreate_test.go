@@ -169,6 +169,24 @@ func TestStagesCgroupfs(t *testing.T) {
 	}
 }
 
+// In a user namespace the kernel takes no rules.
+func TestStagesInUserNamespace(t *testing.T) {
+	g := newGround(t)
+	in, err := json.Marshal(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := PlanSpec(g.options, in)
+	s.config.Self.Namespaced = true
+	edited := &specs.Spec{}
+	if err := json.Unmarshal(s.Render(), edited); err != nil {
+		t.Fatal(err)
+	}
+	if len(edited.Linux.Resources.Devices) != 1 {
+		t.Errorf("rules: %+v", edited.Linux.Resources.Devices)
+	}
+}
+
 // What the engine has put there is told, and not the earlier stage's work.
 func TestStagesFindTheEngines(t *testing.T) {
 	g := newGround(t)
@@ -219,6 +237,20 @@ func TestStagesDelegate(t *testing.T) {
 				t.Errorf("%s %s %+v", second.Result, codes(second), second.Grants)
 			}
 		})
+	}
+}
+
+// NVIDIA's own hook would take a variable of ours for a request.
+func TestStagesDelegateBesideNVIDIAsHook(t *testing.T) {
+	g := newGround(t)
+	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Hooks.CreateRuntime = append(spec.Hooks.CreateRuntime, specs.Hook{Path: "/usr/bin/nvidia-container-runtime-hook"})
+	edited, first := g.precreate(spec)
+	if first.Result != report.ResultPlanned || !slices.Equal(edited.Process.Env, spec.Process.Env) {
+		t.Errorf("%s: %q", first.Result, edited.Process.Env)
 	}
 }
 

@@ -326,13 +326,28 @@ func TestSharedRootIsRefused(t *testing.T) {
 }
 
 // crun throws away what a hook writes: where a program of that name runs this one, the reason comes to its own standard
-// error.
+// error. Nobody else is told so, and nobody twice.
 func TestCrunIsToldWhy(t *testing.T) {
 	c := newContainer(t, annotated("count=many"))
 	data, err := json.Marshal(c.state())
 	c.must(err)
-	crun := filepath.Join(t.TempDir(), "crun")
-	c.must(os.Symlink("/bin/sh", crun))
-	const script = `("$0" --config "$1" createRuntime 2>/dev/null); exit $?`
-	c.runCommand(string(data), crun, "-c", script, require.GPUHook(t), c.host.Path("config.toml")).refused(t, "E-REQUEST", "many")
+	dir := t.TempDir()
+	for _, test := range []struct {
+		runtime, stderr string
+		told            bool
+	}{
+		{"crun", "2>/dev/null", true},
+		{"crun", "", true},
+		{"other", "2>/dev/null", false},
+	} {
+		runtime := filepath.Join(dir, test.runtime)
+		_ = os.Symlink("/bin/sh", runtime)
+		script := `("$0" --config "$1" createRuntime ` + test.stderr + `); exit $?`
+		r := c.runCommand(string(data), runtime, "-c", script, require.GPUHook(t), c.host.Path("config.toml"))
+		if test.told {
+			r.refused(t, "E-REQUEST", "many")
+		} else if r.stderr != "" {
+			t.Errorf("%s is told: %s", test.runtime, r.stderr)
+		}
+	}
 }
