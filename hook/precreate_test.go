@@ -169,6 +169,24 @@ func TestStagesCgroupfs(t *testing.T) {
 	}
 }
 
+// In a user namespace the kernel takes no rules.
+func TestStagesInUserNamespace(t *testing.T) {
+	g := newGround(t)
+	in, err := json.Marshal(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := PlanSpec(g.options, in)
+	s.config.Self.Namespaced = true
+	edited := &specs.Spec{}
+	if err := json.Unmarshal(s.Render(), edited); err != nil {
+		t.Fatal(err)
+	}
+	if len(edited.Linux.Resources.Devices) != 1 {
+		t.Errorf("rules: %+v", edited.Linux.Resources.Devices)
+	}
+}
+
 // What the engine has put there is told, and not the earlier stage's work.
 func TestStagesFindTheEngines(t *testing.T) {
 	g := newGround(t)
@@ -222,6 +240,20 @@ func TestStagesDelegate(t *testing.T) {
 	}
 }
 
+// NVIDIA's own hook would take a variable of ours for a request.
+func TestStagesDelegateBesideNVIDIAsHook(t *testing.T) {
+	g := newGround(t)
+	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: "device=0"})
+	spec.Hooks.CreateRuntime = append(spec.Hooks.CreateRuntime, specs.Hook{Path: "/usr/bin/nvidia-container-runtime-hook"})
+	edited, first := g.precreate(spec)
+	if first.Result != report.ResultPlanned || !slices.Equal(edited.Process.Env, spec.Process.Env) {
+		t.Errorf("%s: %q", first.Result, edited.Process.Env)
+	}
+}
+
 // A variable of ours would be a request that policy refuses, where environment does not count.
 func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 	g := newGround(t)
@@ -258,6 +290,24 @@ func TestPrecreateRefusesNothing(t *testing.T) {
 				t.Errorf("it writes %.200q", out)
 			}
 		})
+	}
+}
+
+// A Spec's hook that others may write is not handed to the runtime, which would run it as the host's root.
+func TestPrecreateHandsOnNoLooseHook(t *testing.T) {
+	g := newGround(t)
+	spec, err := os.ReadFile(g.host.Path("cdi/nvidia.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loose := g.host.Path("bin/loose")
+	text := strings.Replace(string(spec), "path: /bin/true", "path: "+loose, 1)
+	if err := errors.Join(g.host.Write("bin/loose", "#!/bin/sh\n", 0o755), os.Chmod(loose, 0o777), g.host.Write("cdi/nvidia.yaml", text, 0o644)); err != nil { //nolint:gosec // that is the case
+		t.Fatal(err)
+	}
+	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	if len(edited.Hooks.Poststop) != 0 || len(edited.Hooks.StartContainer) != 1 {
+		t.Errorf("hooks: %+v", edited.Hooks)
 	}
 }
 

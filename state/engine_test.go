@@ -48,8 +48,11 @@ func TestIdentify(t *testing.T) {
 			annotationManager: "libpod", annotationContainerType: "container", "io.kubernetes.cri-o.SandboxID": "x",
 			"io.kubernetes.cri-o.Created": "x", "io.kubernetes.cri-o.TTY": "false", "io.kubernetes.cri-o.userns-mode": "auto",
 		}},
+		{name: "a manager that says nothing", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: ""}, engine: Podman},
 		{name: "podman without control group", id: id, caller: conmon(id, "a"), annotations: map[string]string{annotationManager: "libpod"}, engine: Podman},
 		{name: "another's conmon", id: id, caller: conmon("abc", "a")},
+		{name: "another's conmon, and this one's runtime", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", "abc", "--exit-command", "/usr/bin/podman"})},
+		{name: "a program that is not conmon", id: id, caller: callerWith([]string{"runc", id}, []string{"x", "-c", id, "--exit-command", "/usr/bin/podman"})},
 		{name: "conmon of another engine", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"})},
 		{name: "cri-o", cgroup: "kubepods.slice:crio:" + id, id: id, engine: CRIO, annotations: map[string]string{annotationManager: "cri-o", annotationOwn: "{}"}},
 		{name: "cri-o on cgroupfs", cgroup: "/kubepods/crio-" + id, id: id, engine: CRIO},
@@ -182,6 +185,11 @@ func TestInfra(t *testing.T) {
 	c.Identify("", nil)
 	if !c.Infra() {
 		t.Error("containerd's sandbox is none")
+	}
+	c.Spec.Annotations[annotationManager] = "x"
+	c.Identify("", nil)
+	if c.Infra() {
+		t.Error("a sandbox in doubt is one")
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -56,6 +58,22 @@ func TestWishThatFails(t *testing.T) {
 				s.warnedOfWish()
 			})
 		}
+	}
+}
+
+// A wish that fails opens no device: its rules come after all that can fail.
+func TestWishThatFailsOpensNothing(t *testing.T) {
+	for _, e := range starters(t)[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: /bin/false, args: [\"false\"]}]\n", 0o644)
+			b := gpuhost.Bundle{Env: wish, Edit: func(config map[string]any) {
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/probe", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+			}}
+			b.Args = []string{"sh", "-c", "(: >/dev/probe) 2>/dev/null && echo probe open || echo probe denied"}
+			e.run(s, b).has(t, "probe denied")
+			s.warnedOfWish()
+		})
 	}
 }
 

@@ -43,17 +43,22 @@ func TestSignalBeforeTheState(t *testing.T) {
 	}
 }
 
-// A signal while a hook runs ends the hook too and takes back what was made.
+// A signal while a hook runs ends the hook too and takes back what was made. It is no fault of a wish, which would let the
+// container start.
 func TestSignalWhileAHookRuns(t *testing.T) {
-	c := newBundle(t, annotated("device=0"))
-	c.spec(hookSpec)
-	// The hook tells us that it runs, by telling our own hook to end.
-	if err := c.host.Write("bin/hook", "#!/bin/sh\nkill -TERM $PPID\nexec sleep 600\n", 0o755); err != nil {
-		t.Fatal(err)
+	for name, ask := range map[string]option{"a request": annotated("device=0"), "a wish": withEnv("NVIDIA_VISIBLE_DEVICES=all")} {
+		t.Run(name, func(t *testing.T) {
+			c := newBundle(t, ask)
+			c.spec(hookSpec)
+			// The hook tells us that it runs, by telling our own hook to end.
+			if err := c.host.Write("bin/hook", "#!/bin/sh\nkill -TERM $PPID\nexec sleep 600\n", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			r := c.start().run()
+			r.refused(t, "E-HOOK", "told to end")
+			c.unchanged()
+		})
 	}
-	r := c.start().run()
-	r.refused(t, "E-HOOK", "told to end")
-	c.unchanged()
 }
 
 // A value that is larger than any host is turned away before it costs anything.

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -322,4 +323,31 @@ func TestSharedRootIsRefused(t *testing.T) {
 	c.start()
 	c.run().refused(t, "E-MOUNT", "shared with the host")
 	c.unchanged()
+}
+
+// crun throws away what a hook writes: where a program of that name runs this one, the reason comes to its own standard
+// error. Nobody else is told so, and nobody twice.
+func TestCrunIsToldWhy(t *testing.T) {
+	c := newContainer(t, annotated("count=many"))
+	data, err := json.Marshal(c.state())
+	c.must(err)
+	dir := t.TempDir()
+	for _, test := range []struct {
+		runtime, stderr string
+		told            bool
+	}{
+		{"crun", "2>/dev/null", true},
+		{"crun", "", true},
+		{"other", "2>/dev/null", false},
+	} {
+		runtime := filepath.Join(dir, test.runtime)
+		_ = os.Symlink("/bin/sh", runtime)
+		script := `("$0" --config "$1" createRuntime ` + test.stderr + `); exit $?`
+		r := c.runCommand(string(data), runtime, "-c", script, require.GPUHook(t), c.host.Path("config.toml"))
+		if test.told {
+			r.refused(t, "E-REQUEST", "many")
+		} else if r.stderr != "" {
+			t.Errorf("%s is told: %s", test.runtime, r.stderr)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -109,6 +110,54 @@ func TestWishBesideARequest(t *testing.T) {
 	}
 	if g := r.report.Grants; len(g) != 1 || g[0].Vendor != "amd" || len(r.report.CDIDevices) != 1 {
 		t.Errorf("grants: %+v", g)
+	}
+}
+
+// What is for something beside GPUs goes with these. Another vendor's devices are a wish of their own.
+func TestFeatureGoesWithTheGPUs(t *testing.T) {
+	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_GDS=enabled", "AMD_VISIBLE_DEVICES=all"))
+	for kind, path := range map[string]string{"nvidia.com/gds": "/dev/nvidia-fs0", "amd.com/gpu": "/dev/kfd"} {
+		spec := "cdiVersion: 0.5.0\nkind: " + kind + "\ndevices:\n- name: all\n  containerEdits:\n    deviceNodes:\n    - {path: " + path + ", hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
+		c.must(c.host.Write("cdi/"+filepath.Base(path)+".yaml", spec, 0o644))
+	}
+	c.mkdir(c.rootfs(gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver))
+	c.start()
+	r := c.run()
+	r.applied(t)
+	if !strings.HasPrefix(c.sees("/dev/kfd"), "020666 1:11") || c.sees("/dev/nvidia-fs0") != "missing" || c.sees("/dev/nvidia0") != "missing" {
+		t.Errorf("kfd: %s, nvidia-fs0: %s, nvidia0: %s", c.sees("/dev/kfd"), c.sees("/dev/nvidia-fs0"), c.sees("/dev/nvidia0"))
+	}
+	if g := r.report.Grants; len(g) != 1 || g[0].Vendor != "amd" {
+		t.Errorf("grants: %+v", g)
+	}
+}
+
+// A wish that fails and cannot be undone stops the start: the container is not what it would be without.
+func TestWishThatCannotBeUndone(t *testing.T) {
+	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
+	c.must(c.host.Write("bin/fails", "#!/bin/sh\nmount -o remount,bind,ro "+c.rootfs("")+"\nexit 7\n", 0o755))
+	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+"  hooks:\n  - {hookName: createContainer, path: "+c.host.Path("bin/fails")+", args: [fails]}\n", 0o644))
+	r := c.start().run()
+	r.refused(t, "E-")
+	if r.report == nil || r.report.Result != report.ResultFailed || !strings.Contains(r.stderr, "remove ") {
+		t.Errorf("record: %+v\n%s", r.report, r.stderr)
+	}
+}
+
+// In a build nothing is made in the root filesystem.
+func TestBuildIsSpared(t *testing.T) {
+	c := newBundle(t, annotated("device=0"))
+	c.start()
+	state := c.state()
+	state["id"] = "buildah-" + filepath.Base(c.bundle)
+	data, err := json.Marshal(state)
+	c.must(err)
+	if r := c.runOn(string(data)); r.status != 0 {
+		t.Errorf("status %d: %s", r.status, r.stderr)
+	}
+	c.unchanged()
+	if got := c.sees("/dev/nvidia0"); got != node {
+		t.Errorf("node: %s", got)
 	}
 }
 
