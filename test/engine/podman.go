@@ -164,7 +164,7 @@ func remove(dir string) error {
 
 // unmountBelow takes away the mounts that podman forgets: the overlay of a root filesystem is one.
 func unmountBelow(dir string) error {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,11 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
+
+func init() {
+	// No test that leaves the host's namespaces may do it on the main thread, by which /proc/self shows them.
+	runtime.LockOSThread()
+}
 
 // script is what containers run: it shows what they got and tries to open a GPU node for writing, which the runtime's
 // default device rules deny.
