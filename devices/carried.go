@@ -48,6 +48,9 @@ func (r *Registry) Covered(names, carried []string) bool {
 	})
 }
 
+// Defines reports whether a Spec of this host defines the name.
+func (r *Registry) Defines(name string) bool { return r.devices[name] != nil }
+
 // OwnNode reports whether the node is one that a Spec gives to one of the named devices itself.
 func (r *Registry) OwnNode(node string, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(r.ownNodes(name), node) })

@@ -67,25 +67,31 @@ func (p *planner) carriedFor(r *request) *carried {
 	return c
 }
 
-// within reports whether the request is for devices that the engine gives already. Where no Spec defines them it goes by
-// NVIDIA's node names; an id that says nothing of a node is taken at its word.
+// within reports whether the request is for devices that the engine gives already. For names that no Spec defines it goes
+// by NVIDIA's node names; an id that says nothing of a node is taken at its word.
 func (p *planner) within(r *request, c *carried) bool {
-	v := r.vendors[0]
-	if len(p.specs().Specs(v.Kind)) > 0 {
-		names, err := p.named(v, r)
-		return err == nil && p.specs().Covered(names, c.devices)
+	names, err := p.named(r.vendors[0], r)
+	if err != nil {
+		return false
 	}
-	for _, id := range r.ids {
-		switch node := "/dev/nvidia" + id; {
-		case id == "all":
-			if slices.ContainsFunc(hostGPUs(), func(gpu string) bool { return !slices.Contains(c.nodes, gpu) }) {
-				return false
-			}
-		case nvidia.IsGPU(node) && !slices.Contains(c.nodes, node):
+	var defined []string
+	for _, name := range names {
+		if p.specs().Defines(name) {
+			defined = append(defined, name)
+		} else if _, id, _ := strings.Cut(name, "="); !c.has(id) {
 			return false
 		}
 	}
-	return true
+	return p.specs().Covered(defined, c.devices)
+}
+
+// has reports whether a device whose id no Spec defines is among those that the engine gives.
+func (c *carried) has(id string) bool {
+	if id == "all" {
+		return !slices.ContainsFunc(hostGPUs(), func(gpu string) bool { return !slices.Contains(c.nodes, gpu) })
+	}
+	node := "/dev/nvidia" + id
+	return !nvidia.IsGPU(node) || slices.Contains(c.nodes, node)
 }
 
 // hostGPUs are the nodes of NVIDIA's GPUs on the host.

@@ -171,14 +171,38 @@ func (p *planner) try(g *group) (*failed, error) {
 	return f, nil //nolint:nilerr // how they fail is the answer
 }
 
-// grant serves a group. A wish that cannot be granted, for whatever reason, comes to nothing with a warning.
+// grant serves a group. A wish that cannot be granted, for whatever reason, comes to nothing with a warning. Where it is in
+// one group with what was asked for, that is tried again without it.
 func (p *planner) grant(g *group) error {
 	err := p.serve(g)
-	if err == nil || !g.wish() {
+	if err == nil {
+		return nil
+	}
+	asked, wishes := g.apart()
+	if len(wishes.requests) == 0 {
 		return err
 	}
-	forgo(p.report, part{requests: g.requests, edits: devices.NewEdits()}, fault.From(err))
-	return nil
+	forgo(p.report, wishes, fault.From(err))
+	if len(asked.requests) == 0 {
+		return nil
+	}
+	for _, r := range asked.requests {
+		r.Status, r.Reason = "", ""
+	}
+	return p.serve(asked)
+}
+
+// apart returns what of the group was asked for, as a group of its own, and its wishes.
+func (g *group) apart() (asked *group, wishes part) {
+	asked, wishes = &group{name: g.name, vendor: g.vendor}, newPart()
+	for _, r := range g.requests {
+		if r.weak {
+			wishes.requests = append(wishes.requests, r)
+		} else {
+			asked.requests = append(asked.requests, r)
+		}
+	}
+	return asked, wishes
 }
 
 // serve tries the drivers of the group's vendor in order. The first whose plan holds gets all its requests; a failed

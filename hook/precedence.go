@@ -41,7 +41,12 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 		}
 	}
 	byLevel := slices.Clone(requests)
-	slices.SortStableFunc(byLevel, func(a, b *request) int { return cmp.Compare(a.level, b.level) })
+	slices.SortStableFunc(byLevel, func(a, b *request) int {
+		if a.weak != b.weak {
+			return wishesLast(a, b)
+		}
+		return cmp.Compare(a.level, b.level)
+	})
 	for _, r := range byLevel {
 		switch above := overriding(r, byLevel); {
 		case r.Status == report.Refused, r.engine: // nobody else serves what the engine does, and nobody takes it away
@@ -65,11 +70,18 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	return winners, warnings, nil
 }
 
+func wishesLast(a, b *request) int {
+	if b.weak {
+		return -1
+	}
+	return 1
+}
+
 // overriding returns the highest request that stands above r for one of its vendors, or nil.
 func overriding(r *request, requests []*request) *request {
 	var above *request
 	for _, o := range requests {
-		if o.Status == report.Refused || o.beaten || o.level >= r.level || (above != nil && o.level >= above.level) {
+		if o.Status == report.Refused || o.beaten || !o.standsAbove(r) || (above != nil && o.level >= above.level) {
 			continue
 		}
 		// Engines and Specs leave "void" for other hooks (a variable, and a mount since NVIDIA's toolkit 1.20): it must not
@@ -82,6 +94,18 @@ func overriding(r *request, requests []*request) *request {
 		}
 	}
 	return above
+}
+
+// standsAbove reports whether o comes before r where both are for one vendor: by the level of its source or, as it was asked
+// for and r is only wished, wherever it stands.
+func (o *request) standsAbove(r *request) bool {
+	switch {
+	case o.weak && !r.weak:
+		return false
+	case r.weak && !o.weak && o.Status != report.Empty:
+		return true
+	}
+	return o.level < r.level
 }
 
 // override settles a request that lost to another, and says so if it asked for something else.
@@ -178,6 +202,8 @@ func (o *otherHook) leave(requests, winners []*request) (left []*request, warnin
 			r.Status, r.Reason = report.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
 			warnings = append(warnings, fault.New(fault.OtherHook, describe(r), "%s", r.Reason).WithHint("%s to have gpu-hook serve it", hint))
 			said = true
+		case holds && r.weak:
+			r.Status, r.Reason = report.Overridden, fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.path, o.stage, describe(o.serves))
 		case holds || r.Status == report.Empty:
 			f := fault.New(fault.Conflict, describe(r), "config.json also runs %s (%s), which will serve %s beside it", o.path, o.stage, describe(o.serves)).WithHint("%s", hint)
 			return nil, warnings, r.lost(f)

@@ -35,8 +35,21 @@ func PlanSpec(o Options, spec []byte) *Start {
 	}
 	s.container.Identify(cmp.Or(o.Engine, state.Podman), nil)
 	s.Report.Describe(s.container)
+	if s.container.Name() == "" && asksByName(s.container) {
+		return s // podman tells a container's name in its pod only later, and with it what is asked for
+	}
 	s.plan(o, nil, s.checkSpec)
 	return s
+}
+
+// asksByName reports whether an annotation asks for one container of a pod alone.
+func asksByName(c *state.Container) bool {
+	for key := range c.Spec.Annotations {
+		if strings.HasPrefix(key, AnnotationGPUs+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkSpec looks at what can be known before there is a container: a root filesystem by an absolute path.
@@ -101,18 +114,20 @@ func (s *Start) render() []byte {
 			plan.Groups, done = append(plan.Groups, g.Value), append(done, &g.Status)
 		}
 	}
-	for _, h := range e.Hooks {
+	// Of a wish only what can neither stop the start nor outlast it, should createRuntime have to give it up.
+	asked := s.asked.edits
+	for _, h := range asked.Hooks {
 		if h.Status == devices.Late && h.RunBy(s.config.Self.Owner) == nil {
 			plan.Hooks, done = append(plan.Hooks, h), append(done, &h.Status)
 		}
 	}
-	for _, rdt := range e.IntelRdt {
+	for _, rdt := range asked.IntelRdt {
 		if rdt.Status == devices.Late {
 			plan.IntelRdt, done = rdt, append(done, &rdt.Status)
 		}
 	}
 	if s.underSystemd() {
-		plan.Rules = slices.DeleteFunc(slices.Clone(e.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+		plan.Rules = slices.DeleteFunc(slices.Clone(asked.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
 	}
 	out, err := render.Spec(s.spec, plan)
 	if err != nil {

@@ -121,7 +121,6 @@ func TestStages(t *testing.T) {
 		"annotation":      {g.container(nil, map[string]string{AnnotationGPUs: "device=0"}), "void", ""},
 		"environment":     {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil), "0", ""},
 		"both":            {g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{AnnotationGPUs: "device=0"}), "1", "W-OVERRIDDEN"},
-		"legacy image":    {g.container([]string{"CUDA_VERSION=9.0"}, nil), "", ""},
 		"CDI annotation":  {g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}), "void", ""},
 		"an old mark too": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{AnnotationPlan: `{"digest":"x"}`}), "0", "W-PLAN"},
 	} {
@@ -156,6 +155,35 @@ func TestStages(t *testing.T) {
 				t.Errorf("a second precreate changes it: %s", diff)
 			}
 		})
+	}
+}
+
+// Of a wish nothing is written that could stop the start, or would stay where createRuntime gives the wish up.
+func TestStagesOfAWish(t *testing.T) {
+	g := newGround(t)
+	for name, env := range map[string]string{"all": "NVIDIA_VISIBLE_DEVICES=all", "legacy image": "CUDA_VERSION=9.0"} {
+		t.Run(name, func(t *testing.T) {
+			edited, _ := g.precreate(g.container([]string{env}, nil))
+			if len(edited.Hooks.StartContainer)+len(edited.Hooks.Poststop) > 0 || len(edited.Linux.Resources.Devices) != 1 {
+				t.Errorf("too much is written: %+v %+v", edited.Hooks, edited.Linux.Resources.Devices)
+			}
+			if !slices.Contains(edited.Process.Env, "FROM_SPEC=1") || !slices.Contains(edited.Process.Env, env) || slices.Contains(edited.Process.Env, "NVIDIA_VISIBLE_DEVICES=void") {
+				t.Errorf("environment: %q", edited.Process.Env)
+			}
+			if second := g.later(edited); second.Result != report.ResultPlanned || len(second.Grants) != 1 {
+				t.Errorf("createRuntime: %s %+v", second.Result, second.Grants)
+			}
+		})
+	}
+}
+
+// What is asked for by a container's name in its pod, which podman tells only later, is left to the later stage whole.
+func TestPrecreateWithoutAName(t *testing.T) {
+	g := newGround(t)
+	spec := g.container(nil, map[string]string{AnnotationGPUs: "all", AnnotationGPUs + ".b": "device=1"})
+	edited, first := g.precreate(spec)
+	if diff := cmp.Diff(spec, edited); diff != "" || first.Result != report.ResultNothing {
+		t.Errorf("%s %s", first.Result, diff)
 	}
 }
 

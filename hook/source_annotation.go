@@ -26,7 +26,7 @@ const annotationPrefix = "gpu-hook/"
 func (g *gatherer) misspelt() []*request {
 	var out []*request
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
-		known := key == AnnotationGPUs || key == AnnotationPlan || strings.HasPrefix(key, AnnotationGPUs+".")
+		known := key == AnnotationGPUs || key == AnnotationPlan || strings.HasPrefix(key, AnnotationGPUs+".") && len(key) > len(AnnotationGPUs+".")
 		if known || !strings.HasPrefix(key, annotationPrefix) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -168,26 +167,16 @@ func (c *Container) Engine() string { return c.identity.engine }
 // Doubt says in words what contradicts what about the engine, or is nil.
 func (c *Container) Doubt() error { return c.identity.doubt }
 
-// Infra says whether this is the infra container of a pod, which runs nobody's program. Only signs count that no
-// annotation of an ordinary container makes.
+// Infra says whether this is the infra container of a pod, which runs nobody's program. Only signs count that an ordinary
+// container cannot have. podman's has none, and gets nothing of what its pod's containers ask by.
 func (c *Container) Infra() bool {
 	switch c.identity.engine {
 	case CRIO:
 		return c.Spec.Annotations[annotationName] == infraName
 	case Containerd:
 		return c.Doubt() == nil && c.Spec.Annotations[annotationCRIType] == containerTypeSandbox
-	case Podman:
-		return isInfraName(c.nameAtConmon())
 	}
 	return false
-}
-
-// isInfraName says whether podman has given this name to an infra container: the beginning of the pod's id.
-func isInfraName(name string) bool {
-	const short = 6 // bytes of an id that podman shows
-	id, found := strings.CutSuffix(name, "-infra")
-	sum, err := hex.DecodeString(id)
-	return found && err == nil && len(sum) == short
 }
 
 // Name is the container's name in its pod, or "". podman hands on a name of a pod's container only as that of the whole,

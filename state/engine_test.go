@@ -165,7 +165,7 @@ func TestInfra(t *testing.T) {
 	}{
 		{"cri-o", CRIO, annotations{annotationName: "POD"}, nil, true},
 		{"cri-o, forged", CRIO, annotations{annotationName: "main", annotationContainerType: "sandbox"}, nil, false},
-		{"podman", Podman, annotations{}, conmon(id, "aea2bda61b99-infra"), true},
+		{"podman", Podman, annotations{}, conmon(id, "aea2bda61b99-infra"), false},
 		{"podman, named so", Podman, annotations{}, conmon(id, "my-infra"), false},
 		{"podman, forged", Podman, annotations{annotationContainerType: "sandbox", annotationName: "POD"}, conmon(id, "a"), false},
 		{"podman, another's name", Podman, annotations{}, conmon("abc", "aea2bda61b99-infra"), false},

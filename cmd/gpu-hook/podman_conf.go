@@ -29,9 +29,9 @@ func (c podmanConf) dropIn() []byte {
 	for _, f := range before {
 		dirs = hookDirs(filepath.Join(c.to.dest, f), dirs)
 	}
-	for _, dir := range []string{c.to.hooks, c.to.precreate} {
-		dirs = append(slices.DeleteFunc(dirs, func(o string) bool { return o == dir && dir != systemHooks }), dir)
-	}
+	// Podman's own directory holds all that podman needs of us. One that an administrator has left out stays out: it may
+	// hold other hooks.
+	dirs = append(slices.DeleteFunc(dirs, func(o string) bool { return o == c.to.precreate }), c.to.precreate)
 	var quoted []string
 	for _, dir := range dirs {
 		if q := strconv.Quote(dir); !slices.Contains(quoted, q) {
