@@ -42,10 +42,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	}
 	byLevel := slices.Clone(requests)
 	slices.SortStableFunc(byLevel, func(a, b *request) int {
-		if a.weak != b.weak {
-			return wishesLast(a, b)
-		}
-		return cmp.Compare(a.level, b.level)
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.level, b.level))
 	})
 	for _, r := range byLevel {
 		switch above := overriding(r, byLevel); {
@@ -70,11 +67,12 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	return winners, warnings, nil
 }
 
-func wishesLast(a, b *request) int {
-	if b.weak {
-		return -1
+// rank puts wishes behind all that is asked for.
+func (r *request) rank() int {
+	if r.weak {
+		return 1
 	}
-	return 1
+	return 0
 }
 
 // overriding returns the highest request that stands above r for one of its vendors, or nil.
