@@ -28,7 +28,7 @@ func (p part) beside() bool {
 }
 
 // forgo settles wishes that came to nothing because of f: their requests are unserved, with a warning, and nothing of the
-// report says that they are given.
+// report says that they are given. What carrying them out has settled of their edits stays: a hook that ran has run.
 func forgo(r *report.Report, wishes part, f *fault.Error) {
 	for _, q := range wishes.requests {
 		q.Status, q.Reason = report.Unserved, report.Plain(f.Error())
@@ -44,7 +44,7 @@ func forgo(r *report.Report, wishes part, f *fault.Error) {
 		}
 	}
 	for _, status := range wishes.edits.Statuses() {
-		if *status == devices.Apply || *status == devices.Applied {
+		if *status == devices.Apply {
 			*status = devices.Skipped
 		}
 	}

@@ -96,6 +96,19 @@ func (c *container) comesToNothing(r *report.Report, word string) {
 	}
 }
 
+// A hook that ran before the wish failed has run, and the record says so.
+func TestWishTellsOfHooksThatRan(t *testing.T) {
+	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
+	c.must(c.host.Write("bin/fails", "#!/bin/sh\nexit 3\n", 0o755))
+	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+"  hooks:\n  - {hookName: createContainer, path: /bin/true, args: [\"true\"]}\n"+
+		"  - {hookName: createContainer, path: "+c.host.Path("bin/fails")+", args: [fails]}\n", 0o644))
+	c.start()
+	r := c.run()
+	if h := r.report.Edits.Hooks; r.status != 0 || h[0].Status != "applied" || h[1].Status != "failed" || r.report.Edits.DeviceNodes[0].Status != "skipped" {
+		t.Errorf("status %d: %s, %s", r.status, h[0].Status, h[1].Status)
+	}
+}
+
 // What was asked for is served, though a wish beside it comes to nothing.
 func TestWishBesideARequest(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"), annotated("driver=amd,device=0"))
