@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/pkg/parser"
 )
 
@@ -36,9 +35,6 @@ func ParseName(id, kind string) (Name, error) {
 	vendor, class := parser.ParseQualifier(kind)
 	return Name{vendor, class, id}, nil
 }
-
-// AnnotationPrefix begins the keys of annotations that ask by CDI's rules, those that engines serve themselves.
-const AnnotationPrefix = cdi.AnnotationPrefix
 
 // Annotated is what one annotation asks for by CDI's rules.
 type Annotated struct {

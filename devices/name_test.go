@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 )
 
 func TestParseName(t *testing.T) {
@@ -49,7 +50,7 @@ func TestParseName(t *testing.T) {
 }
 
 func TestFromAnnotations(t *testing.T) {
-	prefixes := []string{AnnotationPrefix, "nvidia." + AnnotationPrefix}
+	prefixes := []string{cdi.AnnotationPrefix, "nvidia." + cdi.AnnotationPrefix}
 	gpu := func(device string) Name { return Name{"nvidia.com", "gpu", device} }
 	type result struct {
 		Key   string

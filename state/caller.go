@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // maxStatus bounds what is read of /proc and of a runtime's own notes, in bytes.
@@ -85,7 +87,7 @@ func (l lines) roots() []string {
 	if root := valueOf(l.runtime[1:], "--root"); root != "" {
 		return []string{root}
 	}
-	return []string{"/run/crun", fmt.Sprintf("/run/user/%d/crun", hostUID())}
+	return []string{"/run/crun", fmt.Sprintf("/run/user/%d/crun", trust.Identify().UID)}
 }
 
 // noted returns the bundle in crun's note about a container, or "".
@@ -96,16 +98,6 @@ func noted(path string) string {
 		return ""
 	}
 	return note.Bundle
-}
-
-// hostUID is the user that this process is outside of its user namespace.
-func hostUID() int {
-	data, err := readSmall("/proc/self/uid_map")
-	var inside, outside int
-	if _, scanErr := fmt.Sscan(string(data), &inside, &outside); err != nil || scanErr != nil {
-		return os.Getuid()
-	}
-	return outside + os.Getuid() - inside
 }
 
 // valueOf returns the value of the first of the flags that stands in a command line, as "FLAG VALUE" or "FLAG=VALUE", or "".

@@ -5,8 +5,6 @@ import (
 	"path"
 	"strings"
 
-	"tags.cncf.io/container-device-interface/pkg/cdi"
-
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 )
@@ -23,7 +21,7 @@ func (t *Target) spareRoot(edits *devices.Edits, delegates []Delegate, result *R
 	}
 	var names []string
 	for _, h := range edits.Hooks {
-		if h.Status == devices.Apply && early(h) {
+		if h.Status == devices.Apply && h.Runs() {
 			h.Status = devices.Skipped
 			names = append(names, path.Base(h.Path))
 		}
@@ -34,11 +32,6 @@ func (t *Target) spareRoot(edits *devices.Edits, delegates []Delegate, result *R
 			WithHint("what needs them works in a container alone, not in a build; name libraries there by their full paths (LD_LIBRARY_PATH)"))
 	}
 	return nil
-}
-
-// early says whether the hook is of a stage that we run it in.
-func early(h *devices.Hook) bool {
-	return h.HookName == cdi.PrestartHook || h.HookName == cdi.CreateRuntimeHook || h.HookName == cdi.CreateContainerHook
 }
 
 // without returns the note with which the mount is left out because of err, or nil where it must not be.
