@@ -47,7 +47,7 @@ func (p *planner) belowEngine(winners []*request) ([]*request, error) {
 // carriedFor returns what the engine was asked for of the request's vendor, or nil where that is nothing or stands not
 // above the request.
 func (p *planner) carriedFor(r *request) *carried {
-	if len(r.vendors) != 1 || r.part != "" || r.files || (!r.weak && !strings.HasPrefix(r.Source, "env:")) {
+	if len(r.vendors) != 1 || r.part != "" || r.files || (!r.weak && !r.fromEnv()) {
 		return nil
 	}
 	v := r.vendors[0]

@@ -17,7 +17,7 @@ func (p *planner) features() {
 		return
 	}
 	for _, f := range nvidia.Features(p.container) {
-		r := newRequest("env:"+f.Variable, nvidia.Enabled).with([]*config.Vendor{v}, []string{f.Kind + "=all"})
+		r := newRequest(envSource(f.Variable), nvidia.Enabled).with([]*config.Vendor{v}, []string{f.Kind + "=all"})
 		r.part, r.weak, r.pin = f.Kind, true, v.Name+config.DriverCDI
 		p.requests = append(p.requests, r)
 		p.report.Requests = append(p.report.Requests, r.Request)

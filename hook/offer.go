@@ -185,7 +185,7 @@ func (p *planner) offerHook(g *group) (offer, []error) {
 				all.IDs = append(all.IDs, id)
 			}
 		}
-		all.FromEnv = all.FromEnv || strings.HasPrefix(r.Source, "env:")
+		all.FromEnv = all.FromEnv || r.fromEnv()
 	}
 	toolkit := p.toolkit(v)
 	// Whether it is there at all comes before what it could be asked.

@@ -84,7 +84,7 @@ func overriding(r *request, requests []*request) *request {
 		}
 		// Engines and Specs leave "void" for other hooks (a variable, and a mount since NVIDIA's toolkit 1.20): it must not
 		// cancel what the user asked for.
-		if o.void && !strings.HasPrefix(r.Source, "env:") && r.Source != config.SourceMount {
+		if o.void && !r.fromEnv() && r.source.Kind != config.SourceMount {
 			continue
 		}
 		if slices.ContainsFunc(o.parties(), func(party string) bool { return slices.Contains(r.parties(), party) }) {
@@ -170,8 +170,12 @@ func findOther(c *config.Config, container *state.Container) *otherHook {
 			}
 			value, _ := container.Env(nvidia.DriverCapabilities)
 			o := &otherHook{path: h.Path, stage: stage.name, caps: strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })}
-			v, source, value := nvidia.Toolkit{Config: c.NVIDIA.RuntimeConfig, Owner: c.Self.Owner}.Serves(container)
+			v, variable, value := nvidia.Toolkit{Config: c.NVIDIA.RuntimeConfig, Owner: c.Self.Owner}.Serves(container)
 			if v.Nothing == "" {
+				source := config.Source{Kind: config.SourceMount}
+				if variable != "" {
+					source = envSource(variable)
+				}
 				o.serves = newRequest(source, value).with([]*config.Vendor{vendor}, v.IDs)
 				o.serves.files = v.None
 			}

@@ -189,8 +189,8 @@ func (s *Start) kept(variable string) bool {
 	if value != "void" && !slices.Contains(s.sources(), config.SourceEnv) {
 		return true // createRuntime would take ours for a request that policy refuses
 	}
-	return slices.ContainsFunc(s.Report.Grants, func(g report.Grant) bool {
-		return strings.HasPrefix(s.Report.Requests[g.Request].Source, "env:")
+	return slices.ContainsFunc(append([]part{s.asked}, s.wishes...), func(p part) bool {
+		return slices.ContainsFunc(p.requests, (*request).fromEnv)
 	})
 }
 

@@ -30,6 +30,7 @@ const (
 // request is what one source asks of one vendor, or of the first of several that can serve it.
 type request struct {
 	*report.Request
+	source  config.Source
 	level   int              // of the source; the lowest number stands highest
 	part    string           // "", partIMEX or the kind of one of NVIDIA's features
 	vendors []*config.Vendor // whom it may go to, in order; none for a kind of no configured vendor
@@ -47,13 +48,25 @@ type request struct {
 	err     *fault.Error     // why the value makes no sense; it stops the start if the request wins
 }
 
-func newRequest(source, unsafeValue string) *request {
+func newRequest(source config.Source, unsafeValue string) *request {
 	shown := unsafeValue
 	if len(shown) > maxShown {
 		shown = strings.ToValidUTF8(shown[:maxShown], "") + "…"
 	}
-	return &request{Request: &report.Request{Source: report.Plain(source), Value: shown, Devices: []string{}, Capabilities: []string{}}}
+	shownSource := report.Plain(source.String())
+	return &request{
+		Request: &report.Request{Source: shownSource, Value: shown, Devices: []string{}, Capabilities: []string{}},
+		source:  source,
+	}
 }
+
+// envSource is the source of what a variable asks for.
+func envSource(name string) config.Source {
+	return config.Source{Kind: config.SourceEnv, UnsafeKey: name}
+}
+
+// fromEnv reports whether the container's environment asks, which an image brings along.
+func (r *request) fromEnv() bool { return r.source.Kind == config.SourceEnv }
 
 // with returns a copy of r for other ids.
 func (r *request) with(vendors []*config.Vendor, ids []string) *request {

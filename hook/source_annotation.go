@@ -30,7 +30,7 @@ func (g *gatherer) misspelt() []*request {
 		if known || !strings.HasPrefix(key, annotationPrefix) {
 			continue
 		}
-		r := newRequest("annotation:"+key, g.container.Spec.Annotations[key])
+		r := newRequest(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
 		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
 			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
 	}
@@ -40,9 +40,9 @@ func (g *gatherer) misspelt() []*request {
 func (g *gatherer) annotations() []*request {
 	var out []*request
 	if g.flag != nil {
-		out = g.gpus("flag", *g.flag)
+		out = g.gpus(config.Source{Kind: config.SourceFlag}, *g.flag)
 	}
-	out = append(out, g.quoted(annotationPrefix)...)
+	out = append(out, g.quoted(config.SourceAnnotation, annotationPrefix)...)
 	out = append(out, g.misspelt()...)
 	name := g.container.Name()
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
@@ -50,7 +50,7 @@ func (g *gatherer) annotations() []*request {
 		if !found || suffix != "" && (suffix[0] != '.' || name != "" && suffix[1:] != name) {
 			continue
 		}
-		source, value := "annotation:"+key, g.container.Spec.Annotations[key]
+		source, value := config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key]
 		if suffix != "" && name == "" {
 			r := newRequest(source, value).refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
 			r.hint = unnamedHint(g.container.Engine())
@@ -81,7 +81,7 @@ func unnamedHint(engine string) string {
 }
 
 // gpus reads the value of the annotation.
-func (g *gatherer) gpus(source, unsafeValue string) []*request {
+func (g *gatherer) gpus(source config.Source, unsafeValue string) []*request {
 	template := newRequest(source, unsafeValue)
 	if len(unsafeValue) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
@@ -226,15 +226,15 @@ func (g *gatherer) sets() string {
 func (g *gatherer) cdiAnnotations() []*request {
 	var out []*request
 	for _, prefix := range g.config.CDI.AnnotationPrefixes {
-		out = append(out, g.quoted(prefix)...)
+		out = append(out, g.quoted(config.SourceCDIAnnotation, prefix)...)
 	}
 	list := devices.FromAnnotations(g.container.Spec.Annotations, g.config.CDI.AnnotationPrefixes)
 	if len(list) > maxAnnotations {
-		template := newRequest("annotation:cdi.k8s.io/*", fmt.Sprintf("%d annotations", len(list)))
+		template := newRequest(config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: "cdi.k8s.io/*"}, fmt.Sprintf("%d annotations", len(list)))
 		return []*request{template.mistake(fmt.Errorf("more than %d are too many", maxAnnotations))}
 	}
 	for _, a := range list {
-		template := newRequest("annotation:"+a.Key, a.Value)
+		template := newRequest(config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: a.Key}, a.Value)
 		template.Driver, template.pin = config.DriverAnyCDI, config.DriverAnyCDI
 		var requests []*request
 		torn := g.torn(a.Key, a.Value, g.kinds(a))

@@ -69,7 +69,7 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
 	if v.NVIDIA() && value == nvidia.MountRoot {
 		return nil // a device plugin's word for "see the mounts", which are a source of their own
 	}
-	template := newRequest("env:"+strings.Join(names, "+"), value).with([]*config.Vendor{v}, nil)
+	template := newRequest(envSource(strings.Join(names, "+")), value).with([]*config.Vendor{v}, nil)
 	if len(value) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}
@@ -125,7 +125,7 @@ func (g *gatherer) legacy(v *config.Vendor) []*request {
 		return nil
 	}
 	value, _ := g.container.Env(nvidia.CUDAVersion)
-	return []*request{g.all(newRequest("env:"+nvidia.CUDAVersion, value).with([]*config.Vendor{v}, []string{"all"}))}
+	return []*request{g.all(newRequest(envSource(nvidia.CUDAVersion), value).with([]*config.Vendor{v}, []string{"all"}))}
 }
 
 // all applies the policy to a bare "all", which images carry without anybody having asked.
@@ -144,7 +144,7 @@ func (g *gatherer) imexVariable(v *config.Vendor) []*request {
 	if !set {
 		return nil
 	}
-	template := newRequest("env:"+nvidia.IMEXChannels, value).with([]*config.Vendor{v}, nil)
+	template := newRequest(envSource(nvidia.IMEXChannels), value).with([]*config.Vendor{v}, nil)
 	if len(value) > maxValue {
 		return []*request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}

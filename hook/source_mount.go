@@ -23,12 +23,12 @@ func (g *gatherer) mounts() []*request {
 		case "cdi":
 			id, err := qualified(parts[1:])
 			if err != nil {
-				return []*request{newRequest(config.SourceMount, below).mistake(err)}
+				return []*request{newRequest(config.Source{Kind: config.SourceMount}, below).mistake(err)}
 			}
 			ids = append(ids, id)
 		case "imex":
 			if len(parts) != 2 {
-				return []*request{newRequest(config.SourceMount, below).mistake(fmt.Errorf("an IMEX channel is asked for by a mount on imex/CHANNEL below %s", nvidia.MountRoot))}
+				return []*request{newRequest(config.Source{Kind: config.SourceMount}, below).mistake(fmt.Errorf("an IMEX channel is asked for by a mount on imex/CHANNEL below %s", nvidia.MountRoot))}
 			}
 			channels = append(channels, parts[1])
 		default:
@@ -38,7 +38,7 @@ func (g *gatherer) mounts() []*request {
 	if len(written) == 0 {
 		return nil
 	}
-	template := newRequest(config.SourceMount, strings.Join(slices.Compact(slices.Sorted(slices.Values(written))), ","))
+	template := newRequest(config.Source{Kind: config.SourceMount}, strings.Join(slices.Compact(slices.Sorted(slices.Values(written))), ","))
 	if vendor != nil {
 		template = template.with([]*config.Vendor{vendor}, nil)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -30,13 +31,13 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	return nil
 }
 
-// quoted are requests whose key begins with the quotes that an engine which reads no CSV has left there: it is nobody's
+// quoted returns requests of a source of this kind whose key begins with the quotes that an engine which reads no CSV has left there: it is nobody's
 // key, and the container would start without what it asks for.
-func (g *gatherer) quoted(prefix string) []*request {
+func (g *gatherer) quoted(kind, prefix string) []*request {
 	var out []*request
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		if bare, found := strings.CutPrefix(key, `"`); found && strings.HasPrefix(bare, prefix) {
-			r := newRequest("annotation:"+key, g.container.Spec.Annotations[key])
+			r := newRequest(config.Source{Kind: kind, UnsafeKey: key}, g.container.Spec.Annotations[key])
 			out = append(out, r.mistake(fault.New(fault.Request, "", "its key begins with a quote").
 				WithHint("leave the outer quotes out: this engine does not split annotations at commas")))
 		}

@@ -22,9 +22,9 @@ func BelowMountRoot(c *state.Container) (unsafePaths []string) {
 }
 
 // Serves is what NVIDIA's hook serves of its own accord where an engine runs it for a container, by its own rules and the
-// administrator's configuration of it, and the source that it goes by. A configuration that cannot be read is taken for
+// administrator's configuration of it, and the variable that it goes by, "" where it goes by mounts. A configuration that cannot be read is taken for
 // NVIDIA's defaults.
-func (t Toolkit) Serves(c *state.Container) (v Visible, source, value string) {
+func (t Toolkit) Serves(c *state.Container) (v Visible, variable, value string) {
 	config, err := t.readConfig()
 	if err != nil {
 		config = map[string]any{}
@@ -32,7 +32,7 @@ func (t Toolkit) Serves(c *state.Container) (v Visible, source, value string) {
 	if mounts, _ := config["accept-nvidia-visible-devices-as-volume-mounts"].(bool); mounts {
 		if below := BelowMountRoot(c); len(below) > 0 {
 			v, _ = VisibleOf(below)
-			return v, "mount", strings.Join(below, ",")
+			return v, "", strings.Join(below, ",")
 		}
 	}
 	if accept, set := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); set && !accept && !c.Privileged() {
@@ -49,11 +49,11 @@ func (t Toolkit) Serves(c *state.Container) (v Visible, source, value string) {
 		names, values = []string{VisibleDevices}, []string{value}
 	}
 	if len(names) == 0 && LegacyImage(c) {
-		return Visible{IDs: []string{"all"}}, "env:" + CUDAVersion, "all"
+		return Visible{IDs: []string{"all"}}, CUDAVersion, "all"
 	}
 	v, err = ParseVisible(strings.Join(values, ","))
 	if err != nil {
 		v = Visible{Nothing: "no list"}
 	}
-	return v, "env:" + strings.Join(names, "+"), strings.Join(values, ",")
+	return v, strings.Join(names, "+"), strings.Join(values, ",")
 }

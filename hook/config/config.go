@@ -18,19 +18,6 @@ import (
 // DefaultPath is where the configuration is read from, after a user's own gpu-hook/config.toml. It need not exist.
 const DefaultPath = "/etc/gpu-hook/config.toml"
 
-// Sources of requests.
-const (
-	SourceAnnotation    = "annotation"     // gpu-hook/gpus
-	SourceCDIAnnotation = "cdi-annotation" // cdi.k8s.io/*
-	SourceMount         = "mount"          // below /var/run/nvidia-container-devices
-	SourceEnv           = "env"            // the vendor's visible-devices variable
-)
-
-// Sources are all there are, in their default order, highest first.
-func Sources() []string {
-	return []string{SourceAnnotation, SourceCDIAnnotation, SourceMount, SourceEnv}
-}
-
 // Drivers: "cdi" for qualified names of any vendor, and for a vendor NAME the drivers NAME.cdi and NAME.runtime-hook;
 // NAME itself is the first of them that can serve.
 const (

@@ -1,0 +1,32 @@
+package config
+
+// Kinds of sources of requests. A configuration lists all but the last.
+const (
+	SourceAnnotation    = "annotation"     // gpu-hook/gpus
+	SourceCDIAnnotation = "cdi-annotation" // cdi.k8s.io/*
+	SourceMount         = "mount"          // below /var/run/nvidia-container-devices
+	SourceEnv           = "env"            // the vendor's visible-devices variable
+	SourceFlag          = "flag"           // explain's --gpus, in the place of gpu-hook/gpus
+)
+
+// Sources returns the kinds that a configuration may list, in their default order, highest first.
+func Sources() []string {
+	return []string{SourceAnnotation, SourceCDIAnnotation, SourceMount, SourceEnv}
+}
+
+// Source is where a request comes from. Decisions go by the kind alone: the key is the container's to choose.
+type Source struct {
+	Kind      string // one of the constants above
+	UnsafeKey string // the annotation's key or the variable's name, "" for the other kinds
+}
+
+// String returns the source as reports write it: "annotation:KEY", "env:NAME", "mount" or "flag".
+func (s Source) String() string {
+	switch s.Kind {
+	case SourceAnnotation, SourceCDIAnnotation:
+		return "annotation:" + s.UnsafeKey
+	case SourceEnv:
+		return "env:" + s.UnsafeKey
+	}
+	return s.Kind
+}
