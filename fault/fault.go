@@ -1,5 +1,5 @@
-// Package fault is the shape of every error that an operator gets to read: a stable code, the thing, the cause and
-// the mend. It decides nothing and prints nothing.
+// Package fault is the shape of every error that an operator gets to read: a stable code, the object, the cause and a
+// hint. It decides nothing and prints nothing.
 package fault
 
 import (
@@ -10,7 +10,7 @@ import (
 // Code is the stable name of a kind of error or warning. Scripts may rely on it; its text never changes.
 type Code string
 
-// Errors. [Request] is the user's mistake and stops at once; the others say that something is not available or broken.
+// Errors. [Table] says of each what it means, and of which kind it is.
 const (
 	Request  Code = "E-REQUEST"
 	Policy   Code = "E-POLICY"
@@ -42,57 +42,41 @@ const (
 
 // Warnings.
 const (
-	Overridden Code = "W-OVERRIDDEN"
-	Fallback   Code = "W-FALLBACK"
-	Late       Code = "W-LATE"
-	Duplicate  Code = "W-DUP"
-	Weak       Code = "W-WEAK"
-	Refused    Code = "W-REFUSED"
-	CgroupNote Code = "W-CGROUP"
-	OtherHook  Code = "W-HOOK"
-	Unknown    Code = "W-REQUIRE"
-	ConfigNote Code = "W-CONFIG"
-	SpecNote   Code = "W-SPEC"
-	RecordNote Code = "W-RECORD"
-	NoNode     Code = "W-NONODE"
-	Skipped    Code = "W-SKIPPED"
-	StaleNote  Code = "W-STALE"
-	Leftover   Code = "W-LEFTOVER"
-	PlanNote   Code = "W-PLAN"
-	NoStage    Code = "W-STAGE"
-	EngineNote Code = "W-ENGINE"
-	BundleNote Code = "W-BUNDLE"
+	Overridden  Code = "W-OVERRIDDEN"
+	Fallback    Code = "W-FALLBACK"
+	Late        Code = "W-LATE"
+	Duplicate   Code = "W-DUP"
+	Weak        Code = "W-WEAK"
+	Refused     Code = "W-REFUSED"
+	CgroupNote  Code = "W-CGROUP"
+	OtherHook   Code = "W-HOOK"
+	RequireNote Code = "W-REQUIRE"
+	ConfigNote  Code = "W-CONFIG"
+	SpecNote    Code = "W-SPEC"
+	RecordNote  Code = "W-RECORD"
+	NoNode      Code = "W-NONODE"
+	Skipped     Code = "W-SKIPPED"
+	StaleNote   Code = "W-STALE"
+	Leftover    Code = "W-LEFTOVER"
+	PlanNote    Code = "W-PLAN"
+	NoStage     Code = "W-STAGE"
+	EngineNote  Code = "W-ENGINE"
+	BundleNote  Code = "W-BUNDLE"
 )
 
-// Kind tells what to do about an error: it is the same everywhere.
-type Kind int
-
-// Kinds. A mistake is the user's, or a decision of the administrator's against the request: it stops, and is never an
-// occasion to try another driver. What is unavailable is not here: the next driver is tried. What is broken is here and
-// of no use: policy decides whether the next driver may be tried.
-const (
-	Broken Kind = iota
-	Unavailable
-	Mistake
-)
-
-// KindOf returns the kind of err by the outermost code in it.
+// KindOf returns the kind of err by the outermost code in it. An error that carries none is [Broken].
 func KindOf(err error) Kind {
 	var e *Error
 	if !errors.As(err, &e) {
 		return Broken
 	}
-	switch e.Code {
-	case Request, Policy, Conflict, Require:
-		return Mistake
-	case NoSpec, Name, Delegate, NetDev, Kernel:
-		return Unavailable
-	}
-	return Broken
+	entry, _ := Lookup(e.Code)
+	return entry.Kind
 }
 
-// Error is an error with a code. What names the thing (a device, a file, an annotation), Err is the cause, Hint says in
-// one sentence what to do about it.
+// Error is an error with a code. What names the object (a device, a file, an annotation), Err is the cause, Hint says in
+// one sentence what to do about it. An Error is never changed once it is made: [Error.WithCode] and [Error.WithHint] return
+// copies.
 type Error struct {
 	Code Code
 	What string
@@ -114,6 +98,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // New returns an error about what, whose cause is the formatted text (%w works), without a hint.
 func New(code Code, what, format string, args ...any) *Error {
 	return &Error{Code: code, What: what, Err: fmt.Errorf(format, args...)}
+}
+
+// WithCode returns a copy of e with another code.
+func (e *Error) WithCode(code Code) *Error {
+	c := *e
+	c.Code = code
+	return &c
 }
 
 // WithHint returns a copy of e that says what to do.

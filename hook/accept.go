@@ -77,15 +77,13 @@ func (p *planner) late() error {
 			if f == nil {
 				return false
 			}
-			f.Code = fault.LateEdit
-			forgo(p.report, w, f)
+			forgo(p.report, w, f.WithCode(fault.LateEdit))
 			return true
 		})
 	}
 	f := p.lateIn(p.asked.edits)
 	if f != nil && strict {
-		f.Code = fault.LateEdit
-		return f
+		return f.WithCode(fault.LateEdit)
 	}
 	if f = p.lateIn(p.report.Edits); f != nil && !strict {
 		p.report.Warn(f)

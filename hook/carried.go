@@ -35,8 +35,7 @@ func (p *planner) belowEngine(winners []*request) ([]*request, error) {
 		switch {
 		case r.weak:
 		case p.config.Requests.OnConflict == config.Error:
-			f.Code = fault.Conflict
-			return nil, r.lost(f)
+			return nil, r.lost(f.WithCode(fault.Conflict))
 		default:
 			p.report.Warn(f)
 		}

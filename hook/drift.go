@@ -24,8 +24,7 @@ func (p *planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) e
 		case !usable || p.config.CDI.OnStale != config.Warn:
 			return f
 		default:
-			f.Code = fault.StaleNote
-			o.note(f)
+			o.note(f.WithCode(fault.StaleNote))
 		}
 	}
 	skipped, err := resolved.Complete(p.container.Spec, p.root, p.owner, p.config.CDI.Rule)

@@ -113,7 +113,7 @@ func (p *planner) require() error {
 		what := fmt.Sprintf("env:%s %q", r.Variable, r.Value)
 		switch answer {
 		case nvidia.Unknown:
-			p.report.Warn(fault.New(fault.Unknown, what, "whether the host meets %s is not known here (driver %s, CUDA %s)", strings.Join(clauses, ", "), known(driver.Version), driver.CUDA()).
+			p.report.Warn(fault.New(fault.RequireNote, what, "whether the host meets %s is not known here (driver %s, CUDA %s)", strings.Join(clauses, ", "), known(driver.Version), driver.CUDA()).
 				WithHint("if the program fails for it, see the image's documentation"))
 		case nvidia.Unmet:
 			f := fault.New(fault.Require, what, "the host does not meet %s: it has driver %s with CUDA %s%s", strings.Join(clauses, ", "), driver.Version, driver.CUDA(), p.compat(r, driver)).
@@ -137,8 +137,7 @@ func (p *planner) unmet(f *fault.Error) error {
 	if p.config.NVIDIA.Requirements == config.RequirementsEnforce {
 		return f
 	}
-	f.Code = fault.Unknown
-	p.report.Warn(f)
+	p.report.Warn(f.WithCode(fault.RequireNote))
 	return nil
 }
 

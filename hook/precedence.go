@@ -30,8 +30,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 		if r.Status == report.Refused {
 			f := fault.New(fault.Refused, describe(r), "%s", r.Reason).WithHint("%s", cmp.Or(r.hint, "the administrator of this host decides this in "+config.DefaultPath))
 			if c.Requests.OnRefused == config.Error && !r.weak {
-				f.Code = fault.Policy
-				return nil, warnings, f
+				return nil, warnings, f.WithCode(fault.Policy)
 			}
 			warnings = append(warnings, f)
 			continue
@@ -54,8 +53,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 				continue
 			}
 			if c.Requests.OnConflict == config.Error && !r.weak {
-				f.Code = fault.Conflict
-				return nil, warnings, f
+				return nil, warnings, f.WithCode(fault.Conflict)
 			}
 			warnings = append(warnings, f)
 		case r.err != nil:

@@ -58,6 +58,7 @@ func commands() []command {
 		{"install", "[flags]", "put the binary and its hook definition in place", install},
 		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstall},
 		{"version", "", "print the version", version},
+		{"help", "[CODE | errors]", "print this, what an error code means and what to do about it, or all codes", help},
 	}
 }
 
@@ -112,12 +113,9 @@ func dispatch(args []string, p process) error {
 	}
 	name := flags.Arg(0)
 	switch name {
-	case "help", "":
+	case "":
 		usage(flags)
-		if name == "" {
-			return errUsage
-		}
-		return nil
+		return errUsage
 	case "prestart":
 		name = "createRuntime"
 	}

@@ -224,3 +224,29 @@ func TestOwns(t *testing.T) {
 		}
 	}
 }
+
+func TestAllMistakesAreReported(t *testing.T) {
+	const text = "[requests]\nsources = [\"x\"]\non-refused = \"\"\n[engines.cri-o]\nsources = [\"y\", \"y\"]\n" +
+		"[engines.containerd]\nown = [\"env\"]\n[record]\nkeep = 0\ndir = \"run\"\n" +
+		"[[vendor]]\nname = \"a\"\nkind = \"a\"\ndialect = \"z\"\n"
+	want := []string{
+		`engines.containerd.own: "env" is not one of: cdi-annotation`,
+		`engines.cri-o.sources: "y" is not one of: annotation, cdi-annotation, mount, env`,
+		`engines.cri-o.sources: source "y" stands twice`,
+		`requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
+		`requests.on-refused: "" is not one of: warn, error`,
+		`record.dir: path "run" is not absolute and clean`,
+		`record.keep: 0 is less than 1`,
+		`vendor a: kind "a" is not of the form vendor.com/class`,
+		`vendor a: dialect: "z" is not one of: nvidia, amd`,
+	}
+	for range 20 { // maps are walked in another order each time
+		_, err := parse(text, trust.Self{})
+		if err == nil {
+			t.Fatal("the mistakes were taken")
+		}
+		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}

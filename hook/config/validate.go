@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,49 +15,59 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// validate says which value cannot be, by its key.
+// validate returns every value that cannot be, by its key, in an order that depends on the file alone.
 func (c *Config) validate() error {
-	for _, check := range []func() error{c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors, c.checkCapabilities} {
-		if err := check(); err != nil {
-			return err
-		}
+	var errs []error
+	for _, check := range []func() []error{
+		c.checkEngines, c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors,
+		c.checkCapabilities,
+	} {
+		errs = append(errs, check()...)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (c *Config) checkSources() error {
-	lists := map[string][]string{"requests.sources": c.Requests.Sources}
-	for name, e := range c.Engines {
+func (c *Config) checkEngines() (errs []error) {
+	for _, name := range slices.Sorted(maps.Keys(c.Engines)) {
+		e := c.Engines[name]
 		if !slices.Contains(state.Engines(), name) {
-			return notOneOf("engines", name, state.Engines()...)
+			errs = append(errs, notOneOf("engines", name, state.Engines()...))
 		}
 		if len(e.Namespaces) > 0 && name != state.CRIO && name != state.Containerd {
-			return fmt.Errorf("engines.%s.namespaces: only %s and %s say truly which namespace a pod is of", name, state.CRIO, state.Containerd)
+			errs = append(errs, fmt.Errorf("engines.%s.namespaces: only %s and %s say truly which namespace a pod is of",
+				name, state.CRIO, state.Containerd))
 		}
 		for _, source := range e.Own {
 			if source != SourceCDIAnnotation {
-				return notOneOf("engines."+name+".own", source, SourceCDIAnnotation)
+				errs = append(errs, notOneOf("engines."+name+".own", source, SourceCDIAnnotation))
 			}
 		}
+	}
+	return errs
+}
+
+func (c *Config) checkSources() (errs []error) {
+	lists := map[string][]string{"requests.sources": c.Requests.Sources}
+	for name, e := range c.Engines {
 		lists["engines."+name+".sources"] = e.Sources
 		for namespace, list := range e.Namespaces {
 			lists["engines."+name+".namespaces."+namespace] = list
 		}
 	}
-	for key, list := range lists {
-		for i, source := range list {
-			if !slices.Contains(Sources(), source) {
-				return notOneOf(key, source, Sources()...)
-			}
-			if slices.Contains(list[:i], source) {
-				return fmt.Errorf("%s: source %q stands twice", key, source)
+	for _, key := range slices.Sorted(maps.Keys(lists)) {
+		for i, source := range lists[key] {
+			switch {
+			case slices.Contains(lists[key][:i], source):
+				errs = append(errs, fmt.Errorf("%s: source %q stands twice", key, source))
+			case !slices.Contains(Sources(), source):
+				errs = append(errs, notOneOf(key, source, Sources()...))
 			}
 		}
 	}
-	return nil
+	return errs
 }
 
-func (c *Config) checkChoices() error {
+func (c *Config) checkChoices() (errs []error) {
 	for _, k := range []struct {
 		key, value string
 		choices    []string
@@ -69,23 +81,23 @@ func (c *Config) checkChoices() error {
 		{"nvidia.requirements", c.NVIDIA.Requirements, []string{RequirementsEnforce, Warn, RequirementsIgnore}},
 	} {
 		if !slices.Contains(k.choices, k.value) {
-			return notOneOf(k.key, k.value, k.choices...)
+			errs = append(errs, notOneOf(k.key, k.value, k.choices...))
 		}
 	}
-	return nil
+	return errs
 }
 
 // checkPrefixes wants prefixes of whole names: what ends in a slash is nobody else's key.
-func (c *Config) checkPrefixes() error {
+func (c *Config) checkPrefixes() (errs []error) {
 	for _, prefix := range c.CDI.AnnotationPrefixes {
 		if len(prefix) < 2 || !strings.HasSuffix(prefix, "/") {
-			return fmt.Errorf("cdi.annotation-prefixes: %q does not end in a slash behind a name", prefix)
+			errs = append(errs, fmt.Errorf("cdi.annotation-prefixes: %q does not end in a slash behind a name", prefix))
 		}
 	}
-	return nil
+	return errs
 }
 
-func (c *Config) checkPaths() error {
+func (c *Config) checkPaths() (errs []error) {
 	paths := map[string]string{
 		"nvidia.runtime-config": c.NVIDIA.RuntimeConfig, "nvidia.driver-version-file": c.NVIDIA.DriverVersionFile, "record.dir": c.Record.Dir,
 	}
@@ -95,77 +107,82 @@ func (c *Config) checkPaths() error {
 	for _, v := range c.Vendors {
 		paths["vendor "+v.Name+": runtime-hook"] = v.RuntimeHook
 	}
-	for key, path := range paths {
-		if path != "" && (!filepath.IsAbs(path) || filepath.Clean(path) != path) {
-			return fmt.Errorf("%s: path %q is not absolute and clean", key, path)
+	for _, key := range slices.Sorted(maps.Keys(paths)) {
+		if path := paths[key]; path != "" && (!filepath.IsAbs(path) || filepath.Clean(path) != path) {
+			errs = append(errs, fmt.Errorf("%s: path %q is not absolute and clean", key, path))
 		}
 	}
-	return nil
+	return errs
 }
 
-func (c *Config) checkNumbers() error {
+func (c *Config) checkNumbers() (errs []error) {
 	if c.Record.Keep < 1 {
-		return fmt.Errorf("record.keep: %d is less than 1", c.Record.Keep)
+		errs = append(errs, fmt.Errorf("record.keep: %d is less than 1", c.Record.Keep))
 	}
 	if most := 10 * time.Minute; time.Duration(c.Limits.Timeout) > most {
-		return fmt.Errorf("limits.timeout: %s is more than %s, and engines give up on a container before", time.Duration(c.Limits.Timeout), most)
+		errs = append(errs, fmt.Errorf("limits.timeout: %s is more than %s, and engines give up on a container before",
+			time.Duration(c.Limits.Timeout), most))
 	}
-	return nil
+	return errs
 }
 
-func (c *Config) checkCapabilities() error {
+func (c *Config) checkCapabilities() (errs []error) {
 	for _, capability := range c.NVIDIA.SupportedCapabilities {
 		if !slices.Contains(nvidia.Capabilities(), capability) {
-			return notOneOf("nvidia.supported-capabilities", capability, nvidia.Capabilities()...)
+			errs = append(errs, notOneOf("nvidia.supported-capabilities", capability, nvidia.Capabilities()...))
 		}
 	}
-	return nil
+	return errs
 }
 
-func (c *Config) checkVendors() error {
+func (c *Config) checkVendors() (errs []error) {
 	names := []string{}
 	for _, v := range c.Vendors {
-		if err := v.validate(); err != nil {
-			return err
-		}
+		errs = append(errs, v.validate()...)
 		for _, own := range []string{"name " + v.Name, "kind " + v.Kind, "env " + v.Env} {
 			if own != "env " && slices.Contains(names, own) {
-				return fmt.Errorf("vendor %s: %s is another vendor's too", v.Name, own)
+				errs = append(errs, fmt.Errorf("vendor %s: %s is another vendor's too", v.Name, own))
 			}
 			names = append(names, own)
 		}
 	}
-	return nil
+	return errs
 }
 
-func (v *Vendor) validate() error {
+// validate returns what is wrong with a vendor by itself. Of one without a name that can be, no more is looked at.
+func (v *Vendor) validate() (errs []error) {
 	if v.Name == "" || strings.ContainsAny(v.Name, ". =/") || v.Name == DriverAnyCDI {
-		return fmt.Errorf("vendor: name %q is empty, %q or has one of . = / or a space in it", v.Name, DriverAnyCDI)
+		return []error{fmt.Errorf("vendor: name %q is empty, %q or has one of . = / or a space in it", v.Name, DriverAnyCDI)}
 	}
 	vendor, class := parser.ParseQualifier(v.Kind)
 	if parser.ValidateVendorName(vendor) != nil || parser.ValidateClassName(class) != nil {
-		return fmt.Errorf("vendor %s: kind %q is not of the form vendor.com/class", v.Name, v.Kind)
+		errs = append(errs, fmt.Errorf("vendor %s: kind %q is not of the form vendor.com/class", v.Name, v.Kind))
 	}
 	if v.Dialect != DialectNVIDIA && v.Dialect != DialectAMD {
-		return notOneOf("vendor "+v.Name+": dialect", v.Dialect, DialectNVIDIA, DialectAMD)
+		errs = append(errs, notOneOf("vendor "+v.Name+": dialect", v.Dialect, DialectNVIDIA, DialectAMD))
 	}
 	for _, kind := range v.EnvKinds {
 		if !kindPattern(kind) {
-			return fmt.Errorf("vendor %s: env-kinds: %q is not of the form vendor.com/class or vendor.com/*", v.Name, kind)
+			errs = append(errs, fmt.Errorf("vendor %s: env-kinds: %q is not of the form vendor.com/class or vendor.com/*",
+				v.Name, kind))
 		}
 	}
-	for _, d := range v.Drivers {
-		if d != v.Name+DriverCDI && d != v.Name+DriverRuntimeHook {
-			return notOneOf("vendor "+v.Name+": drivers", d, v.Name+DriverCDI, v.Name+DriverRuntimeHook)
-		}
-		if d == v.Name+DriverRuntimeHook && (v.RuntimeHook == "" || v.Env == "") {
-			return fmt.Errorf("vendor %s: driver %s needs env and runtime-hook", v.Name, d)
-		}
-	}
-	return nil
+	return append(errs, v.checkDrivers()...)
 }
 
-// kindPattern says whether text is a CDI kind, or all of one CDI vendor's.
+func (v *Vendor) checkDrivers() (errs []error) {
+	for _, d := range v.Drivers {
+		switch {
+		case d != v.Name+DriverCDI && d != v.Name+DriverRuntimeHook:
+			errs = append(errs, notOneOf("vendor "+v.Name+": drivers", d, v.Name+DriverCDI, v.Name+DriverRuntimeHook))
+		case d == v.Name+DriverRuntimeHook && (v.RuntimeHook == "" || v.Env == ""):
+			errs = append(errs, fmt.Errorf("vendor %s: driver %s needs env and runtime-hook", v.Name, d))
+		}
+	}
+	return errs
+}
+
+// kindPattern reports whether text is a CDI kind, or all of one CDI vendor's.
 func kindPattern(text string) bool {
 	vendor, class := parser.ParseQualifier(text)
 	return parser.ValidateVendorName(vendor) == nil && (class == "*" || parser.ValidateClassName(class) == nil)

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook"
+)
+
+// help prints the usage of the program, one error code or all of them.
+func help(p process, _ hook.Options, args []string) error {
+	switch {
+	case len(args) == 0:
+		return dispatch([]string{"--help"}, p)
+	case len(args) > 1:
+		_, _ = fmt.Fprintf(p.stderr, "gpu-hook: help takes no argument %q\n", args[1])
+		return errUsage
+	case args[0] == "errors":
+		return listCodes(p.stdout)
+	}
+	entry, found := fault.Lookup(fault.Code(strings.ToUpper(args[0])))
+	if found {
+		_, err := fmt.Fprintf(p.stdout, "%s (%s)\n\n%s\n\nWhat to do: %s\n", entry.Code, entry.Kind, entry.Meaning, entry.Fix)
+		return err
+	}
+	for _, c := range commands() {
+		if c.name == args[0] && c.name != "help" {
+			return c.run(p, hook.Options{}, []string{"--help"})
+		}
+	}
+	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown code or command %q\n"+
+		"gpu-hook: hint: gpu-hook help errors lists the codes, gpu-hook help the commands\n", args[0])
+	return errUsage
+}
+
+func listCodes(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for _, e := range fault.Table() {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", e.Code, e.Kind, e.Meaning)
+	}
+	return w.Flush()
+}
