@@ -10,7 +10,7 @@ import (
 // container do without is not needed. Nothing but their being there is looked at.
 func (s *Share) Missing(rule Optional) (needed int, missing []string) {
 	for _, m := range s.Edits.Mounts {
-		if m.Tmpfs() || !path.IsAbs(m.HostPath) || rule.ofMount(m) != "" {
+		if m.Tmpfs() || !path.IsAbs(m.HostPath) || rule.Of(m) != "" {
 			continue
 		}
 		needed++

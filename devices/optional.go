@@ -1,9 +1,6 @@
 package devices
 
 import (
-	"path"
-	"strings"
-
 	"github.com/gpu-hook/gpu-hook/fault"
 )
 
@@ -26,51 +23,22 @@ const (
 // Network devices are always required. With nil everything is.
 type Optional func(kind string, names ...string) string
 
-// Node returns the warning with which d is left out because of err, or nil where a container cannot do without it.
-func (o Optional) Node(d *DeviceNode, err error) *fault.Error {
-	if d.Own {
-		return nil
-	}
-	return leaveOut(o.of(kindNode, path.Clean(d.Path)), err)
-}
-
-// Mount is [Optional.Node] for a mount.
-func (o Optional) Mount(m *Mount, err error) *fault.Error { return leaveOut(o.ofMount(m), err) }
-
-// Hook is [Optional.Node] for a hook.
-func (o Optional) Hook(h *Hook, err error) *fault.Error {
-	return leaveOut(o.OfHook(h), err)
-}
-
-// OfHook says in words what makes the hook optional, or "".
-func (o Optional) OfHook(h *Hook) string { return o.of(kindHook, h.names()...) }
-
-func (o Optional) ofMount(m *Mount) string { return o.of(kindMount, path.Clean(m.ContainerPath)) }
-
-func (o Optional) of(kind string, names ...string) string {
-	if o == nil {
-		return ""
-	}
-	return o(kind, names...)
-}
-
-func leaveOut(rule string, err error) *fault.Error {
+// Note returns the warning with which an edit is left out because of err, or nil where a container cannot do without it.
+func (o Optional) Note(e Edit, err error) *fault.Error {
+	rule := o.Of(e)
 	if rule == "" {
 		return nil
 	}
 	f := fault.From(err)
-	return fault.New(fault.Skipped, "", "%w; it is left out, which %s allows", f, rule).WithHint("if the container needs it: %s", f.Hint)
+	return fault.New(fault.Skipped, "", "%w; it is left out, which %s allows", f, rule).
+		WithHint("if the container needs it: %s", f.Hint)
 }
 
-func (h *Hook) names() []string {
-	names := []string{h.Path, path.Base(h.Path)}
-	for i, word := range h.Args {
-		if strings.HasPrefix(word, "-") {
-			break
-		}
-		if i > 0 {
-			names = append(names, word)
-		}
+// Of returns in words what makes the edit optional, or "".
+func (o Optional) Of(e Edit) string {
+	kind, names := e.names()
+	if o == nil || len(names) == 0 {
+		return ""
 	}
-	return names
+	return o(kind, names...)
 }

@@ -33,17 +33,17 @@ func TestOptional(t *testing.T) {
 		note func(Optional) *fault.Error
 		want bool
 	}{
-		{"node:/dev/a", func(o Optional) *fault.Error { return o.Node(&DeviceNode{Path: "/dev/./a"}, cause) }, true},
-		{"node:/dev/a", func(o Optional) *fault.Error { return o.Node(&DeviceNode{Path: "/dev/a", Own: true}, cause) }, false},
-		{"node:/dev/a", func(o Optional) *fault.Error { return o.Node(&DeviceNode{Path: "/dev/b", HostPath: "/dev/a"}, cause) }, false},
-		{"mount:/dev/a", func(o Optional) *fault.Error { return o.Node(&DeviceNode{Path: "/dev/a"}, cause) }, false},
-		{"mount:/a", func(o Optional) *fault.Error { return o.Mount(mount("/b", "/a/"), cause) }, true},
-		{"mount:/a", func(o Optional) *fault.Error { return o.Mount(mount("/a", "/b"), cause) }, false},
-		{"hook:/usr/bin/nvidia-ctk", func(o Optional) *fault.Error { return o.Hook(chmod, cause) }, true},
-		{"hook:nvidia-ctk", func(o Optional) *fault.Error { return o.Hook(chmod, cause) }, true},
-		{"hook:chmod", func(o Optional) *fault.Error { return o.Hook(chmod, cause) }, true},
-		{"hook:argv0", func(o Optional) *fault.Error { return o.Hook(chmod, cause) }, false},
-		{"hook:x", func(o Optional) *fault.Error { return o.Hook(chmod, cause) }, false},
+		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/./a"}, cause) }, true},
+		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/a", Own: true}, cause) }, false},
+		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/b", HostPath: "/dev/a"}, cause) }, false},
+		{"mount:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/a"}, cause) }, false},
+		{"mount:/a", func(o Optional) *fault.Error { return o.Note(mount("/b", "/a/"), cause) }, true},
+		{"mount:/a", func(o Optional) *fault.Error { return o.Note(mount("/a", "/b"), cause) }, false},
+		{"hook:/usr/bin/nvidia-ctk", func(o Optional) *fault.Error { return o.Note(chmod, cause) }, true},
+		{"hook:nvidia-ctk", func(o Optional) *fault.Error { return o.Note(chmod, cause) }, true},
+		{"hook:chmod", func(o Optional) *fault.Error { return o.Note(chmod, cause) }, true},
+		{"hook:argv0", func(o Optional) *fault.Error { return o.Note(chmod, cause) }, false},
+		{"hook:x", func(o Optional) *fault.Error { return o.Note(chmod, cause) }, false},
 	} {
 		got := test.note(only(test.rule))
 		if (got != nil) != test.want {
@@ -53,7 +53,7 @@ func TestOptional(t *testing.T) {
 			t.Errorf("%s: %s %s", test.rule, got, got.Hint)
 		}
 	}
-	if Optional(nil).Mount(mount("/a", "/a"), errors.New("x")) != nil {
+	if Optional(nil).Note(mount("/a", "/a"), errors.New("x")) != nil {
 		t.Error("without a rule something is optional")
 	}
 }

@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -101,38 +100,31 @@ func (p *planner) lateIn(e *devices.Edits) *fault.Error {
 		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
 }
 
-func (p *planner) lateEdits(e *devices.Edits) []string {
+func (p *planner) lateEdits(edits *devices.Edits) []string {
 	var what []string
-	for _, v := range e.Env {
-		if v.Status == devices.Late && !p.mark(v.Value) {
-			what = append(what, "variable "+v.Value)
+	for e := range edits.All() {
+		if *e.State() == devices.Late && !p.mark(e) {
+			what = append(what, e.Label())
 		}
-	}
-	for _, d := range e.DeviceNodes {
-		if d.Chosen && d.Status == devices.Apply && (p.config.Self.Namespaced || p.container.UserNamespace()) {
+		if d, ok := e.(*devices.DeviceNode); ok && p.bound(d) {
 			what = append(what, "mode and owner of "+d.Path)
-		}
-	}
-	for _, g := range e.AdditionalGIDs {
-		if g.Status == devices.Late {
-			what = append(what, fmt.Sprintf("group %d", g.Value))
-		}
-	}
-	for _, h := range e.Hooks {
-		if h.Status == devices.Late {
-			what = append(what, h.HookName+" hook "+h.Path)
-		}
-	}
-	for _, rdt := range e.IntelRdt {
-		if rdt.Status == devices.Late {
-			what = append(what, strings.TrimSpace("Intel RDT class "+rdt.ClosID))
 		}
 	}
 	return what
 }
 
-// mark says whether a variable is the mark by which Specs keep a vendor's own hook away: no program misses it.
-func (p *planner) mark(variable string) bool {
-	name, value, _ := strings.Cut(variable, "=")
+// bound reports whether the Spec chooses the node's mode or owner and the node is bound from the host, whose mode and owner
+// then stay.
+func (p *planner) bound(d *devices.DeviceNode) bool {
+	return d.Chosen && d.Status == devices.Apply && (p.config.Self.Namespaced || p.container.UserNamespace())
+}
+
+// mark reports whether the edit is the variable by which Specs keep a vendor's own hook away: no program misses it.
+func (p *planner) mark(e devices.Edit) bool {
+	v, ok := e.(*devices.Env)
+	if !ok {
+		return false
+	}
+	name, value, _ := strings.Cut(v.Value, "=")
 	return value == "void" && slices.ContainsFunc(p.config.Vendors, func(v config.Vendor) bool { return v.Env == name })
 }

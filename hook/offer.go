@@ -87,7 +87,7 @@ func (p *planner) note(note *fault.Error) {
 // canRun checks for what the hooks of a container with a user namespace are run by.
 func (p *planner) canRun(edits *devices.Edits) error {
 	needed := func(h *devices.Hook) bool {
-		return h.Status == devices.Apply && devices.Optional(p.config.CDI.Rule).OfHook(h) == ""
+		return h.Status == devices.Apply && devices.Optional(p.config.CDI.Rule).Of(h) == ""
 	}
 	if !p.container.UserNamespace() || !slices.ContainsFunc(edits.Hooks, needed) {
 		return nil

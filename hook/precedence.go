@@ -263,26 +263,12 @@ func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 	return nil
 }
 
-// present is how many edits the engine, or another hook, has put into config.json already, of those that createRuntime makes.
-func present(e *devices.Edits) int {
+// present returns how many edits of those that createRuntime makes are in config.json already, put there by the engine or
+// another hook.
+func present(edits *devices.Edits) int {
 	n := 0
-	for _, d := range e.DeviceNodes {
-		if d.Status == devices.Present {
-			n++
-		}
-	}
-	for _, m := range e.Mounts {
-		if m.Status == devices.Present {
-			n++
-		}
-	}
-	for _, h := range e.Hooks {
-		if h.Status == devices.Present && h.Runs() {
-			n++
-		}
-	}
-	for _, d := range e.NetDevices {
-		if d.Status == devices.Present {
+	for e := range edits.All() {
+		if *e.State() == devices.Present && e.Makes() {
 			n++
 		}
 	}

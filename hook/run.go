@@ -329,19 +329,9 @@ func settle(r *report.Report) {
 	if r.Result != report.ResultFailed {
 		return
 	}
-	for _, d := range r.Edits.DeviceNodes {
-		if d.Status == devices.Applied {
-			d.Status = devices.Apply // and taken back
-		}
-	}
-	for _, m := range r.Edits.Mounts {
-		if m.Status == devices.Applied {
-			m.Status = devices.Apply
-		}
-	}
-	for _, n := range r.Edits.NetDevices {
-		if n.Status == devices.Applied {
-			n.Status = devices.Apply
+	for e := range r.Edits.All() {
+		if *e.State() == devices.Applied && e.Undone() {
+			*e.State() = devices.Apply
 		}
 	}
 }

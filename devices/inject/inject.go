@@ -219,7 +219,7 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 		for _, d := range nodes {
 			mark := len(r.made)
 			if err := r.makeNode(d); err != nil {
-				if err := r.leaveOut(mark, &d.Status, err, t.Optional.Node(d, err), result); err != nil {
+				if err := r.leaveOut(mark, &d.Status, err, t.Optional.Note(d, err), result); err != nil {
 					return err
 				}
 			}
@@ -270,7 +270,7 @@ func (t *Target) clones(mounts []*devices.Mount, user state.User, result *Result
 		s, err := t.makeMount(m, user)
 		if err != nil {
 			m.Status = devices.Failed
-			if err := (&rootfs{}).leaveOut(0, &m.Status, err, t.Optional.Mount(m, err), result); err != nil {
+			if err := (&rootfs{}).leaveOut(0, &m.Status, err, t.Optional.Note(m, err), result); err != nil {
 				return sources, err
 			}
 			continue

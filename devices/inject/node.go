@@ -80,7 +80,7 @@ func (t *Target) cloneNodes(r *rootfs, nodes []*devices.DeviceNode, result *Resu
 		tree, err := cloneNode(d)
 		if err != nil {
 			err := fault.New(fault.Node, "device node "+d.HostPath, "%w", err).WithHint("see that this node of the host can be used from here")
-			if err := r.leaveOut(len(r.made), &d.Status, err, t.Optional.Node(d, err), result); err != nil {
+			if err := r.leaveOut(len(r.made), &d.Status, err, t.Optional.Note(d, err), result); err != nil {
 				return err
 			}
 			continue

@@ -39,7 +39,7 @@ func (r *rootfs) leaveOut(mark int, status *devices.Status, err error, note *fau
 
 // leaveOutHook is leaveOut for a hook that ran. What it did cannot be undone.
 func (t *Target) leaveOutHook(ctx context.Context, h *devices.Hook, err error, result *Result) error {
-	note := t.Optional.Hook(h, err)
+	note := t.Optional.Note(h, err)
 	if note == nil || ctx.Err() != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t *Target) leaveOutHook(ctx context.Context, h *devices.Hook, err error, r
 // hangs does not take everything else with it.
 func (t *Target) patience(ctx context.Context, h *devices.Hook, timeout time.Duration) time.Duration {
 	deadline, bounded := ctx.Deadline()
-	if !bounded || t.Optional.OfHook(h) == "" {
+	if !bounded || t.Optional.Of(h) == "" {
 		return timeout
 	}
 	half := time.Until(deadline) / 2

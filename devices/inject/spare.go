@@ -21,7 +21,7 @@ func (t *Target) spareRoot(edits *devices.Edits, delegates []Delegate, result *R
 	}
 	var names []string
 	for _, h := range edits.Hooks {
-		if h.Status == devices.Apply && h.Runs() {
+		if h.Status == devices.Apply && h.Makes() {
 			h.Status = devices.Skipped
 			names = append(names, path.Base(h.Path))
 		}
@@ -40,5 +40,5 @@ func (t *Target) without(m *devices.Mount, err error) *fault.Error {
 		return fault.New(fault.Skipped, "mount on "+m.ContainerPath, "it is left out: %w", errRootSpared).
 			WithHint("have the image carry an empty file or directory of that name, or do without in builds")
 	}
-	return t.Optional.Mount(m, err)
+	return t.Optional.Note(m, err)
 }

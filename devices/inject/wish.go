@@ -35,12 +35,8 @@ func (t *Target) applyWish(ctx context.Context, r *rootfs, nodes []*devices.Devi
 
 // forgo has the container do without the edits of a wish, which were undone. What a hook did stays, and so does its status.
 func forgo(edits *devices.Edits) {
-	ran := map[*devices.Status]bool{}
-	for _, h := range edits.Hooks {
-		ran[&h.Status] = h.Status == devices.Applied
-	}
-	for _, status := range edits.Statuses() {
-		if (*status == devices.Apply || *status == devices.Applied) && !ran[status] {
+	for e := range edits.All() {
+		if status := e.State(); *status == devices.Apply || *status == devices.Applied && e.Undone() {
 			*status = devices.Skipped
 		}
 	}

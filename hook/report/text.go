@@ -82,27 +82,9 @@ func (t *textWriter) grants(r *Report) {
 }
 
 func (t *textWriter) edits(r *Report) {
-	e := r.Edits
-	for _, d := range e.DeviceNodes {
-		t.line("  node %s\t%s %d:%d %s\t%s", d.Path, d.Type, d.Major, d.Minor, d.Permissions, d.Status)
-	}
-	for _, m := range e.Mounts {
-		t.line("  mount %s\t%s\t%s", m.ContainerPath, strings.Join(m.Options, ","), m.Status)
-	}
-	for _, h := range e.Hooks {
-		t.line("  hook %s\t%s\t%s", h.HookName, h.Path, h.Status)
-	}
-	for _, n := range e.NetDevices {
-		t.line("  network device %s\tas %s\t%s", n.HostInterfaceName, n.Name, n.Status)
-	}
-	for _, v := range e.Env {
-		t.line("  env %s\t\t%s", v.Value, v.Status)
-	}
-	for _, g := range e.AdditionalGIDs {
-		t.line("  group %d\t\t%s", g.Value, g.Status)
-	}
-	for _, rdt := range e.IntelRdt {
-		t.line("  intelRdt %q\t\t%s", rdt.ClosID, rdt.Status)
+	for e := range r.Edits.All() {
+		label, detail := e.Row()
+		t.line("  %s\t%s\t%s", label, detail, *e.State())
 	}
 }
 

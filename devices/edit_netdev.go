@@ -11,9 +11,44 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/vishvananda/netlink"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/fault"
 )
+
+// NetDevice is a network device to move into the container.
+type NetDevice struct {
+	HostInterfaceName string `json:"hostInterfaceName"`
+	Name              string `json:"name"`
+	Status            Status `json:"status"`
+}
+
+func netDeviceOf(n *cdispecs.LinuxNetDevice) *NetDevice {
+	return &NetDevice{n.HostInterfaceName, n.Name, Apply}
+}
+
+// Label implements [Edit].
+func (n *NetDevice) Label() string { return "network device " + n.HostInterfaceName }
+
+// Row implements [Edit].
+func (n *NetDevice) Row() (label, detail string) {
+	return "network device " + n.HostInterfaceName, "as " + n.Name
+}
+
+// State implements [Edit].
+func (n *NetDevice) State() *Status { return &n.Status }
+
+// Makes implements [Edit].
+func (*NetDevice) Makes() bool { return true }
+
+// Undone implements [Edit].
+func (*NetDevice) Undone() bool { return true }
+
+func (*NetDevice) names() (kind string, names []string) { return "", nil }
+
+func (n *NetDevice) addTo(e *Edits) {
+	e.NetDevices = replace(e.NetDevices, n, func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName })
+}
 
 // The kernel's bounds of names: of a network device, and of another name that it may have.
 const (
@@ -24,7 +59,8 @@ const (
 // complete checks that the device can be moved. What config.json has the runtime move already is Present. A container in
 // the host's own network namespace would have the host's device renamed under everybody's feet, and is refused. A device
 // that is not on this host may still be in a network namespace that outlives its containers; carrying the plan out tells.
-func (n *NetDevice) complete(container *specs.Spec) error {
+func (n *NetDevice) complete(h *host) error {
+	container := h.container
 	if err := checkInterface(n.HostInterfaceName, maxAltName); err != nil {
 		return n.Fault(err).WithHint("correct hostInterfaceName in the CDI Spec")
 	}
@@ -91,7 +127,7 @@ func networkNamespace(linux *specs.Linux) (path string, own bool) {
 	return path, path == "" || !SameNetwork(path)
 }
 
-// SameNetwork says whether the network namespace at path is our own.
+// SameNetwork reports whether the network namespace at path is our own.
 func SameNetwork(path string) bool {
 	ours, err := os.Stat("/proc/self/ns/net")
 	if err != nil {
@@ -123,7 +159,7 @@ func (n *NetDevice) Lost() *fault.Error {
 // after the end of its container comes back to the host with the name that it had there.
 func (n *NetDevice) Mark() string { return "gpu-hook:" + n.HostInterfaceName }
 
-// Marked says whether link is this device, moved before.
+// Marked reports whether link is this device, moved before.
 func (n *NetDevice) Marked(link netlink.Link) bool {
 	return slices.Contains(strings.Fields(link.Attrs().Alias), n.Mark())
 }

@@ -1,0 +1,55 @@
+package devices
+
+import (
+	"slices"
+	"strings"
+)
+
+// Env is a variable for the container's process.
+type Env struct {
+	Value  string `json:"value"`
+	Status Status `json:"status"`
+}
+
+func envOf(value string) *Env { return &Env{value, Late} }
+
+// Label implements [Edit].
+func (v *Env) Label() string { return "variable " + v.Value }
+
+// Row implements [Edit].
+func (v *Env) Row() (label, detail string) { return "env " + v.Value, "" }
+
+// State implements [Edit].
+func (v *Env) State() *Status { return &v.Status }
+
+// Makes implements [Edit].
+func (*Env) Makes() bool { return false }
+
+// Undone implements [Edit].
+func (*Env) Undone() bool { return false }
+
+func (*Env) names() (kind string, names []string) { return "", nil }
+
+func (v *Env) addTo(e *Edits) {
+	name, _, _ := strings.Cut(v.Value, "=")
+	e.Env = replace(e.Env, v, func(o *Env) bool { return strings.HasPrefix(o.Value, name+"=") })
+}
+
+// complete makes the variable Present where config.json has it: an engine that knows CDI has put it there.
+func (v *Env) complete(h *host) error {
+	if p := h.container.Process; p != nil && v.among(p.Env) {
+		v.Status = Present
+	}
+	return nil
+}
+
+// among reports whether v is the entry for its name that a runtime uses, which is the last.
+func (v *Env) among(environment []string) bool {
+	name, _, _ := strings.Cut(v.Value, "=")
+	for _, entry := range slices.Backward(environment) {
+		if strings.HasPrefix(entry, name+"=") {
+			return entry == v.Value
+		}
+	}
+	return false
+}

@@ -1,0 +1,49 @@
+package devices
+
+import (
+	"fmt"
+	"slices"
+)
+
+// GID is a supplementary group for the container's process.
+type GID struct {
+	Value  uint32 `json:"value"`
+	Status Status `json:"status"`
+}
+
+// gidOf leaves root's group out, as the CDI library does: nobody gets that by a Spec.
+func gidOf(gid uint32) *GID {
+	if gid == 0 {
+		return nil
+	}
+	return &GID{gid, Late}
+}
+
+// Label implements [Edit].
+func (g *GID) Label() string { return fmt.Sprintf("group %d", g.Value) }
+
+// Row implements [Edit].
+func (g *GID) Row() (label, detail string) { return fmt.Sprintf("group %d", g.Value), "" }
+
+// State implements [Edit].
+func (g *GID) State() *Status { return &g.Status }
+
+// Makes implements [Edit].
+func (*GID) Makes() bool { return false }
+
+// Undone implements [Edit].
+func (*GID) Undone() bool { return false }
+
+func (*GID) names() (kind string, names []string) { return "", nil }
+
+func (g *GID) addTo(e *Edits) {
+	e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
+}
+
+// complete makes the group Present where config.json has it.
+func (g *GID) complete(h *host) error {
+	if p := h.container.Process; p != nil && (p.User.GID == g.Value || slices.Contains(p.User.AdditionalGids, g.Value)) {
+		g.Status = Present
+	}
+	return nil
+}

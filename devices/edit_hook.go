@@ -1,0 +1,124 @@
+package devices
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/trust"
+)
+
+// Hook is a program to run for the container.
+type Hook struct {
+	HookName string   `json:"hookName"`
+	Path     string   `json:"path"`
+	Args     []string `json:"args"`
+	Status   Status   `json:"status"`
+
+	Env     []string `json:"-"`
+	Timeout *int     `json:"-"` // seconds
+}
+
+func hookOf(h *cdispecs.Hook) *Hook {
+	hook := &Hook{HookName: h.HookName, Path: h.Path, Args: nonNil(h.Args), Status: Apply, Env: h.Env, Timeout: h.Timeout}
+	if !hook.Makes() {
+		hook.Status = Late
+	}
+	return hook
+}
+
+// Label implements [Edit].
+func (h *Hook) Label() string { return h.HookName + " hook " + h.Path }
+
+// Row implements [Edit].
+func (h *Hook) Row() (label, detail string) { return "hook " + h.HookName, h.Path }
+
+// State implements [Edit].
+func (h *Hook) State() *Status { return &h.Status }
+
+// Makes reports whether the hook is of a stage that is now, at createRuntime, or still to come before the program.
+func (h *Hook) Makes() bool {
+	switch h.HookName {
+	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook:
+		return true
+	}
+	return false
+}
+
+// Undone implements [Edit].
+func (*Hook) Undone() bool { return false }
+
+// names are the path of the hook's program, its last element and the words that follow in the arguments up to the first
+// flag.
+func (h *Hook) names() (kind string, names []string) {
+	names = []string{h.Path, path.Base(h.Path)}
+	for i, word := range h.Args {
+		if strings.HasPrefix(word, "-") {
+			break
+		}
+		if i > 0 {
+			names = append(names, word)
+		}
+	}
+	return kindHook, names
+}
+
+func (h *Hook) addTo(e *Edits) { e.Hooks = replace(e.Hooks, h, h.same) }
+
+func (h *Hook) same(o *Hook) bool {
+	return h.HookName == o.HookName && h.Path == o.Path && slices.Equal(h.Args, o.Args) && slices.Equal(h.Env, o.Env)
+}
+
+// complete checks a hook that we are to run. One that config.json has already, for the engine applied the same Spec, is
+// Present, whether we could run it or not.
+func (h *Hook) complete(on *host) error {
+	if h.Status == Apply {
+		if err := h.trusted(on.owner); err != nil {
+			return err
+		}
+	}
+	if on.container.Hooks == nil {
+		return nil
+	}
+	for _, list := range h.lists(on.container.Hooks) {
+		if slices.ContainsFunc(list, func(o specs.Hook) bool { return o.Path == h.Path && slices.Equal(o.Args, h.Args) }) {
+			h.Status = Present
+		}
+	}
+	return nil
+}
+
+func (h *Hook) trusted(owner trust.Owner) error {
+	if err := owner.Executable(h.Path); err != nil {
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
+	}
+	return nil
+}
+
+// lists are where in config.json the hook can be. Engines move hooks of one early stage to another.
+func (h *Hook) lists(hooks *specs.Hooks) [][]specs.Hook {
+	if h.Makes() {
+		return [][]specs.Hook{hooks.Prestart, hooks.CreateRuntime, hooks.CreateContainer} //nolint:staticcheck // prestart is deprecated, engines still write it
+	}
+	switch h.HookName {
+	case cdi.StartContainerHook:
+		return [][]specs.Hook{hooks.StartContainer}
+	case cdi.PoststartHook:
+		return [][]specs.Hook{hooks.Poststart}
+	}
+	return [][]specs.Hook{hooks.Poststop}
+}
+
+// RunBy reports why the runtime must not be given the hook to run with the host's root rights. A startContainer hook is a
+// program of the container's own, and runs as that.
+func (h *Hook) RunBy(owner trust.Owner) error {
+	if h.HookName == cdi.StartContainerHook {
+		return nil
+	}
+	return h.trusted(owner)
+}

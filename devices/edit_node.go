@@ -1,0 +1,192 @@
+package devices
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/fault"
+)
+
+// DeviceNode is a node to make in the container. After [Edits.Complete] everything is filled in from the host's node.
+type DeviceNode struct {
+	Path        string `json:"path"`
+	HostPath    string `json:"hostPath"`
+	Type        string `json:"type"` // c, b or p
+	Major       int64  `json:"major"`
+	Minor       int64  `json:"minor"`
+	Permissions string `json:"permissions"` // of the device rule: letters of rwm, "" for no rule
+	Status      Status `json:"status"`
+
+	// Chosen says that the Spec chooses mode or owner, which a node that is bound from the host cannot be given.
+	Chosen   bool         `json:"-"`
+	FileMode *os.FileMode `json:"-"` // permission bits of the node
+	UID      *uint32      `json:"-"`
+	GID      *uint32      `json:"-"`
+	Own      bool         `json:"-"` // it is of a device that was asked for, not of what a Spec gives to all of its devices
+}
+
+func nodeOf(d *cdispecs.DeviceNode) *DeviceNode {
+	return &DeviceNode{
+		Path: d.Path, HostPath: cmp.Or(d.HostPath, d.Path), Type: d.Type, Major: d.Major, Minor: d.Minor,
+		Permissions: d.Permissions, Status: Apply, FileMode: d.FileMode, UID: d.UID, GID: d.GID,
+		Chosen: d.FileMode != nil || d.UID != nil || d.GID != nil,
+	}
+}
+
+// Label implements [Edit].
+func (d *DeviceNode) Label() string { return "node " + d.Path }
+
+// Row implements [Edit].
+func (d *DeviceNode) Row() (label, detail string) {
+	return "node " + d.Path, fmt.Sprintf("%s %d:%d %s", d.Type, d.Major, d.Minor, d.Permissions)
+}
+
+// State implements [Edit].
+func (d *DeviceNode) State() *Status { return &d.Status }
+
+// Makes implements [Edit].
+func (*DeviceNode) Makes() bool { return true }
+
+// Undone implements [Edit].
+func (*DeviceNode) Undone() bool { return true }
+
+// names are none for a node that a requested device itself carries: it is what was asked for.
+func (d *DeviceNode) names() (kind string, names []string) {
+	if d.Own {
+		return "", nil
+	}
+	return kindNode, []string{path.Clean(d.Path)}
+}
+
+func (d *DeviceNode) addTo(e *Edits) {
+	same := func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) }
+	d.Own = d.Own || slices.ContainsFunc(e.DeviceNodes, func(o *DeviceNode) bool { return o.Own && same(o) })
+	e.DeviceNodes = replace(e.DeviceNodes, d, same)
+}
+
+func (d *DeviceNode) complete(h *host) error {
+	what := "device node " + d.HostPath
+	hint := "load the driver or, if the host's devices have changed, generate the CDI Spec anew"
+	if err := checkContainerPath(d.Path); err != nil {
+		return fault.New(fault.Node, "device node "+d.Path, "%w", err).WithHint("correct the path in the CDI Spec")
+	}
+	if !path.IsAbs(d.HostPath) {
+		return fault.New(fault.Node, what, "the path is not absolute").WithHint("correct hostPath in the CDI Spec")
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(d.HostPath, &st); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return fault.New(fault.Node, what, "it is missing on this host").WithHint("%s", hint)
+		}
+		return fault.New(fault.Node, what, "%w", err).WithHint("%s", hint)
+	}
+	kind := nodeType(st.Mode)
+	want := d.Type
+	if want == "u" {
+		want = "c"
+	}
+	if kind == "" || (want != "" && want != kind) {
+		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).WithHint("%s", hint)
+	}
+	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
+	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
+		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
+	}
+	d.Type, d.Major, d.Minor = kind, major, minor
+	d.fill(h.container, &st)
+	d.Status = d.present(h.container)
+	return nil
+}
+
+// fill takes over mode and owner: the Spec's, else for the mode the host's and for the owner the process's.
+func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
+	switch d.Permissions {
+	case "":
+		// A node that exists need not be made again by the container: no "m".
+		d.Permissions = "rw"
+	case "none":
+		d.Permissions = ""
+	}
+	if d.Type == "p" {
+		d.Permissions, d.Major, d.Minor = "", 0, 0
+	}
+	if d.FileMode == nil {
+		mode := os.FileMode(st.Mode & 0o777)
+		d.FileMode = &mode
+	}
+	var user specs.User
+	if container.Process != nil {
+		user = container.Process.User
+	}
+	if d.UID == nil {
+		d.UID = &user.UID
+	}
+	if d.GID == nil {
+		d.GID = &user.GID
+	}
+}
+
+func (d *DeviceNode) present(container *specs.Spec) Status {
+	if mounted(container, d.HostPath, d.Path, false) {
+		return Present
+	}
+	if container.Linux == nil {
+		return d.Status
+	}
+	for _, o := range container.Linux.Devices {
+		kind := strings.Replace(o.Type, "u", "c", 1)
+		if path.Clean(o.Path) == path.Clean(d.Path) && kind == d.Type && o.Major == d.Major && o.Minor == d.Minor {
+			return Present
+		}
+	}
+	return d.Status
+}
+
+func nodeType(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		return "c"
+	case unix.S_IFBLK:
+		return "b"
+	case unix.S_IFIFO:
+		return "p"
+	}
+	return ""
+}
+
+func describe(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		return "a character device"
+	case unix.S_IFBLK:
+		return "a block device"
+	case unix.S_IFIFO:
+		return "a FIFO"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	case unix.S_IFDIR:
+		return "a directory"
+	}
+	return "no device node"
+}
+
+func orDevice(kind string) string {
+	switch kind {
+	case "c":
+		return "a character device"
+	case "b":
+		return "a block device"
+	case "p":
+		return "a FIFO"
+	}
+	return "a device node"
+}

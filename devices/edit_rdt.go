@@ -1,0 +1,64 @@
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+)
+
+// IntelRdt is a resource control setting.
+type IntelRdt struct {
+	ClosID string `json:"closID"`
+	Status Status `json:"status"`
+
+	Setting *cdispecs.IntelRdt `json:"-"` // the whole of it
+}
+
+func rdtOf(setting *cdispecs.IntelRdt) *IntelRdt {
+	if setting == nil {
+		return nil
+	}
+	return &IntelRdt{setting.ClosID, Late, setting}
+}
+
+// Label implements [Edit].
+func (rdt *IntelRdt) Label() string { return strings.TrimSpace("Intel RDT class " + rdt.ClosID) }
+
+// Row implements [Edit].
+func (rdt *IntelRdt) Row() (label, detail string) { return fmt.Sprintf("intelRdt %q", rdt.ClosID), "" }
+
+// State implements [Edit].
+func (rdt *IntelRdt) State() *Status { return &rdt.Status }
+
+// Makes implements [Edit].
+func (*IntelRdt) Makes() bool { return false }
+
+// Undone implements [Edit].
+func (*IntelRdt) Undone() bool { return false }
+
+func (*IntelRdt) names() (kind string, names []string) { return "", nil }
+
+// addTo takes the place of any other: a container has one setting.
+func (rdt *IntelRdt) addTo(e *Edits) { e.IntelRdt = []*IntelRdt{rdt} }
+
+// complete makes the setting Present where config.json has it.
+func (rdt *IntelRdt) complete(h *host) error {
+	if linux := h.container.Linux; linux != nil && linux.IntelRdt != nil && rdt.same(linux.IntelRdt) {
+		rdt.Status = Present
+	}
+	return nil
+}
+
+// same reports whether config.json has the setting. What a class allows is the class's own; one without a name is the
+// container's, and is known by what it allows.
+func (rdt *IntelRdt) same(o *specs.LinuxIntelRdt) bool {
+	if rdt.ClosID != "" || rdt.Setting == nil {
+		return rdt.ClosID != "" && rdt.ClosID == o.ClosID
+	}
+	s := rdt.Setting
+	return o.ClosID == "" && o.L3CacheSchema == s.L3CacheSchema && o.MemBwSchema == s.MemBwSchema && o.EnableMonitoring == s.EnableMonitoring &&
+		slices.Equal(o.Schemata, s.Schemata)
+}
