@@ -58,6 +58,24 @@ func (e *Edits) Statuses() []*Status {
 	return out
 }
 
+// Clone returns edits whose statuses can be set without changing those of e.
+func (e *Edits) Clone() *Edits {
+	return &Edits{
+		Env: copies(e.Env), DeviceNodes: copies(e.DeviceNodes), Mounts: copies(e.Mounts), Hooks: copies(e.Hooks),
+		NetDevices: copies(e.NetDevices), AdditionalGIDs: copies(e.AdditionalGIDs), IntelRdt: copies(e.IntelRdt),
+		Notes: slices.Clone(e.Notes),
+	}
+}
+
+func copies[T any](list []*T) []*T {
+	out := make([]*T, 0, len(list))
+	for _, v := range list {
+		c := *v
+		out = append(out, &c)
+	}
+	return out
+}
+
 // Append adds other's edits to e: a node or mount for a path that e has already takes its place, as in the CDI library,
 // and so does a network device's name; mounts go by depth, what would be the same twice (a hook, a group, a variable) is
 // taken once, and a container has one Intel RDT setting, the last.

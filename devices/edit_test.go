@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
@@ -50,6 +51,14 @@ func TestEveryKindOfEdit(t *testing.T) {
 		}
 		if visited != 1 {
 			t.Errorf("%s is visited %d times", field.Name, visited)
+		}
+	}
+	if diff := cmp.Diff(appended, appended.Clone()); diff != "" {
+		t.Error("a clone differs:", diff)
+	}
+	for i, status := range appended.Clone().Statuses() {
+		if status == appended.Statuses()[i] {
+			t.Error("a clone shares its statuses")
 		}
 	}
 	if n := len(appended.Statuses()); n != lists {

@@ -5,10 +5,10 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
 // accept makes an offer part of the plan.
@@ -21,71 +21,71 @@ func (p *planner) accept(g *group, driver string, o offer) {
 	of.requests = append(of.requests, g.requests...)
 	if o.edits != nil {
 		of.edits.Append(o.edits)
-		p.report.Edits.Append(o.edits)
 	}
 	for _, note := range o.notes {
-		p.report.Warn(note)
+		p.warn(note)
 	}
 	if o.delegation != nil {
-		of.delegates = append(of.delegates, inject.Delegate{Path: o.delegation.Path, Args: o.delegation.Args, Files: o.delegation.Files})
+		of.delegates = append(of.delegates, delegateOf(o.delegation))
 	}
 	for i, r := range g.requests {
-		r.Status = report.Granted
-		grant := report.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
+		r.Status = plan.Granted
+		grant := plan.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
 		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) && !p.config.Owns(p.container.Engine(), config.SourceCDIAnnotation) {
-			p.report.Warn(fault.New(fault.Duplicate, describe(r), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
+			p.warn(fault.New(fault.Duplicate, describe(r), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
 				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 		}
 		if o.delegation != nil {
-			grant.Delegate = &report.DelegateInfo{Path: o.delegation.Path, Args: o.delegation.Args, Env: o.delegation.Env}
+			grant.Delegate = delegateOf(o.delegation)
 		} else {
 			grant.CDIDevices = append(grant.CDIDevices, o.names[i]...)
 			p.collect(o.names[i])
 		}
-		p.report.Grants = append(p.report.Grants, grant)
+		p.grants = append(p.grants, grant)
 	}
+}
+
+func delegateOf(d *nvidia.Delegation) *plan.Delegate {
+	return &plan.Delegate{Path: d.Path, Args: d.Args, Env: d.Env, Files: d.Files}
 }
 
 // collect adds devices to those of all grants; two names of one device are one device, and the first stays.
 func (p *planner) collect(names []string) {
-	all := append(slices.Clone(p.report.CDIDevices), names...)
+	all := append(slices.Clone(p.cdiDevices), names...)
 	distinct, again := p.registry.Distinct(all)
 	for _, name := range names {
 		first, double := again[name]
 		switch {
 		case !double:
 		case first == name:
-			p.report.Warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").WithHint("remove one of the two requests"))
+			p.warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").WithHint("remove one of the two requests"))
 		default:
-			p.report.Warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).WithHint("ask for it by one name"))
+			p.warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).WithHint("ask for it by one name"))
 		}
 	}
-	p.report.CDIDevices = distinct
+	p.cdiDevices = distinct
 }
 
 // late warns of the edits that a createRuntime hook cannot make. Where policy makes them the error, it ends what was asked
 // for, and what was only wished comes to nothing.
 func (p *planner) late() error {
-	if p.report.Container.Stage == StagePrecreate {
+	if p.stage == StagePrecreate {
 		return nil // which is the stage that makes them
 	}
 	strict := p.config.CDI.OnLate == config.Error
 	if strict {
-		p.wishes = slices.DeleteFunc(p.wishes, func(w part) bool {
-			f := p.lateIn(w.edits)
-			if f == nil {
-				return false
+		for i := range p.wishes {
+			if f := p.lateIn(p.wishes[i].edits); f != nil {
+				p.forgo(&p.wishes[i], f.WithCode(fault.LateEdit))
 			}
-			forgo(p.report, w, f.WithCode(fault.LateEdit))
-			return true
-		})
+		}
 	}
 	f := p.lateIn(p.asked.edits)
 	if f != nil && strict {
 		return f.WithCode(fault.LateEdit)
 	}
-	if f = p.lateIn(p.report.Edits); f != nil && !strict {
-		p.report.Warn(f)
+	if f = p.lateIn(p.edits()); f != nil && !strict {
+		p.warn(f)
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (p *planner) lateIn(e *devices.Edits) *fault.Error {
 	if len(what) == 0 {
 		return nil
 	}
-	return fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.report.Container.Stage, strings.Join(what, ", ")).
+	return fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.stage, strings.Join(what, ", ")).
 		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
 }
 

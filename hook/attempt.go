@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
@@ -42,13 +43,9 @@ func (f *failed) labelled(driver string, errs []error) []*fault.Error {
 	return out
 }
 
-func (p *planner) index(r *request) int {
-	return slices.IndexFunc(p.requests, func(o *request) bool { return o == r })
-}
-
 func (p *planner) skip(g *group, driver, reason string) {
 	for _, r := range g.requests {
-		p.report.Attempts = append(p.report.Attempts, report.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: report.Skipped, Reason: reason})
+		p.attempts = append(p.attempts, plan.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: plan.Skipped, Reason: reason})
 	}
 }
 
@@ -56,15 +53,15 @@ func (p *planner) skip(g *group, driver, reason string) {
 func (p *planner) attempt(g *group, driver string, errs []error) {
 	whole := !slices.ContainsFunc(errs, func(err error) bool { return err != nil })
 	for i, r := range g.requests {
-		a := report.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: report.Chosen}
+		a := plan.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: plan.Chosen}
 		switch {
 		case errs[i] != nil:
 			f := fault.From(errs[i])
-			a.Status, a.Reason, a.Hint = report.Failed, report.Plain(f.Error()), report.Plain(f.Hint)
+			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint)
 		case !whole:
-			a.Status, a.Reason = report.Skipped, "it cannot serve another request of this vendor"
+			a.Status, a.Reason = plan.Skipped, "it cannot serve another request of this vendor"
 		}
-		p.report.Attempts = append(p.report.Attempts, a)
+		p.attempts = append(p.attempts, a)
 	}
 }
 
@@ -86,9 +83,9 @@ func (p *planner) unserved(requests []*request, failures []*fault.Error) error {
 	reason := "no driver can serve it: " + strings.Join(why, "; ")
 	weak := !slices.ContainsFunc(requests, func(r *request) bool { return !r.weak })
 	for _, r := range requests {
-		r.Status, r.Reason = report.Unserved, report.Plain(reason)
+		r.Status, r.Reason = plan.Unserved, report.Plain(reason)
 		if weak {
-			p.report.Warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint))
+			p.warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint))
 		}
 	}
 	if weak {
@@ -105,5 +102,5 @@ func (p *planner) fellBack(g *group, driver string, failures []*fault.Error) {
 	for _, f := range failures {
 		why = append(why, f)
 	}
-	p.report.Warn(fault.New(fault.Fallback, describe(g.requests[0]), "%s serves it, because %w", driver, errors.Join(why...)).WithHint("%s", failures[0].Hint))
+	p.warn(fault.New(fault.Fallback, describe(g.requests[0]), "%s serves it, because %w", driver, errors.Join(why...)).WithHint("%s", failures[0].Hint))
 }

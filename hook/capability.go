@@ -62,6 +62,6 @@ func (p *planner) unknown(r *request) {
 	if len(r.dropped) == 0 {
 		return
 	}
-	p.report.Warn(fault.New(fault.Skipped, describe(r), "driver %q has no capability %s, which is left out", r.Driver, strings.Join(r.dropped, ", ")).
+	p.warn(fault.New(fault.Skipped, describe(r), "driver %q has no capability %s, which is left out", r.Driver, strings.Join(r.dropped, ", ")).
 		WithHint("ask for capabilities that the driver has; gpu-hook devices lists them"))
 }

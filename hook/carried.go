@@ -9,7 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -30,14 +30,14 @@ func (p *planner) belowEngine(winners []*request) ([]*request, error) {
 			out = append(out, r)
 			continue
 		}
-		r.Status, r.Reason = report.Overridden, "the engine was asked for "+strings.Join(c.nodes, ", ")+", and stands higher"
+		r.Status, r.Reason = plan.Overridden, "the engine was asked for "+strings.Join(c.nodes, ", ")+", and stands higher"
 		f := fault.New(fault.Overridden, describe(r), "%s", r.Reason).WithHint("ask for all devices in one way: of the engine (--device), or of gpu-hook")
 		switch {
 		case r.weak:
 		case p.config.Requests.OnConflict == config.Error:
 			return nil, r.lost(f.WithCode(fault.Conflict))
 		default:
-			p.report.Warn(f)
+			p.warn(f)
 		}
 	}
 	return out, nil

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -27,9 +26,8 @@ func PlanInTime(o Options, stdin io.Reader) *Start {
 	const most = 2 << 20 // more than a state may have
 	input, err := io.ReadAll(io.LimitReader(stdin, most))
 	if err != nil {
-		s := &Start{Report: report.New(StageCreateRuntime)}
-		s.Report.Fail(report.ResultRefused, fault.New(fault.State, "state on standard input", "%w", err).WithHint("start the container again"))
-		return s
+		return newStart(StageCreateRuntime).refuse(fault.New(fault.State, "state on standard input", "%w", err).
+			WithHint("start the container again"))
 	}
 	plan := func() *Start { return Plan(o, bytes.NewReader(input)) }
 	return inTime(o, plan, func(c *config.Config, patience time.Duration) *Start { return giveUp(o, c, input, patience) })
@@ -43,7 +41,9 @@ func PlanSpecInTime(o Options, stdin io.Reader) (*Start, error) {
 		return nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).WithHint("start the container again")
 	}
 	unchanged := func(*config.Config, time.Duration) *Start {
-		return &Start{Report: report.New(StagePrecreate), spec: input}
+		s := newStart(StagePrecreate)
+		s.spec = input
+		return s.finish()
 	}
 	return inTime(o, func() *Start { return PlanSpec(o, input) }, unchanged), nil
 }
@@ -103,26 +103,25 @@ func giveUp(o Options, c *config.Config, input []byte, patience time.Duration) *
 		return start()
 	case <-time.After(lastLook):
 	}
-	s := &Start{Report: report.New(StageCreateRuntime), config: c}
-	s.Report.Fail(report.ResultRefused, err)
-	return s
+	s := newStart(StageCreateRuntime)
+	s.config = c
+	return s.refuse(err)
 }
 
 // without decides, by what the container asks alone, what becomes of it without a plan because of err.
 func without(o Options, c *config.Config, input []byte, err error) *Start {
-	s := &Start{Report: report.New(StageCreateRuntime), config: c}
+	s := newStart(StageCreateRuntime)
+	s.config = c
 	st, readErr := state.Read(bytes.NewReader(input))
 	if readErr == nil {
 		readErr = s.load(o, st)
 	}
 	if readErr != nil {
-		s.Report.Fail(report.ResultRefused, err)
-		return s
+		return s.refuse(err)
 	}
 	s.contest(nil)
-	if !s.Report.Failed() {
-		s.useless(err)
+	if !s.draft.failed() {
+		s.failOrWarn(err)
 	}
-	settle(s.Report)
-	return s
+	return s.finish()
 }

@@ -51,9 +51,7 @@ func ExplainBundle(o Options, bundle string) *report.Report {
 func ExplainState(o Options, r io.Reader) *report.Report {
 	s, err := state.Read(r)
 	if err != nil {
-		out := report.New(StageCreateRuntime)
-		out.Fail(report.ResultRefused, err)
-		return out
+		return newStart(StageCreateRuntime).refuse(err).Report
 	}
 	return explainState(o, s)
 }
@@ -61,10 +59,9 @@ func ExplainState(o Options, r io.Reader) *report.Report {
 func explainState(o Options, s state.State) *report.Report {
 	container, err := state.Load(s)
 	if err != nil {
-		out := report.New(StageCreateRuntime)
-		out.Container.Bundle = s.Bundle
-		out.Fail(report.ResultRefused, err)
-		return out
+		start := newStart(StageCreateRuntime)
+		start.run.Container.Bundle = s.Bundle
+		return start.refuse(err).Report
 	}
 	return explain(o, container, nil, true)
 }
@@ -72,14 +69,15 @@ func explainState(o Options, s state.State) *report.Report {
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
 	// Of a rootless podman's bundle nothing else tells: the hook will know it by the runtime's parent.
 	container.Identify(cmp.Or(o.Engine, container.Claimed()), nil)
-	s := &Start{Report: report.New(StageCreateRuntime), container: container}
-	s.Report.Describe(container)
+	s := newStart(StageCreateRuntime)
+	s.container = container
+	s.run.Describe(container)
 	check := s.checkRoot
 	if !hasRoot {
 		check = func() error { return nil }
 	}
-	s.plan(o, flag, check)
-	return s.Report
+	s.makePlan(o, flag, check)
+	return s.finish().Report
 }
 
 // ParseAnnotation reads K=V.

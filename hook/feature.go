@@ -20,10 +20,9 @@ func (p *planner) features() {
 		r := newRequest(envSource(f.Variable), nvidia.Enabled).with([]*config.Vendor{v}, []string{f.Kind + "=all"})
 		r.part, r.weak, r.pin = f.Kind, true, v.Name+config.DriverCDI
 		p.requests = append(p.requests, r)
-		p.report.Requests = append(p.report.Requests, r.Request)
 		if why := p.envClosed(); why != "" {
 			r.refuse("%s", why)
-			p.report.Warn(fault.New(fault.Refused, describe(r), "%s", why).WithHint("the administrator of this host decides this in %s", config.DefaultPath))
+			p.warn(fault.New(fault.Refused, describe(r), "%s", why).WithHint("the administrator of this host decides this in %s", config.DefaultPath))
 			continue
 		}
 		p.feature(&group{v.Name, v, []*request{r}})
@@ -45,13 +44,13 @@ func (p *planner) feature(g *group) {
 	}
 	// Of wishes it makes a warning alone.
 	if err := p.unserved(g.requests, failures); err != nil {
-		p.report.Warn(fault.From(err))
+		p.warn(fault.From(err))
 	}
 }
 
 // grantedGPU says whether a device of NVIDIA's own is among the grants.
 func (p *planner) grantedGPU() bool {
-	for _, g := range p.report.Grants {
+	for _, g := range p.grants {
 		r := p.requests[g.Request]
 		if slices.ContainsFunc(r.vendors, (*config.Vendor).NVIDIA) && r.part == "" && !r.files {
 			return true

@@ -26,7 +26,7 @@ func (p *planner) precondition(g *group) error {
 	}
 	if variable, value := p.migVariable(); value != "" {
 		if counted, _ := p.mig(); counted == "" {
-			p.report.Warn(fault.New(fault.Refused, fmt.Sprintf("env:%s %q", variable, value), "environment does not count for this container").
+			p.warn(fault.New(fault.Refused, fmt.Sprintf("env:%s %q", variable, value), "environment does not count for this container").
 				WithHint("the administrator of this host decides this in %s", config.DefaultPath))
 		}
 	}
@@ -113,7 +113,7 @@ func (p *planner) require() error {
 		what := fmt.Sprintf("env:%s %q", r.Variable, r.Value)
 		switch answer {
 		case nvidia.Unknown:
-			p.report.Warn(fault.New(fault.RequireNote, what, "whether the host meets %s is not known here (driver %s, CUDA %s)", strings.Join(clauses, ", "), known(driver.Version), driver.CUDA()).
+			p.warn(fault.New(fault.RequireNote, what, "whether the host meets %s is not known here (driver %s, CUDA %s)", strings.Join(clauses, ", "), known(driver.Version), driver.CUDA()).
 				WithHint("if the program fails for it, see the image's documentation"))
 		case nvidia.Unmet:
 			f := fault.New(fault.Require, what, "the host does not meet %s: it has driver %s with CUDA %s%s", strings.Join(clauses, ", "), driver.Version, driver.CUDA(), p.compat(r, driver)).
@@ -137,7 +137,7 @@ func (p *planner) unmet(f *fault.Error) error {
 	if p.config.NVIDIA.Requirements == config.RequirementsEnforce {
 		return f
 	}
-	p.report.Warn(f.WithCode(fault.RequireNote))
+	p.warn(f.WithCode(fault.RequireNote))
 	return nil
 }
 

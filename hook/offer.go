@@ -80,7 +80,7 @@ func (p *planner) explained(resolved *devices.Resolved, err error) error {
 func (p *planner) note(note *fault.Error) {
 	if !slices.Contains(p.noted, note.Error()) {
 		p.noted = append(p.noted, note.Error())
-		p.report.Warn(note)
+		p.warn(note)
 	}
 }
 

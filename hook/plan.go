@@ -6,23 +6,22 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-// planner makes the plan for one container in its report. It reads Specs and host paths and changes nothing.
+// planner makes the draft of the plan for one container. It reads Specs and host paths and changes nothing else.
 type planner struct {
 	config    *config.Config
 	container *state.Container
 	root      string // "" where there is no container yet
 	owner     trust.Owner
-	report    *report.Report
-	requests  []*request
 	registry  *devices.Registry // of the CDI Specs, once one is needed
-	asked     part
-	wishes    []part   // one for each group, in order
-	noted     []string // what of Specs was not understood, and said
+	noted     []string          // what of Specs was not understood, and said
+	stage     string
+
+	*draft
 }
 
 // group are the requests of one vendor, served by one driver.
@@ -58,14 +57,14 @@ func (p *planner) plan(winners []*request) error {
 	p.features()
 	if p.registry != nil {
 		for _, problem := range p.registry.Problems() {
-			p.report.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
+			p.warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
 		}
 	}
-	for _, note := range p.report.Edits.Notes {
+	for _, note := range p.edits().Notes {
 		p.note(note)
 	}
 	if n := p.found(); n > 0 {
-		p.report.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
+		p.warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
 			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 	}
 	return p.late()
@@ -83,7 +82,7 @@ func (p *planner) found() int {
 func groups(winners []*request) []*group {
 	var out []*group
 	for _, r := range winners {
-		if r.Status == report.Unserved {
+		if r.Status == plan.Unserved {
 			continue
 		}
 		i := slices.IndexFunc(out, func(g *group) bool { return g.name == r.Vendor })
@@ -182,7 +181,7 @@ func (p *planner) grant(g *group) error {
 	if len(wishes.requests) == 0 {
 		return err
 	}
-	forgo(p.report, wishes, fault.From(err))
+	p.forgo(&wishes, fault.From(err))
 	if len(asked.requests) == 0 {
 		return nil
 	}

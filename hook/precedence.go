@@ -12,6 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
@@ -27,7 +28,7 @@ import (
 // so is one that leaves no vendor to contest for.
 func contest(c *config.Config, requests []*request) (winners []*request, warnings []*fault.Error, err error) {
 	for _, r := range requests {
-		if r.Status == report.Refused {
+		if r.Status == plan.Refused {
 			f := fault.New(fault.Refused, describe(r), "%s", r.Reason).WithHint("%s", cmp.Or(r.hint, "the administrator of this host decides this in "+config.DefaultPath))
 			if c.Requests.OnRefused == config.Error && !r.weak {
 				return nil, warnings, f.WithCode(fault.Policy)
@@ -45,7 +46,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 	})
 	for _, r := range byLevel {
 		switch above := overriding(r, byLevel); {
-		case r.Status == report.Refused, r.engine: // nobody else serves what the engine does, and nobody takes it away
+		case r.Status == plan.Refused, r.engine: // nobody else serves what the engine does, and nobody takes it away
 		case above != nil:
 			r.beaten = true
 			f := override(r, above)
@@ -58,7 +59,7 @@ func contest(c *config.Config, requests []*request) (winners []*request, warning
 			warnings = append(warnings, f)
 		case r.err != nil:
 			return nil, warnings, r.lost(r.err)
-		case r.Status != report.Empty:
+		case r.Status != plan.Empty:
 			winners = append(winners, r)
 		}
 	}
@@ -77,7 +78,7 @@ func (r *request) rank() int {
 func overriding(r *request, requests []*request) *request {
 	var above *request
 	for _, o := range requests {
-		if o.Status == report.Refused || o.beaten || !o.standsAbove(r) || (above != nil && o.level >= above.level) {
+		if o.Status == plan.Refused || o.beaten || !o.standsAbove(r) || (above != nil && o.level >= above.level) {
 			continue
 		}
 		// Engines and Specs leave "void" for other hooks (a variable, and a mount since NVIDIA's toolkit 1.20): it must not
@@ -98,7 +99,7 @@ func (o *request) standsAbove(r *request) bool {
 	switch {
 	case o.weak && !r.weak:
 		return false
-	case r.weak && !o.weak && o.Status != report.Empty:
+	case r.weak && !o.weak && o.Status != plan.Empty:
 		return true
 	}
 	return o.level < r.level
@@ -106,10 +107,10 @@ func (o *request) standsAbove(r *request) bool {
 
 // override settles a request that lost to another, and says so if it asked for something else.
 func override(r, above *request) *fault.Error {
-	if r.Status == report.Empty {
+	if r.Status == plan.Empty {
 		return nil
 	}
-	r.Status, r.Reason = report.Overridden, fmt.Sprintf("%s is set, and stands higher", above.Source)
+	r.Status, r.Reason = plan.Overridden, fmt.Sprintf("%s is set, and stands higher", above.Source)
 	if sameDevices(r, above) {
 		return nil
 	}
@@ -122,7 +123,7 @@ func override(r, above *request) *fault.Error {
 
 // lost settles a request that stops the start.
 func (r *request) lost(err *fault.Error) *fault.Error {
-	r.Status, r.Reason = report.Refused, report.Plain(err.Err.Error())
+	r.Status, r.Reason = plan.Refused, report.Plain(err.Err.Error())
 	return err
 }
 
@@ -139,7 +140,7 @@ func sameDevices(a, b *request) bool {
 		slices.Sort(out)
 		return out
 	}
-	return a.files == b.files && (a.Status == report.Empty) == (b.Status == report.Empty) && slices.Equal(names(a), names(b))
+	return a.files == b.files && (a.Status == plan.Empty) == (b.Status == plan.Empty) && slices.Equal(names(a), names(b))
 }
 
 // otherHook is NVIDIA's own hook in config.json: it runs for this container whatever we do, and it goes by its own rules.
@@ -197,14 +198,14 @@ func (o *otherHook) leave(requests, winners []*request) (left []*request, warnin
 		switch holds := slices.Contains(winners, r); {
 		case !nvidias && holds:
 			left = append(left, r)
-		case !nvidias || r.beaten || r.Status == report.Refused:
+		case !nvidias || r.beaten || r.Status == plan.Refused:
 		case o.same(r):
-			r.Status, r.Reason = report.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
+			r.Status, r.Reason = plan.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.path, o.stage)
 			warnings = append(warnings, fault.New(fault.OtherHook, describe(r), "%s", r.Reason).WithHint("%s to have gpu-hook serve it", hint))
 			said = true
 		case holds && r.weak:
-			r.Status, r.Reason = report.Overridden, fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.path, o.stage, describe(o.serves))
-		case holds || r.Status == report.Empty:
+			r.Status, r.Reason = plan.Overridden, fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.path, o.stage, describe(o.serves))
+		case holds || r.Status == plan.Empty:
 			f := fault.New(fault.Conflict, describe(r), "config.json also runs %s (%s), which will serve %s beside it", o.path, o.stage, describe(o.serves)).WithHint("%s", hint)
 			return nil, warnings, r.lost(f)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices/render"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
@@ -27,19 +28,19 @@ const AnnotationPlan = "gpu-hook/plan"
 
 // PlanSpec plans for the container whose spec was read, and changes nothing. [Start.Render] must follow.
 func PlanSpec(o Options, spec []byte) *Start {
-	s := &Start{Report: report.New(StagePrecreate), spec: spec}
+	s := newStart(StagePrecreate)
+	s.spec = spec
 	var err error
 	if s.container, err = state.ReadSpec(spec); err != nil {
-		s.Report.Fail(report.ResultRefused, err)
-		return s
+		return s.refuse(err)
 	}
 	s.container.Identify(cmp.Or(o.Engine, state.Podman), nil)
-	s.Report.Describe(s.container)
+	s.run.Describe(s.container)
 	if s.container.Name() == "" && asksByName(s.container) {
-		return s // podman tells a container's name in its pod only later, and with it what is asked for
+		return s.finish() // podman tells a container's name in its pod only later, and with it what is asked for
 	}
-	s.plan(o, nil, s.checkSpec)
-	return s
+	s.makePlan(o, nil, s.checkSpec)
+	return s.finish()
 }
 
 // asksByName reports whether an annotation asks for one container of a pod alone.
@@ -68,18 +69,24 @@ func (s *Start) checkSpec() error {
 // It refuses nothing, since podman shows nothing but the exit status of this stage: where there is nothing to do, and
 // where the plan fails, it returns the very bytes that were read. createRuntime makes the same plan and says why it fails.
 func (s *Start) Render() []byte {
-	if s.Report.Result != report.ResultPlanned {
+	if !s.plan.Ready() {
 		return s.spec
 	}
-	out := s.spec
-	if s.followed() {
-		out = s.render()
+	out, outcome := s.spec, plan.NewOutcome()
+	followed := s.followed()
+	if followed {
+		out = s.render(&outcome)
 	} else {
-		s.Report.Warn(fault.New(fault.NoStage, "spec", "no createRuntime hook of gpu-hook stands in it, and this stage alone gives no device").
+		outcome.Edits = s.plan.Copy().Edits()
+		outcome.Warn(fault.New(fault.NoStage, "spec", "no createRuntime hook of gpu-hook stands in it, and this stage alone gives no device").
 			WithHint("gpu-hook install; gpu-hook doctor says where podman looks"))
+	}
+	s.run.Phase("render")
+	outcome.Result = plan.ResultPlanned // createRuntime is to come
+	s.Report = report.Make(s.run, s.plan, &outcome)
+	if !followed {
 		s.Report.Tell()
 	}
-	s.Report.Phase("render")
 	if s.container.State.ID != "" { // else createRuntime's record could not take its place
 		s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
 	}
@@ -99,43 +106,45 @@ func (s *Start) followed() bool {
 }
 
 // render makes the edited spec. What it cannot put there stays late, and createRuntime says so.
-func (s *Start) render() []byte {
-	var done []*devices.Status
-	e := s.Report.Edits
-	plan := render.Plan{}
-	for _, v := range e.Env {
+func (s *Start) render(o *plan.Outcome) []byte {
+	p := s.plan.Copy()
+	o.Edits = p.Edits()
+	var done []devices.Edit
+	changes := render.Plan{}
+	for _, v := range o.Edits.Env {
 		if v.Status == devices.Late && !s.kept(v.Value) {
-			plan.Env, done = append(plan.Env, v.Value), append(done, &v.Status)
+			changes.Env, done = append(changes.Env, v.Value), append(done, v)
 		}
 	}
-	plan.Env = append(plan.Env, s.environment()...)
-	for _, g := range e.AdditionalGIDs {
+	changes.Env = append(changes.Env, s.environment()...)
+	for _, g := range o.Edits.AdditionalGIDs {
 		if g.Status == devices.Late {
-			plan.Groups, done = append(plan.Groups, g.Value), append(done, &g.Status)
+			changes.Groups, done = append(changes.Groups, g.Value), append(done, g)
 		}
 	}
 	// Of a wish only what can neither stop the start nor outlast it, should createRuntime have to give it up.
-	asked := s.asked.edits
-	for _, h := range asked.Hooks {
+	for _, h := range p.Asked.Edits.Hooks {
 		if h.Status == devices.Late && h.RunBy(s.config.Self.Owner) == nil {
-			plan.Hooks, done = append(plan.Hooks, h), append(done, &h.Status)
+			changes.Hooks, done = append(changes.Hooks, h), append(done, h)
 		}
 	}
-	for _, rdt := range asked.IntelRdt {
+	for _, rdt := range p.Asked.Edits.IntelRdt {
 		if rdt.Status == devices.Late {
-			plan.IntelRdt, done = rdt, append(done, &rdt.Status)
+			changes.IntelRdt, done = rdt, append(done, rdt)
 		}
 	}
 	if s.underSystemd() {
-		plan.Rules = slices.DeleteFunc(slices.Clone(asked.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+		changes.Rules = slices.DeleteFunc(p.Asked.Edits.DeviceNodes, func(d *devices.DeviceNode) bool {
+			return d.Status == devices.Skipped
+		})
 	}
-	out, err := render.Spec(s.spec, plan)
+	out, err := render.Spec(s.spec, changes)
 	if err != nil {
-		s.Report.Warn(fault.From(err))
+		o.Warn(fault.From(err))
 		return s.spec
 	}
-	for _, status := range done {
-		*status = devices.Applied
+	for _, e := range done {
+		*e.State() = devices.Applied
 	}
 	return out
 }
@@ -154,14 +163,14 @@ func (s *Start) environment() []string {
 	if findOther(s.config, s.container) != nil {
 		return nil
 	}
-	return slices.DeleteFunc(delegateEnv(s.Report), s.kept)
+	return slices.DeleteFunc(delegateEnv(s.plan), s.kept)
 }
 
 // delegateEnv are the variables by which the plan's delegates name devices and driver capabilities: programs in the
 // container look at them too.
-func delegateEnv(r *report.Report) []string {
+func delegateEnv(p plan.Plan) []string {
 	var out []string
-	for _, g := range r.Grants {
+	for _, g := range p.Grants {
 		if g.Delegate == nil {
 			continue
 		}
@@ -189,7 +198,7 @@ func (s *Start) kept(variable string) bool {
 	if value != "void" && !slices.Contains(s.sources(), config.SourceEnv) {
 		return true // createRuntime would take ours for a request that policy refuses
 	}
-	return slices.ContainsFunc(append([]part{s.asked}, s.wishes...), func(p part) bool {
+	return slices.ContainsFunc(append([]part{s.draft.asked}, s.draft.wishes...), func(p part) bool {
 		return slices.ContainsFunc(p.requests, (*request).fromEnv)
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -126,7 +127,7 @@ func TestStages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			edited, first := g.precreate(test.spec)
-			if first.Result != report.ResultPlanned || first.Container.Stage != StagePrecreate || first.Container.ID != id || codes(first) != test.codes {
+			if first.Result != plan.ResultPlanned || first.Container.Stage != StagePrecreate || first.Container.ID != id || codes(first) != test.codes {
 				t.Fatalf("%s %+v: %s", first.Result, first.Container, codes(first))
 			}
 			if len(edited.Mounts)+len(edited.Linux.Devices)+len(edited.Hooks.CreateContainer) > 0 || len(edited.Hooks.CreateRuntime) != 1 {
@@ -170,7 +171,7 @@ func TestStagesOfAWish(t *testing.T) {
 			if !slices.Contains(edited.Process.Env, "FROM_SPEC=1") || !slices.Contains(edited.Process.Env, env) || slices.Contains(edited.Process.Env, "NVIDIA_VISIBLE_DEVICES=void") {
 				t.Errorf("environment: %q", edited.Process.Env)
 			}
-			if second := g.later(edited); second.Result != report.ResultPlanned || len(second.Grants) != 1 {
+			if second := g.later(edited); second.Result != plan.ResultPlanned || len(second.Grants) != 1 {
 				t.Errorf("createRuntime: %s %+v", second.Result, second.Grants)
 			}
 		})
@@ -182,7 +183,7 @@ func TestPrecreateWithoutAName(t *testing.T) {
 	g := newGround(t)
 	spec := g.container(nil, map[string]string{AnnotationGPUs: "all", AnnotationGPUs + ".b": "device=1"})
 	edited, first := g.precreate(spec)
-	if diff := cmp.Diff(spec, edited); diff != "" || first.Result != report.ResultNothing {
+	if diff := cmp.Diff(spec, edited); diff != "" || first.Result != plan.ResultNothing {
 		t.Errorf("%s %s", first.Result, diff)
 	}
 }
@@ -252,7 +253,7 @@ func TestStagesDelegate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			edited, first := g.precreate(spec)
-			if first.Result != report.ResultPlanned || codes(first) != "W-FALLBACK" {
+			if first.Result != plan.ResultPlanned || codes(first) != "W-FALLBACK" {
 				t.Fatalf("%s %s %+v", first.Result, codes(first), first.Errors)
 			}
 			for _, want := range []string{"NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute"} {
@@ -261,7 +262,7 @@ func TestStagesDelegate(t *testing.T) {
 				}
 			}
 			second := g.later(edited)
-			if second.Result != report.ResultPlanned || codes(second) != "W-FALLBACK" || !cmp.Equal(second.Grants, first.Grants) {
+			if second.Result != plan.ResultPlanned || codes(second) != "W-FALLBACK" || !cmp.Equal(second.Grants, first.Grants) {
 				t.Errorf("%s %s %+v", second.Result, codes(second), second.Grants)
 			}
 		})
@@ -277,7 +278,7 @@ func TestStagesDelegateBesideNVIDIAsHook(t *testing.T) {
 	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: "device=0"})
 	spec.Hooks.CreateRuntime = append(spec.Hooks.CreateRuntime, specs.Hook{Path: "/usr/bin/nvidia-container-runtime-hook"})
 	edited, first := g.precreate(spec)
-	if first.Result != report.ResultPlanned || !slices.Equal(edited.Process.Env, spec.Process.Env) {
+	if first.Result != plan.ResultPlanned || !slices.Equal(edited.Process.Env, spec.Process.Env) {
 		t.Errorf("%s: %q", first.Result, edited.Process.Env)
 	}
 }
@@ -293,7 +294,7 @@ func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
-	if r := g.later(edited); r.Result != report.ResultPlanned {
+	if r := g.later(edited); r.Result != plan.ResultPlanned {
 		t.Errorf("%s %s: %v", r.Result, codes(r), edited.Process.Env)
 	}
 }

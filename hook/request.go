@@ -9,6 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
@@ -29,7 +30,7 @@ const (
 
 // request is what one source asks of one vendor, or of the first of several that can serve it.
 type request struct {
-	*report.Request
+	plan.Request
 	source  config.Source
 	level   int              // of the source; the lowest number stands highest
 	part    string           // "", partIMEX or the kind of one of NVIDIA's features
@@ -55,7 +56,7 @@ func newRequest(source config.Source, unsafeValue string) *request {
 	}
 	shownSource := report.Plain(source.String())
 	return &request{
-		Request: &report.Request{Source: shownSource, Value: shown, Devices: []string{}, Capabilities: []string{}},
+		Request: plan.Request{Source: shownSource, Value: shown, Devices: []string{}, Capabilities: []string{}},
 		source:  source,
 	}
 }
@@ -71,8 +72,7 @@ func (r *request) fromEnv() bool { return r.source.Kind == config.SourceEnv }
 // with returns a copy of r for other ids.
 func (r *request) with(vendors []*config.Vendor, ids []string) *request {
 	c := *r
-	shown := *r.Request
-	c.Request, c.vendors, c.ids = &shown, vendors, nil
+	c.vendors, c.ids = vendors, nil
 	c.Devices, c.Capabilities = []string{}, slices.Clone(r.Capabilities)
 	seen := map[string]bool{}
 	for _, id := range ids {
@@ -89,7 +89,7 @@ func (r *request) with(vendors []*config.Vendor, ids []string) *request {
 
 func (r *request) refuse(format string, args ...any) *request {
 	r.err = nil
-	r.Status, r.Reason = report.Refused, fmt.Sprintf(format, args...)
+	r.Status, r.Reason = plan.Refused, fmt.Sprintf(format, args...)
 	if len(r.Devices) > maxRefused {
 		r.Devices = append(r.Devices[:maxRefused:maxRefused], "…")
 	}
@@ -97,7 +97,7 @@ func (r *request) refuse(format string, args ...any) *request {
 }
 
 func (r *request) nothing(why string) *request {
-	r.Status, r.Reason = report.Empty, "it asks for nothing: "+why
+	r.Status, r.Reason = plan.Empty, "it asks for nothing: "+why
 	return r
 }
 
@@ -154,7 +154,7 @@ func nameOf(id, kind string) devices.Name {
 	return name
 }
 
-func describe(r *request) string { return fmt.Sprintf("%s %q", r.Source, r.Value) }
+func describe(r *request) string { return r.String() }
 
 // gatherer collects the requests that a container carries.
 type gatherer struct {
@@ -182,7 +182,7 @@ func gather(c *config.Config, container *state.Container, flag *string) []*reque
 		}
 		for _, r := range g.from(source) {
 			switch {
-			case r.Status == report.Empty:
+			case r.Status == plan.Empty:
 			case r.engine:
 				out = append(out, r)
 			default:

@@ -3,17 +3,14 @@
 package hook
 
 import (
-	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -39,44 +36,59 @@ func (o Options) load() (*config.Config, error) {
 
 // Start is the start of one container, planned.
 type Start struct {
+	// Report is that of the plan, and after [Start.Apply] or [Start.Render] of what became of it too.
 	Report *report.Report
 
+	run       report.Run
 	config    *config.Config
 	container *state.Container
 	spec      []byte // as it was read, where there is no container yet
-	won       []*request
 	root      string
 	process   *state.Process
-	asked     part   // of the plan: what must be carried out
-	wishes    []part // what may come to nothing, each by itself
+	draft     *draft
+	plan      plan.Plan
+}
+
+func newStart(stage string) *Start { return &Start{run: report.NewRun(stage), draft: newDraft()} }
+
+// finish makes the plan of what was drafted, and its report.
+func (s *Start) finish() *Start {
+	s.plan = s.draft.plan()
+	s.Report = report.Make(s.run, s.plan, nil)
+	return s
+}
+
+// refuse ends planning with err.
+func (s *Start) refuse(err error) *Start {
+	s.draft.fail(err)
+	return s.finish()
 }
 
 // Plan plans for the container whose state stands on stdin, and changes nothing. A container that asks for nothing fails
 // only if its state is none: nothing else was looked at. [Start.Apply] must follow.
 func Plan(o Options, stdin io.Reader) *Start {
-	s := &Start{Report: report.New(StageCreateRuntime)}
+	s := newStart(StageCreateRuntime)
 	st, err := state.Read(stdin)
 	if err != nil {
-		s.Report.Fail(report.ResultRefused, err)
-		return s
+		return s.refuse(err)
 	}
 	if err := s.load(o, st); err != nil {
 		s.unknown(o, st, err)
-		return s
+		return s.finish()
 	}
-	s.plan(o, nil, s.check)
-	return s
+	s.makePlan(o, nil, s.check)
+	return s.finish()
 }
 
 // load finds the container of a state and settles whose it is.
 func (s *Start) load(o Options, st state.State) (err error) {
-	s.Report.Container.ID, s.Report.Container.Bundle = st.ID, st.Bundle
+	s.run.Container.ID, s.run.Container.Bundle = st.ID, st.Bundle
 	caller := state.CallerOf(os.Getppid())
 	if s.container, err = state.Load(st.Located(caller)); err != nil {
 		return err
 	}
 	s.container.Identify(o.Engine, caller)
-	s.Report.Describe(s.container)
+	s.run.Describe(s.container)
 	return nil
 }
 
@@ -85,11 +97,11 @@ func (s *Start) load(o Options, st state.State) (err error) {
 func (s *Start) unknown(o Options, st state.State, err error) {
 	c, _ := o.load() // the prefixes are the built-in ones where it cannot be read
 	if asksBy(st.Annotations, c.CDI.AnnotationPrefixes) != "" {
-		s.Report.Fail(report.ResultRefused, err)
+		s.draft.fail(err)
 		return
 	}
 	f := fault.From(err)
-	s.Report.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint))
+	s.draft.warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint))
 }
 
 // checkRoot looks at the root filesystem.
@@ -110,228 +122,88 @@ func (s *Start) check() (err error) {
 	return err
 }
 
-// plan goes from the container to the plan in the report. check is what must hold of a container that asks.
-func (s *Start) plan(o Options, flag *string, check func() error) {
-	defer settle(s.Report)
-	s.Report.Phase("state")
+// makePlan goes from the container to the draft of its plan. check is what must hold of a container that asks.
+func (s *Start) makePlan(o Options, flag *string, check func() error) {
+	s.run.Phase("state")
 	var configErr error
 	s.config, configErr = o.load()
 	s.unmask()
-	requests := s.contest(flag)
-	if configErr != nil && (len(s.won) > 0 || s.notable()) {
-		s.useless(configErr)
+	s.contest(flag)
+	if configErr != nil && (len(s.draft.won) > 0 || s.draft.notable()) {
+		s.failOrWarn(configErr)
 	}
-	if s.Report.Failed() || len(s.won) == 0 {
+	if s.draft.failed() || len(s.draft.won) == 0 {
 		return
 	}
 	if err := check(); err != nil {
-		s.useless(err)
+		s.failOrWarn(err)
 		return
 	}
-	s.Report.Phase("check")
+	s.run.Phase("check")
 	p := &planner{
-		config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, report: s.Report, requests: requests,
-		asked: newPart(),
+		config: s.config, container: s.container, root: s.root, owner: s.config.Self.Owner, stage: s.run.Container.Stage,
+		draft: s.draft,
 	}
-	err := p.plan(s.won)
-	s.asked, s.wishes = p.asked, p.wishes
-	s.Report.Phase("plan")
-	switch {
-	case err != nil:
-		s.Report.Fail(report.ResultRefused, err)
-	case len(s.Report.Grants) > 0:
-		s.Report.Result = report.ResultPlanned
+	err := p.plan(s.draft.won)
+	s.run.Phase("plan")
+	if err != nil {
+		s.draft.fail(err)
 	}
 }
 
 // unmask warns of the annotation by which earlier versions of gpu-hook told one stage of the other. It counts for nothing.
 func (s *Start) unmask() {
 	if _, found := s.container.Spec.Annotations[AnnotationPlan]; found {
-		s.Report.Warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing").
+		s.draft.warn(fault.New(fault.PlanNote, "annotation "+AnnotationPlan, "it counts for nothing").
 			WithHint("gpu-hook neither writes nor reads it; remove it"))
 	}
 }
 
-// contest records every request in the report, stores those that hold in s.won and returns all of them.
-func (s *Start) contest(flag *string) []*request {
-	requests := gather(s.config, s.container, flag)
-	for _, r := range requests {
-		s.Report.Requests = append(s.Report.Requests, r.Request)
-	}
-	won, warnings, err := contest(s.config, requests)
+// contest drafts every request of the container, and which of them hold.
+func (s *Start) contest(flag *string) {
+	d := s.draft
+	d.requests = gather(s.config, s.container, flag)
+	won, warnings, err := contest(s.config, d.requests)
 	if err == nil {
 		var more []*fault.Error
-		won, more, err = findOther(s.config, s.container).leave(requests, won)
+		won, more, err = findOther(s.config, s.container).leave(d.requests, won)
 		warnings = append(warnings, more...)
 	}
-	for _, w := range warnings {
-		s.Report.Warn(w)
-	}
-	if doubt := doubted(s.container); doubt != nil && len(requests) > 0 {
-		s.Report.Warn(doubt)
+	d.warnings = append(d.warnings, warnings...)
+	if doubt := doubted(s.container); doubt != nil && len(d.requests) > 0 {
+		d.warn(doubt)
 	}
 	for _, r := range won {
 		if len(r.asked.Options) > 0 {
-			s.Report.Warn(fault.New(fault.Skipped, describe(r), "no driver takes options").WithHint("leave the options out"))
+			d.warn(fault.New(fault.Skipped, describe(r), "no driver takes options").WithHint("leave the options out"))
 		}
 	}
 	if err != nil {
-		s.Report.Fail(report.ResultRefused, err)
+		d.fail(err)
 	}
-	s.won = won
-	s.Report.Phase("requests")
-	return requests
+	d.won = won
+	s.run.Phase("requests")
 }
 
-// useless ends a run for a reason that has nothing to do with what was asked. Where that was a wish, the container starts
-// without.
-func (s *Start) useless(err error) {
-	f := fault.From(err)
-	if slices.ContainsFunc(s.won, func(r *request) bool { return !r.weak }) {
-		s.Report.Fail(report.ResultRefused, err)
+// failOrWarn ends planning for a reason that has nothing to do with what was asked: with the error or, where all of that are
+// wishes, with a warning.
+func (s *Start) failOrWarn(err error) {
+	d, f := s.draft, fault.From(err)
+	if slices.ContainsFunc(d.won, func(r *request) bool { return !r.weak }) {
+		d.fail(err)
 		return
 	}
-	if len(s.won) == 0 {
-		s.Report.Warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint))
+	if len(d.won) == 0 {
+		d.warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint))
 		return
 	}
-	for _, r := range s.won {
-		r.Status, r.Reason = report.Unserved, report.Plain(f.Error())
-		s.Report.Warn(fault.New(fault.Weak, describe(r), "the container starts without: %w", f).WithHint("%s", f.Hint))
-	}
-	s.won = nil
+	d.forgo(&part{requests: d.won, edits: devices.NewEdits()}, f)
+	d.won = nil
 }
 
 // notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision, or
 // carried an annotation of ours that it should not.
-func (s *Start) notable() bool {
-	masked := slices.ContainsFunc(s.Report.Warnings, func(m report.Message) bool { return m.Code == fault.PlanNote })
-	return masked || slices.ContainsFunc(s.Report.Requests, func(q *report.Request) bool { return q.Status != report.Empty })
-}
-
-// Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves no
-// trace. For any other the outcome is in the report, in its record and, if there was something to say, in the system's
-// log; on failure the container must not start.
-func (s *Start) Apply(ctx context.Context) {
-	if s.process != nil {
-		defer s.process.Close()
-	}
-	if s.container == nil {
-		s.Report.Tell()
-		return
-	}
-	if !s.Report.Failed() && !s.notable() {
-		return
-	}
-	if s.Report.Result == report.ResultPlanned {
-		ctx, cancel := context.WithDeadline(ctx, s.Report.Time.Add(time.Duration(s.config.Limits.Timeout))) // planning counts
-		s.apply(ctx)
-		cancel()
-		settle(s.Report)
-	}
-	s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
-	s.Report.Tell()
-}
-
-// apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts without
-// it.
-func (s *Start) apply(ctx context.Context) {
-	if _, err := s.carryOut(ctx, s.asked, false); err != nil {
-		s.Report.Fail(report.ResultFailed, err)
-		return
-	}
-	s.Report.Result = report.ResultApplied
-	var without *fault.Error // why there are no GPUs, to those wishes that are for something beside them
-	for _, w := range s.wishes {
-		if without != nil && w.beside() {
-			forgo(s.Report, w, without)
-			continue
-		}
-		left, err := s.carryOut(ctx, w, true)
-		switch {
-		case err == nil:
-			continue
-		case left != nil:
-			s.Report.Fail(report.ResultFailed, errors.Join(err, left))
-			return
-		case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
-			s.Report.Fail(report.ResultFailed, err)
-			return
-		}
-		without = fault.From(err)
-		forgo(s.Report, w, without)
-	}
-	if len(s.Report.Grants) == 0 {
-		s.Report.Result = report.ResultNothing
-	}
-}
-
-// carryOut carries one part of the plan out and puts what there is to say of it into the report. left is what could not be
-// undone of a wish that failed.
-func (s *Start) carryOut(ctx context.Context, p part, wish bool) (left, err error) {
-	if p.empty() {
-		return nil, nil
-	}
-	target := &inject.Target{
-		Container: s.container, Process: s.process, Root: s.root, StateJSON: s.container.State.Raw, RunDir: s.config.RunDir(),
-		Owner: s.config.Self.Owner, Namespaced: s.config.Self.Namespaced,
-		Optional: s.config.CDI.Rule, Wish: wish, NothingInRoot: s.container.Engine() == state.Buildah,
-	}
-	result, err := target.Apply(ctx, p.edits, p.delegates)
-	s.Report.Phase("apply")
-	if err == nil || !wish {
-		s.Report.Edits.DeviceNodes = append(s.Report.Edits.DeviceNodes, result.Delegated...)
-	}
-	s.said(p, result.Said)
-	for _, f := range result.Skipped {
-		s.Report.Warn(f)
-	}
-	if result.NoCgroup != nil {
-		s.Report.Warn(fault.New(fault.CgroupNote, "device rules", "%w", result.NoCgroup).WithHint("if the device cannot be opened, let the runtime make a cgroup for the container"))
-	}
-	for _, note := range result.Notes {
-		s.Report.Warn(note)
-	}
-	if err != nil {
-		for _, program := range result.Foreign {
-			s.Report.Warn(fault.New(fault.Leftover, program, "what it did in the container's root filesystem cannot be undone").WithHint("look there before you start the container again"))
-		}
-		return result.Left, err
-	}
-	if len(p.delegates) > 0 && len(result.Delegated) == 0 {
-		s.Report.Warn(fault.New(fault.NoNode, "delegate "+p.delegates[0].Path, "it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
-			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", s.config.NVIDIA.RuntimeConfig))
-	}
-	return nil, nil
-}
-
-// said puts what the delegates wrote to their grants.
-func (s *Start) said(p part, output []string) {
-	for i, text := range output {
-		for _, g := range s.Report.Grants {
-			if g.Delegate != nil && g.Delegate.Path == p.delegates[i].Path {
-				g.Delegate.Output = report.Plain(text)
-			}
-		}
-	}
-}
-
-// settle brings the statuses in line with the end of the run.
-func settle(r *report.Report) {
-	if !r.Failed() {
-		return
-	}
-	for _, q := range r.Requests {
-		if q.Status == "" || q.Status == report.Granted {
-			q.Status, q.Reason = report.Unserved, "the container does not start"
-		}
-	}
-	if r.Result != report.ResultFailed {
-		return
-	}
-	for e := range r.Edits.All() {
-		if *e.State() == devices.Applied && e.Undone() {
-			*e.State() = devices.Apply
-		}
-	}
+func (d *draft) notable() bool {
+	masked := slices.ContainsFunc(d.warnings, func(f *fault.Error) bool { return f.Code == fault.PlanNote })
+	return masked || slices.ContainsFunc(d.requests, func(r *request) bool { return r.Status != plan.Empty })
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -306,7 +306,7 @@ func (g *gatherer) served(template *request, a devices.Annotated) []*request {
 	}
 	for _, r := range requests {
 		r.engine, r.err = true, nil
-		r.Status, r.Reason = report.Present, engineName(g.container.Engine())+" applies it itself"
+		r.Status, r.Reason = plan.Present, engineName(g.container.Engine())+" applies it itself"
 	}
 	return requests
 }

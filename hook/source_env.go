@@ -7,7 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/amd"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -38,7 +38,7 @@ func (g *gatherer) environment() []*request {
 		return out
 	}
 	// What asks for nothing is out of the contest like the rest, and there is nothing to say of it.
-	out = slices.DeleteFunc(out, func(r *request) bool { return r.Status == report.Empty })
+	out = slices.DeleteFunc(out, func(r *request) bool { return r.Status == plan.Empty })
 	for _, r := range out {
 		if r.Status == "" {
 			r.refuse(unprivileged)
@@ -78,7 +78,7 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*request {
 	list.IDs, foreign = g.foreign(v, list.IDs)
 	out := g.listed(template, list, err)
 	for _, r := range out {
-		r.void = r.Status == report.Empty && strings.Contains(value, "void")
+		r.void = r.Status == plan.Empty && strings.Contains(value, "void")
 		if slices.Equal(r.ids, []string{"all"}) {
 			g.all(r)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -47,7 +47,7 @@ func (g *gatherer) mounts() []*request {
 		out = g.visible(template, ids)
 	}
 	for _, r := range out {
-		r.void = r.Status == report.Empty
+		r.void = r.Status == plan.Empty
 	}
 	if len(channels) > 0 && vendor != nil {
 		out = append(out, g.channels(template, channels))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
@@ -86,12 +87,11 @@ func (r *Report) write(runDir, dir string, most int) error {
 func (r *Report) short() *Report {
 	const most = 20
 	s := *r
-	s.Edits, s.Attempts = devices.NewEdits(), []Attempt{}
+	s.Edits, s.Attempts = devices.NewEdits(), []plan.Attempt{}
 	s.Requests = nil
 	for _, q := range r.Requests[:min(most, len(r.Requests))] {
-		c := *q
-		c.Devices = slices.Clone(q.Devices[:min(most, len(q.Devices))])
-		s.Requests = append(s.Requests, &c)
+		q.Devices = slices.Clone(q.Devices[:min(most, len(q.Devices))])
+		s.Requests = append(s.Requests, q)
 	}
 	s.Grants = r.Grants[:min(most, len(r.Grants))]
 	s.CDIDevices = r.CDIDevices[:min(most, len(r.CDIDevices))]
@@ -196,7 +196,7 @@ func Last(runDir, id string) (*Report, error) {
 	if err != nil {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	report := New("")
+	report := Make(NewRun(""), plan.Plan{}, nil)
 	if err := json.Unmarshal(data, report); err != nil {
 		return nil, fault.New(fault.Record, dir, "record of %s: %w", found[0].name, err).WithHint("remove the file")
 	}

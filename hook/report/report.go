@@ -3,10 +3,12 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -14,9 +16,9 @@ import (
 // form is a contract with scripts; lists are never null.
 type Report struct {
 	Container  ContainerInfo  `json:"container"`
-	Requests   []*Request     `json:"requests"`
-	Attempts   []Attempt      `json:"attempts"`
-	Grants     []Grant        `json:"grants"`
+	Requests   []plan.Request `json:"requests"`
+	Attempts   []plan.Attempt `json:"attempts"`
+	Grants     []plan.Grant   `json:"grants"`
 	CDIDevices []string       `json:"cdiDevices"`
 	Edits      *devices.Edits `json:"edits"`
 	Warnings   []Message      `json:"warnings"`
@@ -24,31 +26,7 @@ type Report struct {
 	Result     string         `json:"result"`
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
-
-	lastPhase time.Time
 }
-
-// Request is what one source asks of one vendor.
-type Request struct {
-	Source       string   `json:"source"`
-	Value        string   `json:"value"`
-	Vendor       string   `json:"vendor"`
-	Driver       string   `json:"driver"`
-	Devices      []string `json:"devices"`
-	Capabilities []string `json:"capabilities"`
-	Status       string   `json:"status"`
-	Reason       string   `json:"reason"`
-}
-
-// What has become of a request.
-const (
-	Granted    = "granted"
-	Overridden = "overridden"
-	Refused    = "refused"
-	Empty      = "empty"    // an explicit nothing
-	Unserved   = "unserved" // no driver could serve it
-	Present    = "present"  // the engine serves it itself
-)
 
 // ContainerInfo names the container.
 type ContainerInfo struct {
@@ -57,41 +35,6 @@ type ContainerInfo struct {
 	Engine     string `json:"engine"`
 	Privileged bool   `json:"privileged"`
 	Stage      string `json:"stage"`
-}
-
-// Attempts' statuses.
-const (
-	Chosen  = "chosen"
-	Failed  = "failed"
-	Skipped = "skipped"
-)
-
-// Attempt is one driver tried for one request; Request is its index.
-type Attempt struct {
-	Request int    `json:"request"`
-	Vendor  string `json:"vendor"`
-	Driver  string `json:"driver"`
-	Status  string `json:"status"`
-	Reason  string `json:"reason"`
-	Hint    string `json:"hint"`
-}
-
-// Grant is a request with the driver that serves it.
-type Grant struct {
-	Request    int           `json:"request"`
-	Vendor     string        `json:"vendor"`
-	Driver     string        `json:"driver"`
-	CDIDevices []string      `json:"cdiDevices"`
-	Delegate   *DelegateInfo `json:"delegate"`
-}
-
-// DelegateInfo is the vendor's own hook as it is run. Env are the variables that the request came to, which the hook
-// finds in the config.json made for it.
-type DelegateInfo struct {
-	Path   string   `json:"path"`
-	Args   []string `json:"args"`
-	Env    []string `json:"env"`
-	Output string   `json:"output"` // the end of what it wrote, on one line
 }
 
 // Message is a warning or an error.
@@ -107,49 +50,113 @@ type Phase struct {
 	Microseconds int64  `json:"microseconds"`
 }
 
-// Results.
-const (
-	ResultApplied = "applied" // done
-	ResultPlanned = "planned" // it could be done
-	ResultNothing = "nothing" // nothing to do
-	ResultRefused = "refused" // found out beforehand; nothing was touched
-	ResultFailed  = "failed"  // while it was being done
-)
+// Run is one run for one container: whose it is, when it began and how long its stretches took.
+type Run struct {
+	Container ContainerInfo
 
-// New returns the report of a run that has just begun; its lists are empty and not nil.
-func New(stage string) *Report {
-	now := time.Now()
-	return &Report{
-		Container: ContainerInfo{Stage: stage},
-		Requests:  []*Request{}, Attempts: []Attempt{}, Grants: []Grant{}, CDIDevices: []string{}, Edits: devices.NewEdits(),
-		Warnings: []Message{}, Errors: []Message{}, Result: ResultNothing, Time: now.UTC(), Phases: []Phase{}, lastPhase: now,
-	}
+	began     time.Time
+	phases    []Phase
+	lastPhase time.Time
 }
 
-// Describe says whose report it is.
-func (r *Report) Describe(c *state.Container) {
+// NewRun returns a run that has just begun.
+func NewRun(stage string) Run {
+	now := time.Now()
+	return Run{Container: ContainerInfo{Stage: stage}, began: now, lastPhase: now, phases: []Phase{}}
+}
+
+// Began returns when the run began.
+func (r *Run) Began() time.Time { return r.began.UTC() }
+
+// Describe says whose run it is.
+func (r *Run) Describe(c *state.Container) {
 	r.Container.ID, r.Container.Bundle = c.State.ID, c.State.Bundle
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
 }
 
 // Phase ends a stretch of the run.
-func (r *Report) Phase(name string) {
+func (r *Run) Phase(name string) {
 	now := time.Now()
-	r.Phases = append(r.Phases, Phase{name, now.Sub(r.lastPhase).Microseconds()})
+	r.phases = append(r.phases, Phase{name, now.Sub(r.lastPhase).Microseconds()})
 	r.lastPhase = now
+}
+
+// Make returns the report of a run that has come to this plan and, where it was carried out, to this outcome. It changes
+// neither, but that the edits of a failed outcome are set to what they are once they are undone.
+func Make(run Run, p plan.Plan, o *plan.Outcome) *Report {
+	r := &Report{
+		Container: run.Container, Requests: append([]plan.Request{}, p.Requests...), Attempts: append([]plan.Attempt{}, p.Attempts...),
+		Grants: append([]plan.Grant{}, p.Grants...), CDIDevices: append([]string{}, p.CDIDevices...), Edits: p.Edits(),
+		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Result: plan.ResultNothing,
+		Time: run.Began(), Phases: append([]Phase{}, run.phases...),
+	}
+	switch {
+	case p.Failed():
+		r.Result = plan.ResultRefused
+	case p.Ready():
+		r.Result = plan.ResultPlanned
+	}
+	if o != nil {
+		r.add(o)
+	}
+	if r.Failed() {
+		r.notStarted()
+	}
+	return r
+}
+
+// add puts what became of the plan into its report.
+func (r *Report) add(o *plan.Outcome) {
+	r.Result, r.Edits = o.Result, o.Edits
+	r.Edits.DeviceNodes = append(r.Edits.DeviceNodes, o.Delegated...)
+	r.Warnings = append(r.Warnings, messages(o.Warnings)...)
+	r.Errors = append(r.Errors, messages(o.Errors)...)
+	for i, f := range o.Forgone {
+		r.Requests[i].Status, r.Requests[i].Reason = plan.Unserved, Plain(f.Error())
+	}
+	if len(o.Forgone) > 0 {
+		r.Grants = slices.DeleteFunc(r.Grants, func(g plan.Grant) bool { return o.Forgone[g.Request] != nil })
+		r.CDIDevices = plan.Names(r.Grants)
+	}
+	for i, g := range r.Grants {
+		if g.Delegate != nil && o.Output[g.Delegate.Path] != "" {
+			said := *g.Delegate
+			said.Output = Plain(o.Output[g.Delegate.Path])
+			r.Grants[i].Delegate = &said
+		}
+	}
+}
+
+// notStarted brings the statuses in line with a container that does not start.
+func (r *Report) notStarted() {
+	for i := range r.Requests {
+		if q := &r.Requests[i]; q.Status == "" || q.Status == plan.Granted {
+			q.Status, q.Reason = plan.Unserved, "the container does not start"
+		}
+	}
+	if r.Result != plan.ResultFailed {
+		return
+	}
+	for e := range r.Edits.All() {
+		if *e.State() == devices.Applied && e.Undone() {
+			*e.State() = devices.Apply // it was taken back
+		}
+	}
 }
 
 // Warn adds a warning.
 func (r *Report) Warn(f *fault.Error) { r.Warnings = append(r.Warnings, message(f)) }
 
-// Fail ends the run with err.
-func (r *Report) Fail(result string, err error) {
-	r.Result = result
-	r.Errors = append(r.Errors, message(fault.From(err)))
-}
-
-// Failed says whether the run ended with an error.
+// Failed reports whether the run ended with an error.
 func (r *Report) Failed() bool { return len(r.Errors) > 0 }
+
+func messages(list []*fault.Error) []Message {
+	out := []Message{}
+	for _, f := range list {
+		out = append(out, message(f))
+	}
+	return out
+}
 
 func message(f *fault.Error) Message {
 	return Message{Code: f.Code, Message: Plain(f.Error()), Hint: Plain(f.Hint)}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 )
 
 // Text writes the report for people. Everything in it that a container controls is quoted or was checked.
@@ -55,7 +57,7 @@ func (t *textWriter) requests(r *Report) {
 	for i, q := range r.Requests {
 		reason := ""
 		// The reasons of an unserved request stand with its drivers, below.
-		if q.Reason != "" && q.Status != Unserved {
+		if q.Reason != "" && q.Status != plan.Unserved {
 			reason = ": " + q.Reason
 		}
 		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)

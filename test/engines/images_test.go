@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -132,7 +132,7 @@ func TestBuildThatMayAsk(t *testing.T) {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}
 			o.has(t, "built", "/dev/nvidia0", "/dev/nvidiactl")
-			if r := s.last(); r.Result != report.ResultApplied || r.Container.Engine != "buildah" || warned(r, "W-SKIPPED") == 0 {
+			if r := s.last(); r.Result != plan.ResultApplied || r.Container.Engine != "buildah" || warned(r, "W-SKIPPED") == 0 {
 				t.Errorf("record: %s %+v %+v", r.Result, r.Container, r.Warnings)
 			}
 			s.untouched(s.begin(p, "localhost/gpu-hook-test", b))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -94,7 +95,7 @@ func TestPrecreateGivesAll(t *testing.T) {
 			s.gaveAll(o)
 			o.has(t, "visible void")
 			r := s.last()
-			if r.Result != report.ResultApplied || len(r.Warnings) > 0 || r.Container.Stage != "createRuntime" {
+			if r.Result != plan.ResultApplied || len(r.Warnings) > 0 || r.Container.Stage != "createRuntime" {
 				t.Errorf("record: %s %+v %+v", r.Result, r.Container, r.Warnings)
 			}
 			s.shared(r)
@@ -274,7 +275,7 @@ func TestForgedPlan(t *testing.T) {
 			o := e.run(s, b)
 			o.has(t, "started")
 			o.hasNot(t, "node /dev/nvidia0", "node /dev/nvidia1", library)
-			if r := s.last(); len(r.Warnings) != 1 || r.Warnings[0].Code != "W-PLAN" || r.Result != report.ResultNothing {
+			if r := s.last(); len(r.Warnings) != 1 || r.Warnings[0].Code != "W-PLAN" || r.Result != plan.ResultNothing {
 				t.Errorf("record: %s %+v", r.Result, r.Warnings)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
@@ -32,7 +32,7 @@ func TestSpecWithHooks(t *testing.T) {
 				p := s.sessionOf(e, &b)
 				s.served(s.begin(p, "", b))
 				unchangedNode(t, s.Host.Path("dev/nvidia0"))
-				if r := s.last(); r.Result != report.ResultApplied {
+				if r := s.last(); r.Result != plan.ResultApplied {
 					t.Errorf("record: %s %+v", r.Result, r.Errors)
 				}
 			})
@@ -67,7 +67,7 @@ func TestOptionalHookFails(t *testing.T) {
 			b := asks("device=0")
 			p := s.sessionOf(e, &b)
 			s.served(s.begin(p, "", b))
-			if r := s.last(); warned(r, "W-SKIPPED") != 1 || r.Result != report.ResultApplied {
+			if r := s.last(); warned(r, "W-SKIPPED") != 1 || r.Result != plan.ResultApplied {
 				t.Errorf("record: %s %+v", r.Result, r.Warnings)
 			}
 		})
@@ -204,7 +204,7 @@ func TestSpecWithVoidMount(t *testing.T) {
 			if got := s.ask(c, "[ -e /var/run/nvidia-container-devices/void ] && echo mounted"); got != "mounted" {
 				t.Error("the Spec's mount is missing")
 			}
-			if r := s.last(); r.Result != report.ResultApplied || len(r.Warnings) > 0 || len(r.Grants) != 1 {
+			if r := s.last(); r.Result != plan.ResultApplied || len(r.Warnings) > 0 || len(r.Grants) != 1 {
 				t.Errorf("record: %s %+v %+v", r.Result, r.Warnings, r.Requests)
 			}
 		})

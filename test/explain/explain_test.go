@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
@@ -131,7 +132,7 @@ func (c *explained) run(t *testing.T) {
 	if strings.Count(stdout.String(), ": null") != strings.Count(stdout.String(), `"delegate": null`) {
 		t.Errorf("a list is null:\n%s", stdout.String())
 	}
-	r := report.New("")
+	r := &report.Report{}
 	if jsonErr := json.Unmarshal(stdout.Bytes(), r); jsonErr != nil {
 		t.Fatalf("%v\n%s%s", jsonErr, stdout.String(), stderr.String())
 	}
@@ -235,7 +236,7 @@ func lines(r *report.Report) []string {
 		add("%s %q: %s%s %v %v: %s %s", q.Source, q.Value, q.Vendor, driver, q.Devices, q.Capabilities, q.Status, q.Reason)
 	}
 	for _, a := range r.Attempts {
-		if a.Status != report.Skipped {
+		if a.Status != plan.Skipped {
 			add("  %d %s %s: %s", a.Request, a.Driver, a.Status, a.Reason)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
@@ -86,7 +87,7 @@ func (c *container) comesToNothing(r *report.Report, word string) {
 		c.t.Errorf("/dev/nvidia0: %s", node)
 	}
 	weak := slices.ContainsFunc(r.Warnings, func(m report.Message) bool { return m.Code == "W-WEAK" && strings.Contains(m.Message, word) })
-	if r.Result != report.ResultNothing || len(r.Errors)+len(r.Grants)+len(r.CDIDevices) > 0 || !weak || r.Requests[0].Status != report.Unserved {
+	if r.Result != plan.ResultNothing || len(r.Errors)+len(r.Grants)+len(r.CDIDevices) > 0 || !weak || r.Requests[0].Status != plan.Unserved {
 		c.t.Errorf("record: %s %+v %+v %v %+v", r.Result, r.Errors, r.Grants, r.CDIDevices, r.Warnings)
 	}
 	for _, status := range r.Edits.Statuses() {
@@ -152,7 +153,7 @@ func TestWishThatCannotBeUndone(t *testing.T) {
 	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+"  hooks:\n  - {hookName: createContainer, path: "+c.host.Path("bin/fails")+", args: [fails]}\n", 0o644))
 	r := c.start().run()
 	r.refused(t, "E-")
-	if r.report == nil || r.report.Result != report.ResultFailed || !strings.Contains(r.stderr, "remove ") {
+	if r.report == nil || r.report.Result != plan.ResultFailed || !strings.Contains(r.stderr, "remove ") {
 		t.Errorf("record: %+v\n%s", r.report, r.stderr)
 	}
 }

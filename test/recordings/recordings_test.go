@@ -82,7 +82,7 @@ func (r *recording) explain(t *testing.T, host *gpuhost.Host, args ...string) *r
 	}
 	args = append([]string{"--config", host.Path("config.toml"), "explain", "--json", "--state", filepath.Join(bundle, "state.json")}, args...)
 	out, err := exec.Command(require.GPUHook(t), args...).Output()
-	got := report.New("")
+	got := &report.Report{}
 	if jsonErr := json.Unmarshal(out, got); jsonErr != nil || err != nil {
 		t.Fatalf("%v %v\n%s", err, jsonErr, out)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -173,7 +174,7 @@ func precreateKeeps(t *testing.T, s *site) {
 		s.is(c, "after daemon-reload", "open")
 	}
 	r := s.last()
-	if r.Result != report.ResultApplied || len(r.Warnings) > 0 || len(r.Edits.DeviceNodes) == 0 {
+	if r.Result != plan.ResultApplied || len(r.Warnings) > 0 || len(r.Edits.DeviceNodes) == 0 {
 		t.Errorf("record: %s %+v", r.Result, r.Warnings)
 	}
 	for _, d := range r.Edits.DeviceNodes {
