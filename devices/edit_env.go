@@ -36,7 +36,7 @@ func (v *Env) addTo(e *Edits) {
 }
 
 // complete makes the variable Present where config.json has it: an engine that knows CDI has put it there.
-func (v *Env) complete(h *host) error {
+func (v *Env) complete(h *host) error { //nolint:unparam // as [Edit] has it
 	if p := h.container.Process; p != nil && v.among(p.Env) {
 		v.Status = Present
 	}

@@ -41,7 +41,7 @@ func (g *GID) addTo(e *Edits) {
 }
 
 // complete makes the group Present where config.json has it.
-func (g *GID) complete(h *host) error {
+func (g *GID) complete(h *host) error { //nolint:unparam // as [Edit] has it
 	if p := h.container.Process; p != nil && (p.User.GID == g.Value || slices.Contains(p.User.AdditionalGids, g.Value)) {
 		g.Status = Present
 	}

@@ -45,7 +45,7 @@ func (*IntelRdt) names() (kind string, names []string) { return "", nil }
 func (rdt *IntelRdt) addTo(e *Edits) { e.IntelRdt = []*IntelRdt{rdt} }
 
 // complete makes the setting Present where config.json has it.
-func (rdt *IntelRdt) complete(h *host) error {
+func (rdt *IntelRdt) complete(h *host) error { //nolint:unparam // as [Edit] has it
 	if linux := h.container.Linux; linux != nil && linux.IntelRdt != nil && rdt.same(linux.IntelRdt) {
 		rdt.Status = Present
 	}
