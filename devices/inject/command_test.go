@@ -341,7 +341,12 @@ func rootIn(t *testing.T, dir string) *rootfs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rootfs{root: open(t, dir), ground: ground{host: host}}
+	root, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	r := &rootfs{root: root, ground: ground{host: host}}
 	if err := r.ground.learn(r.root); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/rules"
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/trust"
@@ -129,7 +130,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 	if t.Wish {
 		return t.applyWish(ctx, r, made, edits.Hooks, delegates, result)
 	}
-	if err := t.allow(ctx, t.missing(made), result); err != nil {
+	if err := t.allow(ctx, rules.Missing(t.Container.Spec, made), result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
@@ -143,7 +144,7 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 		if err != nil {
 			return err
 		}
-		if err := t.allow(ctx, rules(made), result); err != nil {
+		if err := t.allow(ctx, rules.Of(made), result); err != nil {
 			return err
 		}
 	}
@@ -159,6 +160,19 @@ func (t *Target) delegateOne(ctx context.Context, r *rootfs, d Delegate, result 
 	result.Delegated = append(result.Delegated, made...)
 	result.Said = append(result.Said, said)
 	return made, nil
+}
+
+// allow extends the container's device rules.
+func (t *Target) allow(ctx context.Context, list []rules.Rule, result *Result) error {
+	target := rules.Target{Container: t.Container, Process: t.Process, Namespaced: t.Namespaced}
+	outcome, err := target.Allow(ctx, list)
+	if outcome.NoCgroup != nil {
+		result.NoCgroup = outcome.NoCgroup
+	}
+	for _, n := range outcome.Notes {
+		result.note(n)
+	}
+	return err
 }
 
 func toMake(edits *devices.Edits) []*devices.DeviceNode {

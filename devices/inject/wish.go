@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/rules"
 )
 
 // applyWish is the rest of [Target.apply] for a wish: programs first, then the rules of all nodes.
@@ -19,13 +20,13 @@ func (t *Target) applyWish(ctx context.Context, r *rootfs, nodes []*devices.Devi
 	if err := t.runHooks(ctx, hooks, r.user, result); err != nil {
 		return err
 	}
-	open := t.missing(nodes)
+	open := rules.Missing(t.Container.Spec, nodes)
 	for _, d := range delegates {
 		made, err := t.delegateOne(ctx, r, d, result)
 		if err != nil {
 			return err
 		}
-		open = append(open, rules(made)...)
+		open = append(open, rules.Of(made)...)
 	}
 	if err := errors.Join(ended(ctx), t.Process.Alive()); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 // allowV1 appends the rules to devices.allow of the container's own cgroups, the unit's first, since the kernel takes no
 // rule that the cgroup above does not have. On error none of them is there that was not before.
-func allowV1(own ownGroup, rules []rule) error {
+func allowV1(own ownGroup, rules []Rule) error {
 	before, err := os.ReadFile(filepath.Join(own.unitDir, "devices.list"))
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func allowV1(own ownGroup, rules []rule) error {
 }
 
 // takeBackV1 denies what the rules have added to what the unit's cgroup listed before, and so in the cgroups below it.
-func takeBackV1(dir, before string, rules []rule) error {
+func takeBackV1(dir, before string, rules []Rule) error {
 	var errs []error
 	for _, r := range rules {
 		if listed(before, r) {
@@ -40,7 +40,7 @@ func takeBackV1(dir, before string, rules []rule) error {
 	return errors.Join(errs...)
 }
 
-func appendV1(own ownGroup, rules []rule) error {
+func appendV1(own ownGroup, rules []Rule) error {
 	for _, dir := range own.dirs() {
 		for _, r := range rules {
 			err := os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(r.String()), 0)
@@ -58,7 +58,7 @@ func appendV1(own ownGroup, rules []rule) error {
 	return nil
 }
 
-func readBack(dir string, rules []rule) error {
+func readBack(dir string, rules []Rule) error {
 	data, err := os.ReadFile(filepath.Join(dir, "devices.list"))
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func readBack(dir string, rules []rule) error {
 
 // denier names the uppermost of the cgroups above the container's unit that do not list what the rule allows. One that
 // allows all but some devices does not list these.
-func (g ownGroup) denier(r rule) string {
+func (g ownGroup) denier(r Rule) string {
 	uppermost := "a cgroup above " + g.unitDir
 	for dir := range g.above() {
 		data, err := os.ReadFile(filepath.Join(dir, "devices.list"))
@@ -86,7 +86,7 @@ func (g ownGroup) denier(r rule) string {
 
 // listed says whether devices.list allows what the rule does: by that very device with at least these permissions, or
 // all devices.
-func listed(list string, r rule) bool {
+func listed(list string, r Rule) bool {
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)
 		if len(f) != 3 {

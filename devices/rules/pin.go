@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // one that was already put in the pinned one's place on the cgroup, or a new one. Until it is pinned the old one stays,
 // and on error for good. The pin must bear the name of the unit, as crun's do: what others may use too is not the
 // container's to change.
-func repin(pin, unit string, rules []rule, done exchanges) error {
+func repin(pin, unit string, rules []Rule, done exchanges) error {
 	if path.Base(pin) != strings.ReplaceAll(path.Base(unit), ".", "_") {
 		return errors.New("it may be others' as well and stays as it is")
 	}
@@ -44,7 +44,7 @@ func repin(pin, unit string, rules []rule, done exchanges) error {
 }
 
 // successor is the program that was put in the place of the pinned one, or that would be; nil where that needs none.
-func successor(pinned *ebpf.Program, rules []rule, done exchanges) (*ebpf.Program, error) {
+func successor(pinned *ebpf.Program, rules []Rule, done exchanges) (*ebpf.Program, error) {
 	id, err := programID(pinned)
 	if err != nil {
 		return nil, err

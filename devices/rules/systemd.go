@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const booted = "/run/systemd/system"
 // one: systemd makes the scope's rules anew from its own list at each daemon-reload, and what was set behind its back is
 // lost then. It returns the pinned programs that systemd attaches to the scope instead of having a list. Where systemd
 // cannot be told, that is a note, no error.
-func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []rule, result *Result) (pins []string) {
+func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Outcome) (pins []string) {
 	unit := v2.unit
 	if unit == "" {
 		unit = v1.unit
@@ -56,7 +56,7 @@ func systemScope(group string) bool {
 // tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads it back. A scope without
 // such a list gets none, since the first entry would deny everything else; nor does one that is not at this cgroup,
 // which is another's.
-func tellScope(ctx context.Context, group string, rules []rule) (pins []string, err error) {
+func tellScope(ctx context.Context, group string, rules []Rule) (pins []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
 	conn, err := systemd.NewWithContext(ctx)
@@ -129,7 +129,7 @@ func (p policy) lists() bool { return p.device == "strict" || p.device == "close
 
 // missing returns the entries that the rules need beyond those of the list. Systemd puts a new entry in the place of an
 // old one of the same path, so that it must give what that gave as well.
-func (p policy) missing(rules []rule) (out []pair) {
+func (p policy) missing(rules []Rule) (out []pair) {
 	for _, r := range rules {
 		name := fmt.Sprintf("/dev/char/%d:%d", r.major, r.minor)
 		if r.kind == "b" {

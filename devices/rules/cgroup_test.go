@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func TestRules(t *testing.T) {
 	node := func(kind string, minor int64, permissions string, status devices.Status) *devices.DeviceNode {
 		return &devices.DeviceNode{Type: kind, Major: 195, Minor: minor, Permissions: permissions, Status: status}
 	}
-	got := rules([]*devices.DeviceNode{
+	got := Of([]*devices.DeviceNode{
 		node("c", 0, "rw", devices.Applied), node("c", 0, "rw", devices.Present), node("c", 0, "rwm", devices.Applied),
 		node("b", 0, "rw", devices.Applied), node("p", 0, "rw", devices.Applied), node("", 0, "rw", devices.Applied),
 		node("c", 1, "", devices.Applied), node("c", 2, "r", devices.Failed), node("c", 3, "r", devices.Apply),
@@ -66,13 +66,13 @@ func TestMissingRules(t *testing.T) {
 		{"given to another major", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(1), Access: "rwm"}}, needs},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			target := &Target{Container: &state.Container{Spec: &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Devices: test.given}}}}}
-			if got := fmt.Sprint(target.missing(node)); got != test.want {
+			spec := &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Devices: test.given}}}
+			if got := fmt.Sprint(Missing(spec, node)); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 	}
-	if got := fmt.Sprint((&Target{Container: &state.Container{Spec: &specs.Spec{}}}).missing(node)); got != needs {
+	if got := fmt.Sprint(Missing(&specs.Spec{}, node)); got != needs {
 		t.Errorf("without resources: %s", got)
 	}
 }
@@ -161,23 +161,23 @@ func TestListed(t *testing.T) {
 	const list = "c 1:3 rwm\nc 195:* rwm\nc 195:1 rw\nb 7:0 r\ngarbage\nb *:* m\n"
 	for _, test := range []struct {
 		list string
-		rule rule
+		rule Rule
 		want bool
 	}{
-		{list, rule{"c", 195, 1, "rw"}, true},
-		{list, rule{"c", 195, 1, "wr"}, true},
-		{list, rule{"c", 195, 1, "r"}, true},
-		{list, rule{"c", 195, 1, "rwm"}, false},
-		{list, rule{"c", 195, 11, "rw"}, false},
-		{list, rule{"c", 1, 1, "rw"}, false},
-		{list, rule{"b", 195, 1, "rw"}, false},
-		{list, rule{"b", 7, 0, "r"}, true},
-		{list, rule{"b", 8, 1, "m"}, true},
-		{list, rule{"b", 8, 1, "rm"}, false},
-		{list, rule{"c", 8, 1, "m"}, false},
-		{"a *:* rwm\n", rule{"c", 195, 1, "rwm"}, true},
-		{"a *:* rwm\n", rule{"b", 7, 0, "r"}, true},
-		{"", rule{"c", 195, 1, "r"}, false},
+		{list, Rule{"c", 195, 1, "rw"}, true},
+		{list, Rule{"c", 195, 1, "wr"}, true},
+		{list, Rule{"c", 195, 1, "r"}, true},
+		{list, Rule{"c", 195, 1, "rwm"}, false},
+		{list, Rule{"c", 195, 11, "rw"}, false},
+		{list, Rule{"c", 1, 1, "rw"}, false},
+		{list, Rule{"b", 195, 1, "rw"}, false},
+		{list, Rule{"b", 7, 0, "r"}, true},
+		{list, Rule{"b", 8, 1, "m"}, true},
+		{list, Rule{"b", 8, 1, "rm"}, false},
+		{list, Rule{"c", 8, 1, "m"}, false},
+		{"a *:* rwm\n", Rule{"c", 195, 1, "rwm"}, true},
+		{"a *:* rwm\n", Rule{"b", 7, 0, "r"}, true},
+		{"", Rule{"c", 195, 1, "r"}, false},
 	} {
 		if got := listed(test.list, test.rule); got != test.want {
 			t.Errorf("%s: got %v", test.rule, got)
@@ -197,7 +197,7 @@ func TestAllowV1(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := allowV1(ownGroup{dir: dir, unitDir: dir, mountpoint: dir}, []rule{{"c", 195, 0, "rw"}, {"c", 195, 255, "rw"}})
+			err := allowV1(ownGroup{dir: dir, unitDir: dir, mountpoint: dir}, []Rule{{"c", 195, 0, "rw"}, {"c", 195, 255, "rw"}})
 			if got := fmt.Sprint(err); (test.err == "") != (err == nil) || (err != nil && got != test.err) {
 				t.Error(err)
 			}
@@ -207,7 +207,7 @@ func TestAllowV1(t *testing.T) {
 		})
 	}
 	nothing := t.TempDir() + "/nothing"
-	if err := allowV1(ownGroup{dir: nothing, unitDir: nothing, mountpoint: nothing}, []rule{{"c", 195, 0, "rw"}}); err == nil {
+	if err := allowV1(ownGroup{dir: nothing, unitDir: nothing, mountpoint: nothing}, []Rule{{"c", 195, 0, "rw"}}); err == nil {
 		t.Error("a cgroup that is not there is no error")
 	}
 }
@@ -216,7 +216,7 @@ var deny = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 
 // The program's text: each rule is a block that either says yes or goes on to the next, the last to the old program.
 func TestPrepend(t *testing.T) {
-	got := prepend([]rule{{"c", 195, 254, "rw"}, {"b", 7, 1, "m"}}, deny)
+	got := prepend([]Rule{{"c", 195, 254, "rw"}, {"b", 7, 1, "m"}}, deny)
 	const want = `	LdXMemW dst: r2 src: r1 off: 0 imm: 0
 	MovReg32 dst: r3 src: r2
 	AndImm32 dst: r2 imm: 65535
@@ -361,7 +361,7 @@ func tries(t *testing.T, dir string, commands []string) []bool {
 func TestAllowV2(t *testing.T) {
 	dirs := newCgroup(t, "unit", "leaf")
 	top, unit, leaf := dirs[0], dirs[1], dirs[2]
-	allowNull := prepend([]rule{{"c", 1, 3, "rwm"}}, deny)
+	allowNull := prepend([]Rule{{"c", 1, 3, "rwm"}}, deny)
 	allowAll := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
 	attach(t, top, load(t, allowAll))
 	attach(t, unit, load(t, allowNull))
@@ -376,12 +376,12 @@ func TestAllowV2(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name  string
-		rules []rule
+		rules []Rule
 		want  []bool
 	}{
 		{"at first", nil, []bool{true, true, false, false, false, false, false, false, false, false, false, false, false}},
-		{"extended", []rule{{"c", 1, 5, "rw"}, {"b", 7, 99, "m"}}, []bool{true, true, false, true, true, false, false, false, false, false, true, false, false}},
-		{"extended again", []rule{{"c", 1, 7, "r"}}, []bool{true, true, false, true, true, false, false, true, false, false, true, false, false}},
+		{"extended", []Rule{{"c", 1, 5, "rw"}, {"b", 7, 99, "m"}}, []bool{true, true, false, true, true, false, false, false, false, false, true, false, false}},
+		{"extended again", []Rule{{"c", 1, 7, "r"}}, []bool{true, true, false, true, true, false, false, true, false, false, true, false, false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.rules != nil {
@@ -405,7 +405,7 @@ func TestAllowV2(t *testing.T) {
 func TestAllowV2AddsNothing(t *testing.T) {
 	dirs := newCgroup(t, "unit")
 	own := ownGroup{dir: dirs[1], unitDir: dirs[1], mountpoint: dirs[0]}
-	if _, err := allowV2(own, []rule{{"c", 1, 5, "rw"}}); err != nil {
+	if _, err := allowV2(own, []Rule{{"c", 1, 5, "rw"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := attached(t, dirs[1]); len(got) > 0 {

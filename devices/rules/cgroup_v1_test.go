@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func TestRefusedRulesAreTakenBack(t *testing.T) {
 					}
 				}
 			}
-			if err := allowV1(ownGroup{dir: unit, unitDir: unit, mountpoint: mount.mountpoint}, []rule{{"c", 195, 0, "rw"}, {"c", 195, 1, "rw"}}); err == nil {
+			if err := allowV1(ownGroup{dir: unit, unitDir: unit, mountpoint: mount.mountpoint}, []Rule{{"c", 195, 0, "rw"}, {"c", 195, 1, "rw"}}); err == nil {
 				t.Error("the kernel took a rule that the cgroup above does not have")
 			}
 			if list, err := os.ReadFile(filepath.Join(unit, "devices.list")); err != nil || string(list) != before {

@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"context"
@@ -81,15 +81,15 @@ func TestPolicyMissing(t *testing.T) {
 	p := policy{allow: []pair{{"char-pts", "rwm"}, {"/dev/char/1:7", "rwm"}, {"/dev/char/1:9", "m"}}}
 	for _, test := range []struct {
 		name  string
-		rules []rule
+		rules []Rule
 		want  []pair
 	}{
 		{"none", nil, nil},
-		{"a new one", []rule{{"c", 195, 0, "rw"}}, []pair{{"/dev/char/195:0", "rw"}}},
-		{"a block device", []rule{{"b", 1, 7, "r"}}, []pair{{"/dev/block/1:7", "r"}}},
-		{"given", []rule{{"c", 1, 7, "rw"}}, nil},
-		{"given in part", []rule{{"c", 1, 9, "wr"}}, []pair{{"/dev/char/1:9", "rwm"}}},
-		{"twice", []rule{{"c", 195, 0, "r"}, {"c", 195, 0, "wm"}, {"c", 195, 0, "r"}}, []pair{{"/dev/char/195:0", "rwm"}}},
+		{"a new one", []Rule{{"c", 195, 0, "rw"}}, []pair{{"/dev/char/195:0", "rw"}}},
+		{"a block device", []Rule{{"b", 1, 7, "r"}}, []pair{{"/dev/block/1:7", "r"}}},
+		{"given", []Rule{{"c", 1, 7, "rw"}}, nil},
+		{"given in part", []Rule{{"c", 1, 9, "wr"}}, []pair{{"/dev/char/1:9", "rwm"}}},
+		{"twice", []Rule{{"c", 195, 0, "r"}, {"c", 195, 0, "wm"}, {"c", 195, 0, "r"}}, []pair{{"/dev/char/195:0", "rwm"}}},
 	} {
 		if diff := cmp.Diff(test.want, p.missing(test.rules)); diff != "" {
 			t.Errorf("%s: %s", test.name, diff)
@@ -153,7 +153,7 @@ func TestRepin(t *testing.T) {
 		}
 		return id
 	}
-	full, ctl := []rule{{"c", 1, 7, "rw"}}, []rule{{"c", 5, 1, "rw"}}
+	full, ctl := []Rule{{"c", 1, 7, "rw"}}, []Rule{{"c", 5, 1, "rw"}}
 	first := named()
 	if err := repin(pin, unit, full, nil); err != nil {
 		t.Fatal(err)

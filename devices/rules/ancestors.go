@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // checkAbove judges the programs of the cgroups above the container's unit, which are not the container's and stay as
 // they are: the kernel asks them too. One that denies the devices is an error that names its cgroup. unjudged is about
 // those that may or may not.
-func checkAbove(own ownGroup, rules []rule) (unjudged, err error) {
+func checkAbove(own ownGroup, rules []Rule) (unjudged, err error) {
 	ours := map[ebpf.ProgramID]bool{}
 	for _, dir := range own.dirs() {
 		ids, err := attachedTo(dir, 0)
@@ -44,7 +44,7 @@ func checkAbove(own ownGroup, rules []rule) (unjudged, err error) {
 	return errors.Join(unknown...), nil
 }
 
-func judge(id ebpf.ProgramID, rules []rule) (bool, error) {
+func judge(id ebpf.ProgramID, rules []Rule) (bool, error) {
 	program, err := ebpf.NewProgramFromID(id)
 	if errors.Is(err, os.ErrNotExist) {
 		return true, nil // gone since

@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"encoding/binary"
@@ -18,7 +18,7 @@ var errUnjudged = errors.New("what it answers cannot be told from its instructio
 // admits says whether the device program lets all of the rules' accesses pass, each by itself and together, by running
 // it here: the programs of runc, crun and systemd read their context, compare and jump, and nothing else. Whatever does
 // more is errUnjudged. The instructions must be the kernel's, whose jumps are offsets.
-func admits(program asm.Instructions, rules []rule) (bool, error) {
+func admits(program asm.Instructions, rules []Rule) (bool, error) {
 	for _, r := range rules {
 		for asked := uint32(1); asked <= unix.BPF_DEVCG_ACC_MKNOD|unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE; asked++ {
 			if asked&^uint32(access(r)) != 0 { //nolint:gosec // three bits
@@ -45,7 +45,7 @@ type machine struct {
 	pointer [11]bool
 }
 
-func newMachine(r rule, asked uint32) *machine {
+func newMachine(r Rule, asked uint32) *machine {
 	m := &machine{}
 	m.pointer[asm.R1] = true
 	put := func(at int, v uint32) { binary.NativeEndian.PutUint32(m.context[at:], v) }

@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"encoding/binary"
@@ -46,40 +46,40 @@ var byRunc = asm.Instructions{
 }
 
 func TestAdmits(t *testing.T) {
-	ours := prepend([]rule{{"c", 195, 255, "rw"}}, assembled(t, byRunc...))
+	ours := prepend([]Rule{{"c", 195, 255, "rw"}}, assembled(t, byRunc...))
 	for _, test := range []struct {
 		name    string
 		program asm.Instructions
-		rule    rule
+		rule    Rule
 		want    bool
 	}{
-		{"systemd's, listed", bySystemd, rule{"c", 1, 11, "rw"}, true},
-		{"systemd's, in part", bySystemd, rule{"c", 1, 11, "r"}, true},
-		{"systemd's, more than listed", bySystemd, rule{"c", 1, 11, "rwm"}, false},
-		{"systemd's, another minor", bySystemd, rule{"c", 1, 12, "r"}, false},
-		{"systemd's, a block device", bySystemd, rule{"b", 1, 11, "r"}, false},
-		{"systemd's, every minor", bySystemd, rule{"c", 136, 99, "rwm"}, true},
-		{"runc's, listed", byRunc, rule{"b", 7, 3, "r"}, true},
-		{"runc's, more than listed", byRunc, rule{"b", 7, 3, "rw"}, false},
-		{"runc's, another type", byRunc, rule{"c", 7, 3, "r"}, false},
-		{"ours", ours, rule{"c", 195, 255, "rw"}, true},
-		{"ours, more", ours, rule{"c", 195, 255, "m"}, false},
-		{"ours, the old program's", ours, rule{"b", 7, 1, "r"}, true},
-		{"no access", deny, rule{"c", 1, 1, ""}, true},
-		{"the lowest bit alone counts", asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, rule{"c", 1, 1, "r"}, false},
+		{"systemd's, listed", bySystemd, Rule{"c", 1, 11, "rw"}, true},
+		{"systemd's, in part", bySystemd, Rule{"c", 1, 11, "r"}, true},
+		{"systemd's, more than listed", bySystemd, Rule{"c", 1, 11, "rwm"}, false},
+		{"systemd's, another minor", bySystemd, Rule{"c", 1, 12, "r"}, false},
+		{"systemd's, a block device", bySystemd, Rule{"b", 1, 11, "r"}, false},
+		{"systemd's, every minor", bySystemd, Rule{"c", 136, 99, "rwm"}, true},
+		{"runc's, listed", byRunc, Rule{"b", 7, 3, "r"}, true},
+		{"runc's, more than listed", byRunc, Rule{"b", 7, 3, "rw"}, false},
+		{"runc's, another type", byRunc, Rule{"c", 7, 3, "r"}, false},
+		{"ours", ours, Rule{"c", 195, 255, "rw"}, true},
+		{"ours, more", ours, Rule{"c", 195, 255, "m"}, false},
+		{"ours, the old program's", ours, Rule{"b", 7, 1, "r"}, true},
+		{"no access", deny, Rule{"c", 1, 1, ""}, true},
+		{"the lowest bit alone counts", asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, Rule{"c", 1, 1, "r"}, false},
 		{"each access by itself", asm.Instructions{ // denies reading alone
 			asm.LoadMem(asm.R0, asm.R1, 0, asm.Word), asm.RSh.Imm(asm.R0, 16), asm.JEq.Imm(asm.R0, unix.BPF_DEVCG_ACC_READ, "no"),
 			asm.Mov.Imm(asm.R0, 1), asm.Return(), asm.Mov.Imm(asm.R0, 0).WithSymbol("no"), asm.Return(),
-		}, rule{"c", 1, 1, "rw"}, false},
+		}, Rule{"c", 1, 1, "rw"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := admits(assembled(t, test.program...), []rule{test.rule})
+			got, err := admits(assembled(t, test.program...), []Rule{test.rule})
 			if err != nil || got != test.want {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
 	}
-	if got, err := admits(assembled(t, bySystemd...), []rule{{"c", 1, 11, "rw"}, {"c", 1, 12, "r"}}); got || err != nil {
+	if got, err := admits(assembled(t, bySystemd...), []Rule{{"c", 1, 11, "rw"}, {"c", 1, 12, "r"}}); got || err != nil {
 		t.Errorf("one of two: %v, %v", got, err)
 	}
 }
@@ -103,7 +103,7 @@ func TestRunProgram(t *testing.T) {
 		{asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R0, asm.R6, ctxMajor, asm.Word)}, 195},
 		{asm.Instructions{asm.LoadMem(asm.R0, asm.R1, ctxMinor, asm.Byte)}, 1},
 	} {
-		got, err := run(assembled(t, append(test.program, asm.Return())...), newMachine(rule{"c", 195, 1, "r"}, 2))
+		got, err := run(assembled(t, append(test.program, asm.Return())...), newMachine(Rule{"c", 195, 1, "r"}, 2))
 		if err != nil || got != test.want {
 			t.Errorf("%v: got %#x, %v", test.program, got, err)
 		}
@@ -130,7 +130,7 @@ func TestRunProgram(t *testing.T) {
 		{asm.JLT, -1, 1},
 	} {
 		program := assembled(t, asm.Mov.Imm(asm.R2, 5), asm.Mov.Imm(asm.R0, 1), test.op.Imm(asm.R2, test.b, "end"), asm.Mov.Imm(asm.R0, 0), asm.Return().WithSymbol("end"))
-		if got, err := run(program, newMachine(rule{}, 0)); err != nil || got != test.want {
+		if got, err := run(program, newMachine(Rule{}, 0)); err != nil || got != test.want {
 			t.Errorf("5 %v %d: got %d, %v", test.op, test.b, got, err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestUnjudged(t *testing.T) {
 		"nothing":                 {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if ok, err := admits(assembled(t, program...), []rule{{"c", 1, 11, "rw"}}); ok || !errors.Is(err, errUnjudged) {
+			if ok, err := admits(assembled(t, program...), []Rule{{"c", 1, 11, "rw"}}); ok || !errors.Is(err, errUnjudged) {
 				t.Errorf("got %v, %v", ok, err)
 			}
 		})
@@ -165,7 +165,7 @@ func TestUnjudged(t *testing.T) {
 
 // Programs of cgroups above the container's unit are judged, named, and left alone.
 func TestCheckAbove(t *testing.T) {
-	rules := []rule{{"c", 1, 11, "rw"}}
+	rules := []Rule{{"c", 1, 11, "rw"}}
 	for _, test := range []struct {
 		name          string
 		program       asm.Instructions

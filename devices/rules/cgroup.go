@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"bufio"
@@ -13,27 +13,29 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// rule allows one device.
-type rule struct {
+// Rule allows one device.
+type Rule struct {
 	kind         string // c or b
 	major, minor int64
 	permissions  string
 }
 
-func (r rule) String() string {
+func (r Rule) String() string {
 	return fmt.Sprintf("%s %d:%d %s", r.kind, r.major, r.minor, r.permissions)
 }
 
-// rules returns what the nodes need, each once.
-func rules(nodes []*devices.DeviceNode) []rule {
-	var out []rule
+// Of returns what the nodes need, each rule once. One that could not be made needs none.
+func Of(nodes []*devices.DeviceNode) []Rule {
+	var out []Rule
 	for _, d := range nodes {
-		r := rule{d.Type, d.Major, d.Minor, d.Permissions}
+		r := Rule{d.Type, d.Major, d.Minor, d.Permissions}
 		if d.Status == devices.Failed || (r.kind != "c" && r.kind != "b") || r.permissions == "" || slices.Contains(out, r) {
 			continue
 		}
@@ -42,45 +44,64 @@ func rules(nodes []*devices.DeviceNode) []rule {
 	return out
 }
 
-// missing returns the rules of the nodes that config.json does not give already. A node that it lists need not have a
-// rule there: the runtime makes nodes from one list and rules from another.
-func (t *Target) missing(nodes []*devices.DeviceNode) []rule {
-	linux := t.Container.Spec.Linux
-	if linux == nil || linux.Resources == nil {
-		return rules(nodes)
+// Missing returns the rules of the nodes that config.json does not give already. A node that it lists need not have a rule
+// there: the runtime makes nodes from one list and rules from another.
+func Missing(container *specs.Spec, nodes []*devices.DeviceNode) []Rule {
+	if container.Linux == nil || container.Linux.Resources == nil {
+		return Of(nodes)
 	}
-	return rules(slices.DeleteFunc(slices.Clone(nodes), func(d *devices.DeviceNode) bool { return d.Allowed(linux.Resources.Devices) }))
+	given := container.Linux.Resources.Devices
+	return Of(slices.DeleteFunc(slices.Clone(nodes), func(d *devices.DeviceNode) bool { return d.Allowed(given) }))
 }
+
+// Target is the container whose device rules are extended.
+type Target struct {
+	Container *state.Container
+	Process   *state.Process
+	// Namespaced says that this process is in a user namespace that is not the host's: the kernel takes no device rules
+	// from it, and file permissions decide.
+	Namespaced bool
+}
+
+// Outcome is what there is to say of rules that were set.
+type Outcome struct {
+	// NoCgroup says that rules were needed, but the container has no cgroup of its own to set them in.
+	NoCgroup error
+	// Notes are about what may take the devices away again, or stands above them: they warn, the rules are set.
+	Notes []*fault.Error
+}
+
+func (o *Outcome) note(f *fault.Error) { o.Notes = append(o.Notes, f) }
 
 // errNotOwn says that the container has no cgroup of its own whose rules could be changed.
 var errNotOwn = errors.New("the container has no device cgroup of its own, its device rules are those of its surroundings and stay as they are")
 
-// allow opens the rules' devices in the container's own cgroup, version 1 or 2, for good: its systemd unit, where it has
+// Allow opens the rules' devices in the container's own cgroup, version 1 or 2, for good: its systemd unit, where it has
 // one, learns of them first. It reads the outcome back. A cgroup that is not the container's is never touched: that is
-// result.NoCgroup. What may still take the devices away again is in result.Notes.
+// [Outcome.NoCgroup].
 //
 // Nothing of this needs to be undone: programs, rules and unit, with what systemd keeps of it below /run, end with the
 // container's cgroup.
-func (t *Target) allow(ctx context.Context, rules []rule, result *Result) error {
-	// In a user namespace the kernel takes no device rules from us, and file permissions decide.
+func (t *Target) Allow(ctx context.Context, rules []Rule) (Outcome, error) {
+	var result Outcome
 	if len(rules) == 0 || t.Namespaced {
-		return nil
+		return result, nil
 	}
-	err := t.allowIn(ctx, rules, result)
+	err := t.allowIn(ctx, rules, &result)
 	if errors.Is(err, errNotOwn) {
 		result.NoCgroup = err
-		return nil
+		return result, nil
 	}
 	if err == nil {
-		return nil
+		return result, nil
 	}
-	return fault.New(fault.Cgroup, "device rules of the container", "%w", err).
+	return result, fault.New(fault.Cgroup, "device rules of the container", "%w", err).
 		WithHint("see that gpu-hook runs as root with all capabilities; the container's cgroup and its parents must allow these devices")
 }
 
 // allowIn goes by both versions: on a hybrid host the container has a cgroup in each, and the kernel asks both. systemd
 // comes before either, since it sets its own rules anew when it is told of a device.
-func (t *Target) allowIn(ctx context.Context, rules []rule, result *Result) error {
+func (t *Target) allowIn(ctx context.Context, rules []Rule, result *Outcome) error {
 	v1, err := t.ownCgroup("devices", "cgroup")
 	if err != nil {
 		return err
@@ -119,7 +140,7 @@ func (t *Target) allowIn(ctx context.Context, rules []rule, result *Result) erro
 }
 
 // judgeAbove is [checkAbove] for a container that may have no cgroup of version 2.
-func judgeAbove(v2 ownGroup, rules []rule, result *Result) error {
+func judgeAbove(v2 ownGroup, rules []Rule, result *Outcome) error {
 	if v2.dir == "" {
 		return nil
 	}

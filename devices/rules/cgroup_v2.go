@@ -1,4 +1,4 @@
-package inject
+package rules
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ type exchanges map[ebpf.ProgramID]ebpf.ProgramID
 // process is up to that of the unit: the kernel asks all of them, and each must say yes. One that says so already stays
 // as it is, so that who attached it still knows it; any other is extended. A cgroup without a program has nothing to
 // extend and gets none, since a program can only take away. What is then attached is read back.
-func allowV2(own ownGroup, rules []rule) (exchanges, error) {
+func allowV2(own ownGroup, rules []Rule) (exchanges, error) {
 	done := exchanges{}
 	for _, dir := range own.dirs() {
 		if err := extendAll(dir, rules, done); err != nil {
@@ -40,7 +40,7 @@ func allowV2(own ownGroup, rules []rule) (exchanges, error) {
 
 // extendAll goes over the programs of one cgroup until all that are attached, as the kernel shows them, allow the rules.
 // systemd may attach one of its own at any time.
-func extendAll(dir string, rules []rule, done exchanges) error {
+func extendAll(dir string, rules []Rule, done exchanges) error {
 	cgroup, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func query(cgroup *os.File, flags uint32) ([]ebpf.ProgramID, error) {
 // extendOne puts a program that allows the rules' devices and asks the old program about all others in the old one's
 // place, and returns its id, or the old one's if that allows them already. The exchange is one step of the kernel's:
 // there is no moment without a filter, and on error the old one stays.
-func extendOne(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID, error) {
+func extendOne(cgroup *os.File, id ebpf.ProgramID, rules []Rule) (ebpf.ProgramID, error) {
 	old, err := ebpf.NewProgramFromID(id)
 	if err != nil {
 		return 0, err
@@ -112,7 +112,7 @@ func extendOne(cgroup *os.File, id ebpf.ProgramID, rules []rule) (ebpf.ProgramID
 
 // extend loads a program that allows the rules' devices and asks the old program about all others. Where the old one
 // allows them already it is nil.
-func extend(old *ebpf.Program, rules []rule) (*ebpf.Program, error) {
+func extend(old *ebpf.Program, rules []Rule) (*ebpf.Program, error) {
 	instructions, err := instructionsOf(old)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func programID(program *ebpf.Program) (ebpf.ProgramID, error) {
 
 // prepend returns a program that answers yes to the rules and otherwise runs old. At the start of a program only R1, the
 // context, has a value, and it is left alone.
-func prepend(rules []rule, old asm.Instructions) asm.Instructions {
+func prepend(rules []Rule, old asm.Instructions) asm.Instructions {
 	const next = "gpu-hook-%d"
 	program := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, ctxAccessType, asm.Word),
@@ -199,14 +199,14 @@ func bare(old asm.Instructions) asm.Instructions {
 	return out
 }
 
-func deviceType(r rule) int32 {
+func deviceType(r Rule) int32 {
 	if r.kind == "b" {
 		return unix.BPF_DEVCG_DEV_BLOCK
 	}
 	return unix.BPF_DEVCG_DEV_CHAR
 }
 
-func access(r rule) int32 {
+func access(r Rule) int32 {
 	var mask int32
 	for _, p := range r.permissions {
 		switch p {
