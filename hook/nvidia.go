@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
@@ -170,7 +171,7 @@ func (p *planner) compatDriver() (nvidia.Driver, bool) {
 		return nvidia.Driver{}, false
 	}
 	defer root.Close()
-	handle, err := pathrs.OpenatInRoot(root, compatDir)
+	handle, err := linux.OpenInRoot(root, compatDir)
 	if err != nil {
 		return nvidia.Driver{}, false
 	}

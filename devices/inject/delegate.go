@@ -15,11 +15,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/trust"
 )
 
@@ -113,7 +113,7 @@ type number struct{ major, minor int64 }
 // container or the host could make a node just now and have it opened. It goes by handles and follows no link.
 func (r *rootfs) devNodes() (map[string]number, error) {
 	found := map[string]number{}
-	dev, err := pathrs.OpenatInRoot(r.root, "/dev")
+	dev, err := linux.OpenInRoot(r.root, "/dev")
 	if errors.Is(err, os.ErrNotExist) {
 		return found, nil
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
@@ -38,7 +40,7 @@ func (e entry) remove() error {
 	if e.dir {
 		flags = unix.AT_REMOVEDIR
 	}
-	err := unix.Unlinkat(int(e.parent.Fd()), e.name, flags)
+	err := linux.Unlinkat(e.parent, e.name, flags)
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
 		return fmt.Errorf("remove %q: %w", e.name, err)
 	}

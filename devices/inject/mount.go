@@ -4,11 +4,11 @@ import (
 	"errors"
 	"os"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -55,24 +55,20 @@ func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 
 // clone makes a bind mount of hostPath, with the mounts below it if they are to come along.
 func clone(hostPath string, recursive bool) (*os.File, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	flags := uint(0)
 	if recursive {
-		flags |= unix.AT_RECURSIVE
+		flags = unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, hostPath, flags)
-	if err != nil {
-		return nil, os.NewSyscallError("open_tree", err)
-	}
-	return os.NewFile(uintptr(fd), hostPath), nil
+	return linux.OpenTree(hostPath, flags)
 }
 
 func (s *source) setAttributes(a devices.MountAttributes) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(s.tree.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(s.tree)
+	if err != nil {
+		return err
 	}
 	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if err := s.setattr(0, unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}); err != nil {
+	if err := linux.MountSetattr(s.tree, 0, unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}); err != nil {
 		return err
 	}
 	below := unix.MountAttr{Attr_set: a.Tree.Set, Attr_clr: a.Tree.Clear}
@@ -82,14 +78,7 @@ func (s *source) setAttributes(a devices.MountAttributes) error {
 	if below == (unix.MountAttr{}) {
 		return nil
 	}
-	return s.setattr(unix.AT_RECURSIVE, below)
-}
-
-func (s *source) setattr(flags uint, attr unix.MountAttr) error {
-	if err := unix.MountSetattr(int(s.tree.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr); err != nil {
-		return os.NewSyscallError("mount_setattr", err)
-	}
-	return nil
+	return linux.MountSetattr(s.tree, unix.AT_RECURSIVE, below)
 }
 
 // attach puts the mount in its place in the root filesystem and sets its status. It must run in the container's mount
@@ -116,9 +105,8 @@ func (r *rootfs) move(s *source) error {
 	if err := r.ground.checkMount(target, s.ContainerPath); err != nil {
 		return err
 	}
-	err = unix.MoveMount(int(s.tree.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-	if err != nil {
-		return os.NewSyscallError("move_mount", err)
+	if err := linux.MoveMount(s.tree, target); err != nil {
+		return err
 	}
 	r.attached = append(r.attached, s.tree)
 	return astray(r.verifyMount(s))
@@ -126,7 +114,7 @@ func (r *rootfs) move(s *source) error {
 
 // verifyMount checks that the mount stands where it should.
 func (r *rootfs) verifyMount(s *source) error {
-	attached, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
+	attached, err := linux.OpenInRoot(r.root, s.ContainerPath)
 	if err != nil {
 		return err
 	}
@@ -142,7 +130,7 @@ func (r *rootfs) verifyMount(s *source) error {
 }
 
 func (r *rootfs) mountPoint(s *source) (*os.File, error) {
-	target, err := pathrs.OpenatInRoot(r.root, s.ContainerPath)
+	target, err := linux.OpenInRoot(r.root, s.ContainerPath)
 	if errors.Is(err, os.ErrNotExist) {
 		if s.dir {
 			return r.openDir(s.ContainerPath)
@@ -154,12 +142,12 @@ func (r *rootfs) mountPoint(s *source) (*os.File, error) {
 
 // checkKind refuses to mount a directory on a file or a file on a directory.
 func (s *source) checkKind(target *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(target.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(target)
+	if err != nil {
+		return err
 	}
 	if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != s.dir {
-		return errors.New("a directory can be mounted on a directory alone and a file on a file, and here one meets the other")
+		return errors.New("cannot mount a directory on a file, or a file on a directory")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // makeNode makes the device node in the root filesystem, with exactly the type, numbers, mode and owner of d, or binds the
@@ -62,8 +63,8 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	if err := r.ground.checkMount(target, d.Path); err != nil {
 		return err
 	}
-	if err := unix.MoveMount(int(source.Fd()), "", int(target.Fd()), "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return os.NewSyscallError("move_mount", err)
+	if err := linux.MoveMount(source, target); err != nil {
+		return err
 	}
 	r.attached = append(r.attached, source)
 	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -98,15 +99,14 @@ func (r *rootfs) closeNodes() {
 
 // cloneNode makes a mount of the host's node alone, to be attached in the container.
 func cloneNode(d *devices.DeviceNode) (*os.File, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, d.HostPath, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+	tree, err := linux.OpenTree(d.HostPath, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
-		return nil, os.NewSyscallError("open_tree", err)
+		return nil, err
 	}
-	tree := os.NewFile(uintptr(fd), d.HostPath)
 	err = errors.Join(verifyNode(tree, d, false), usable(tree))
 	if err == nil {
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Propagation: unix.MS_PRIVATE}
-		err = os.NewSyscallError("mount_setattr", unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr))
+		err = linux.MountSetattr(tree, 0, attr)
 	}
 	if err != nil {
 		_ = tree.Close()
@@ -117,9 +117,9 @@ func cloneNode(d *devices.DeviceNode) (*os.File, error) {
 
 // usable refuses a node on a filesystem that is mounted nodev: it could not be opened.
 func usable(handle *os.File) error {
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(handle.Fd()), &fs); err != nil {
-		return os.NewSyscallError("fstatfs", err)
+	fs, err := linux.Fstatfs(handle)
+	if err != nil {
+		return err
 	}
 	if fs.Flags&unix.ST_NODEV != 0 {
 		return errors.New("its filesystem is mounted nodev, a node on it would be useless")
@@ -128,9 +128,9 @@ func usable(handle *os.File) error {
 }
 
 func isRegular(handle *os.File) (bool, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
-		return false, os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(handle)
+	if err != nil {
+		return false, err
 	}
 	return st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
@@ -142,8 +142,9 @@ func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := usable(dir); err != nil {
 		return err
 	}
-	if err := unix.Mknodat(int(dir.Fd()), name, typeBits(d)|uint32(d.FileMode.Perm()), int(unix.Mkdev(uint32(d.Major), uint32(d.Minor)))); err != nil { //nolint:gosec // numbers come from the host's own node
-		return os.NewSyscallError("mknod", err)
+	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor)) //nolint:gosec // they come from the host's own node
+	if err := linux.Mknodat(dir, name, typeBits(d)|uint32(d.FileMode.Perm()), number); err != nil {
+		return err
 	}
 	if err := r.add(dir, name, false); err != nil {
 		return err
@@ -160,17 +161,14 @@ func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if *d.UID == 0 && *d.GID == 0 {
 		return nil
 	}
-	if err := unix.Fchownat(int(made.Fd()), "", int(*d.UID), int(*d.GID), unix.AT_EMPTY_PATH); err != nil {
-		return os.NewSyscallError("chown", err)
-	}
-	return nil
+	return linux.Chown(made, int(*d.UID), int(*d.GID))
 }
 
 // verifyNode checks by handle that an inode is the device that d describes and, for one that we made, has its mode.
 func verifyNode(handle *os.File, d *devices.DeviceNode, ours bool) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(handle)
+	if err != nil {
+		return err
 	}
 	if st.Mode&unix.S_IFMT != typeBits(d) {
 		return fmt.Errorf("something that is not a node of type %q stands in its place", d.Type)

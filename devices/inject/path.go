@@ -6,10 +6,10 @@ import (
 	"os"
 	"path"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -32,7 +32,7 @@ type rootfs struct {
 // openDir opens the directory at unsafePath in the root, making what is missing of it. A link that leads nowhere is an
 // error, never a place to make something.
 func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
-	handle, err := pathrs.OpenatInRoot(r.root, unsafePath)
+	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if !errors.Is(err, os.ErrNotExist) {
 		return handle, err
 	}
@@ -48,12 +48,12 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	if err := r.ground.checkMake(dir, unsafePath); err != nil {
 		return nil, err
 	}
-	err = unix.Mkdirat(int(dir.Fd()), name, dirMode)
+	err = linux.Mkdirat(dir, name, dirMode)
 	if errors.Is(err, unix.EEXIST) {
 		return r.another(unsafePath)
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "mkdir", Path: unsafePath, Err: err}
+		return nil, err
 	}
 	if err := r.add(dir, name, true); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 // another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem has
 // made it, unless it is a link that leads nowhere.
 func (r *rootfs) another(unsafePath string) (*os.File, error) {
-	handle, err := pathrs.OpenatInRoot(r.root, unsafePath)
+	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
 	}
@@ -82,14 +82,13 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 	if err := r.ground.checkMake(dir, unsafePath); err != nil {
 		return nil, err
 	}
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, fileMode)
+	created, err := linux.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY, fileMode)
 	if errors.Is(err, unix.EEXIST) {
 		return r.another(unsafePath)
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "create", Path: unsafePath, Err: err}
+		return nil, err
 	}
-	created := os.NewFile(uintptr(fd), unsafePath)
 	defer created.Close()
 	if err := r.add(dir, name, false); err != nil {
 		return nil, err
@@ -106,20 +105,17 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 }
 
 func openat(dir *os.File, name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
-	}
-	return os.NewFile(uintptr(fd), path.Join(dir.Name(), name)), nil
+	return linux.Openat(dir, name, flags, 0)
 }
 
 func sameFile(a, b *os.File) (bool, error) {
-	var sa, sb unix.Stat_t
-	if err := unix.Fstat(int(a.Fd()), &sa); err != nil {
-		return false, os.NewSyscallError("fstat", err)
+	sa, err := linux.Fstat(a)
+	if err != nil {
+		return false, err
 	}
-	if err := unix.Fstat(int(b.Fd()), &sb); err != nil {
-		return false, os.NewSyscallError("fstat", err)
+	sb, err := linux.Fstat(b)
+	if err != nil {
+		return false, err
 	}
 	return sa.Dev == sb.Dev && sa.Ino == sb.Ino, nil
 }

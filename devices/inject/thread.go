@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -23,8 +24,8 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 				return os.NewSyscallError("unshare", err)
 			}
 			for _, ns := range namespaces {
-				if err := unix.Setns(int(ns.Fd()), 0); err != nil {
-					return &os.PathError{Op: "setns", Path: ns.Name(), Err: err}
+				if err := linux.Setns(ns); err != nil {
+					return err
 				}
 			}
 			return fn()

@@ -1,0 +1,66 @@
+package linux
+
+import (
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Openat opens name in dir by openat(2); the descriptor is not inherited.
+func Openat(dir *os.File, name string, flags int, mode uint32) (*os.File, error) {
+	at, fd := path.Join(dir.Name(), name), -1
+	err := Retry(func() (err error) {
+		fd, err = unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	return os.NewFile(uintptr(fd), at), nil
+}
+
+// Mkdirat makes the directory name in dir.
+func Mkdirat(dir *os.File, name string, mode uint32) error {
+	return at("mkdir", dir, name, func() error { return unix.Mkdirat(int(dir.Fd()), name, mode) })
+}
+
+// Mknodat makes the node name in dir, with the type in its mode and the device number of [unix.Mkdev].
+func Mknodat(dir *os.File, name string, mode uint32, device uint64) error {
+	return at("mknod", dir, name, func() error {
+		return unix.Mknodat(int(dir.Fd()), name, mode, int(device)) //nolint:gosec // 32 bits are used
+	})
+}
+
+// Unlinkat removes name from dir; with [unix.AT_REMOVEDIR] an empty directory.
+func Unlinkat(dir *os.File, name string, flags int) error {
+	return at("remove", dir, name, func() error { return unix.Unlinkat(int(dir.Fd()), name, flags) })
+}
+
+// Chown gives the file of the handle, which may be O_PATH, to an owner.
+func Chown(handle *os.File, uid, gid int) error {
+	return call("chown", func() error { return unix.Fchownat(int(handle.Fd()), "", uid, gid, unix.AT_EMPTY_PATH) })
+}
+
+// Fstat returns the metadata of the file of the handle.
+func Fstat(handle *os.File) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := call("fstat", func() error { return unix.Fstat(int(handle.Fd()), &st) })
+	return st, err
+}
+
+// Fstatfs returns the metadata of the filesystem of the handle.
+func Fstatfs(handle *os.File) (unix.Statfs_t, error) {
+	var st unix.Statfs_t
+	err := call("fstatfs", func() error { return unix.Fstatfs(int(handle.Fd()), &st) })
+	return st, err
+}
+
+func at(op string, dir *os.File, name string, fn func() error) error {
+	if err := Retry(fn); err != nil {
+		return &os.PathError{Op: op, Path: path.Join(dir.Name(), name), Err: err}
+	}
+	return nil
+}
+
+func call(name string, fn func() error) error { return os.NewSyscallError(name, Retry(fn)) }
