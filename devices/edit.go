@@ -10,8 +10,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // Edit is one edit of a container. Each kind of CDI's container edits is one implementation, with all that is particular to

@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // NetDevice is a network device to move into the container.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // DeviceNode is a node to make in the container. After [Edits.Complete] everything is filled in from the host's node.

@@ -1,7 +1,7 @@
 package devices
 
 import (
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Status is what becomes of an edit.

@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/test/require"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // described is a device node with its rule, as config.json would have them.

@@ -1,7 +1,7 @@
 package devices
 
 import (
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Kinds of edits that a rule can name.

@@ -11,8 +11,8 @@ import (
 
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // Registry is what the CDI Specs of this host define. A Spec that cannot be read or trusted defines nothing, hides

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/gpu-hook/gpu-hook/fault"
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // specText is a Spec whose own edits and whose every device set a variable that names it.

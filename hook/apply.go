@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices/inject"
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 

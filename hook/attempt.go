@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // failed are the reasons of the drivers of one vendor that could not serve, in order.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 

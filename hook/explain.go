@@ -9,8 +9,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 

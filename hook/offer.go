@@ -12,8 +12,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/amd"
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/inject"
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 

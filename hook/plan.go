@@ -4,11 +4,11 @@ import (
 	"slices"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // planner makes the draft of the plan for one container. It reads Specs and host paths and changes nothing else.

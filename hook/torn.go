@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 

@@ -15,9 +15,9 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // maxConfig bounds the administrator's configuration of NVIDIA's hook, in bytes.

@@ -13,10 +13,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/require"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // installed is a host with a toolkit in a directory of its own; config is the administrator's, with @ for the directory,

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // maxStatus bounds what is read of /proc and of a runtime's own notes, in bytes.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // ReadSpec reads the runtime-spec object of a container that is still to be created, 16 MiB at most. Of the container's

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // help prints the usage of the program, one error code or all of them.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/require"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 func TestRun(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/rules"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // Target is the container to change.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // astrayError is why something that is mounted in the container by now does not stand where it should: somebody moves

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // What is left out takes along what was made for it and nothing else. What cannot be, or must not, stays the error.

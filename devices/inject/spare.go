@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // spareRoot has a container whose root filesystem becomes an image do without what is sure to write there: the Spec's hooks

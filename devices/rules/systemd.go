@@ -13,7 +13,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // systemdTimeout bounds all that is said to systemd: a bus that does not answer must not hold a container's start.

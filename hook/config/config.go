@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
 // DefaultPath is where the configuration is read from, after a user's own gpu-hook/config.toml. It need not exist.

@@ -9,26 +9,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/test/require"
-	"github.com/gpu-hook/gpu-hook/trust"
 )
 
-// reference is the configuration in the README.
+// reference is the configuration in docs/configuration.md.
 func reference(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(require.Tree(), "README.md"))
+	data, err := os.ReadFile(filepath.Join(require.Tree(), "docs", "configuration.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(data), "```toml\n")
 	text, _, found := strings.Cut(after, "```")
 	if !found {
-		t.Fatal("the README has no configuration")
+		t.Fatal("docs/configuration.md has no configuration")
 	}
 	return text
 }
 
-// The README shows the defaults, and every key.
+// docs/configuration.md shows the defaults, and every key.
 func TestReference(t *testing.T) {
 	text := reference(t)
 	c, err := parse(text, trust.Self{})
@@ -40,7 +40,7 @@ func TestReference(t *testing.T) {
 	}
 	for _, key := range keys(reflect.TypeFor[Config]()) {
 		if !strings.Contains(text, key) {
-			t.Errorf("the README does not have %s", key)
+			t.Errorf("docs/configuration.md does not have %s", key)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"github.com/gpu-hook/gpu-hook/fault"
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // maxSize bounds the configuration, in bytes.
@@ -49,7 +49,7 @@ func Load(path string) (*Config, error) {
 	}
 	c, err := parse(text, self)
 	if err != nil {
-		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; its keys are in gpu-hook's README")
+		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; docs/configuration.md lists its keys")
 	}
 	return c, nil
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Outcome is what became of a plan that was carried out.

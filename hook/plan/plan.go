@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Plan is what was decided for one container. It is not changed once it is made: who carries it out works on copies of its

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Inventory is what this host has to give, and in what order it is given. Its JSON form is a contract with scripts; lists

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
-	"github.com/gpu-hook/gpu-hook/fault"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
-	"github.com/gpu-hook/gpu-hook/trust"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // maxRecord bounds one record, in bytes. A longer one is kept without its edits.

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// go test ./fault -update writes docs/errors.md again.
+// go test ./internal/fault -update writes docs/errors.md again.
 var update = flag.Bool("update", false, "write docs/errors.md again")
 
 // TestTableHasEveryCode holds the table against the constants of this package as they are written: a code that is added
@@ -80,7 +80,7 @@ func constants(t *testing.T) map[Code]bool {
 }
 
 func TestErrorsPage(t *testing.T) {
-	const path = "../docs/errors.md"
+	const path = "../../docs/errors.md"
 	want := page()
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
@@ -92,7 +92,7 @@ func TestErrorsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != want {
-		t.Error("docs/errors.md is not what the table says: go test ./fault -update")
+		t.Error("docs/errors.md is not what the table says: go test ./internal/fault -update")
 	}
 }
 
@@ -111,7 +111,7 @@ Errors (E-) are of one of three kinds:
 
 With a warning (W-) the container starts.
 
-This page is generated from fault/table.go: go test ./fault -update.
+This page is generated from internal/fault/table.go: go test ./internal/fault -update.
 `)
 	for _, e := range Table() {
 		fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n%s\n\n**What to do:** %s\n", e.Code, titled(e.Kind.String()), e.Meaning, e.Fix)
