@@ -17,11 +17,13 @@ const (
 
 // Tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
 // delays or fails nothing: the record has it all.
-func (r *Report) Tell() {
+func (r *Report) Tell() { r.tell(logSocket) }
+
+func (r *Report) tell(socket string) {
 	if len(r.Warnings)+len(r.Errors) == 0 {
 		return
 	}
-	log, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: logSocket, Net: "unixgram"})
+	log, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		return
 	}
