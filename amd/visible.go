@@ -47,7 +47,7 @@ func ParseVisible(unsafeValue string) (Visible, error) {
 	return Visible{IDs: p.ids}, nil
 }
 
-// UniqueID says whether AMD's runtime takes id for a unique id of a GPU: hexadecimal digits after 0x, or more than eight
+// UniqueID reports whether AMD's runtime takes id for a unique id of a GPU: hexadecimal digits after 0x, or more than eight
 // of them.
 func UniqueID(id string) bool {
 	hex, prefixed := strings.CutPrefix(strings.ToLower(id), "0x")

@@ -143,7 +143,7 @@ func (r *Registry) aliases(name string) []string {
 	return out
 }
 
-// same says whether two names are of one device: one Spec gives both the same edits, and some at all.
+// same reports whether two names are of one device: one Spec gives both the same edits, and some at all.
 func (r *Registry) same(a, b string) bool {
 	x, y := r.devices[a], r.devices[b]
 	return x != nil && y != nil && x.spec == y.spec && len(x.raw.ContainerEdits.DeviceNodes) > 0 &&

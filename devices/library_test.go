@@ -123,7 +123,7 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 	}
 }
 
-// drifted says whether we refuse a node because the host's is not what the Spec says.
+// drifted reports whether we refuse a node because the host's is not what the Spec says.
 func drifted(err error) bool {
 	return slices.ContainsFunc([]string{"missing on this host", "on this host it is"}, func(s string) bool { return strings.Contains(err.Error(), s) })
 }

@@ -21,7 +21,7 @@ type MountAttributes struct {
 // Attributes are what mount_setattr(2) sets and clears, MOUNT_ATTR_*.
 type Attributes struct{ Set, Clear uint64 }
 
-// Tmpfs says whether the mount is a new tmpfs; any other is a bind mount. As with runtimes, a bind option goes before the
+// Tmpfs reports whether the mount is a new tmpfs; any other is a bind mount. As with runtimes, a bind option goes before the
 // type.
 func (m *Mount) Tmpfs() bool {
 	return m.Type == "tmpfs" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind")
@@ -125,7 +125,7 @@ func (a *Attributes) atime(mode uint64) {
 	a.Clear |= unix.MOUNT_ATTR__ATIME
 }
 
-// tmpfsOption says whether a new tmpfs takes the option; tmpfs(5). What its value must be the kernel knows.
+// tmpfsOption reports whether a new tmpfs takes the option; tmpfs(5). What its value must be the kernel knows.
 func tmpfsOption(option string) bool {
 	name, _, hasValue := strings.Cut(option, "=")
 	switch name {

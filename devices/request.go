@@ -149,7 +149,7 @@ func (p *gpusParser) field(field string) error {
 	return nil
 }
 
-// continues says whether a field with a "=" is the next id of an unquoted device list, a qualified CDI name.
+// continues reports whether a field with a "=" is the next id of an unquoted device list, a qualified CDI name.
 func (p *gpusParser) continues(field string) bool {
 	return p.list == "device" && parser.IsQualifiedName(field)
 }

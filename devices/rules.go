@@ -6,7 +6,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Allowed says whether device rules, of which later ones stand over earlier ones, give the node all that it needs.
+// Allowed reports whether device rules, of which later ones stand over earlier ones, give the node all that it needs.
 func (d *DeviceNode) Allowed(rules []specs.LinuxDeviceCgroup) bool {
 	if d.Permissions == "" || (d.Type != "c" && d.Type != "b") {
 		return true
@@ -20,7 +20,7 @@ func (d *DeviceNode) Allowed(rules []specs.LinuxDeviceCgroup) bool {
 	return given
 }
 
-// covered says whether a rule is about the device, for some or all access.
+// covered reports whether a rule is about the device, for some or all access.
 func (d *DeviceNode) covered(r specs.LinuxDeviceCgroup) bool {
 	number := func(have *int64, want int64) bool { return have == nil || *have == -1 || *have == want }
 	kind := r.Type == "" || r.Type == "a" || r.Type == d.Type

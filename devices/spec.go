@@ -76,7 +76,7 @@ func parseSpec(r io.Reader) (*spec, error) {
 	return s, err
 }
 
-// version says whether the Spec's cdiVersion is one of CDI's that is known here and, in a note, what is wrong with it.
+// version reports whether the Spec's cdiVersion is one of CDI's that is known here and, in a note, what is wrong with it.
 //
 // The CDI library refuses a Spec whose version is missing, malformed, newer than the library or older than a field that
 // the Spec uses, and its devices are "unresolvable" from then on. Versions have only ever added fields, though: what is
@@ -163,7 +163,7 @@ func (s *spec) validateEdits(e cdispecs.ContainerEdits, known bool) error {
 	return (&cdi.ContainerEdits{ContainerEdits: &e}).Validate()
 }
 
-// newStage says whether the hook is one of a stage that CDI did not have yet, and notes it.
+// newStage reports whether the hook is one of a stage that CDI did not have yet, and notes it.
 func (s *spec) newStage(h *cdispecs.Hook) bool {
 	switch h.HookName {
 	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook, cdi.StartContainerHook, cdi.PoststartHook, cdi.PoststopHook:

@@ -39,7 +39,7 @@ func (r *request) knowsAll(capabilities []string) bool {
 	return !slices.ContainsFunc(capabilities, func(c string) bool { return !r.knows(c) })
 }
 
-// knows says whether a capability means something to the driver that the request names. The driver "cdi" is anybody's.
+// knows reports whether a capability means something to the driver that the request names. The driver "cdi" is anybody's.
 func (r *request) knows(capability string) bool {
 	if len(r.vendors) == 0 {
 		return capability == "gpu" || len(nvidia.Selected([]string{capability})) > 0

@@ -65,7 +65,7 @@ type found struct {
 	Stages []string `json:"stages"`
 }
 
-// calls says whether the definition calls gpu-hook at the stage.
+// calls reports whether the definition calls gpu-hook at the stage.
 func (f *found) calls(stage string) bool {
 	return f.err == nil && filepath.Base(f.Hook.Path) == "gpu-hook" && slices.Contains(f.Stages, stage)
 }
@@ -119,7 +119,7 @@ func checkDefinitions(out *report.Checkup, c *config.Config, places Places) {
 	}
 }
 
-// needsPodman says whether podman's own definitions are wanted: not where the one that all engines read is another's.
+// needsPodman reports whether podman's own definitions are wanted: not where the one that all engines read is another's.
 func needsPodman(shared []found, places Places) bool {
 	if places.Podman == "" {
 		return false
@@ -132,7 +132,7 @@ func needsPodman(shared []found, places Places) bool {
 	return engine == "" || engine == state.Podman
 }
 
-// checkStage says whether an engine finds gpu-hook for the stage in dir, and the program that the definition names. An
+// checkStage reports whether an engine finds gpu-hook for the stage in dir, and the program that the definition names. An
 // engine passes over a definition whose program is not there without a word.
 func checkStage(out *report.Checkup, c *config.Config, stage string, list []found, dir string) {
 	i := slices.IndexFunc(list, func(f found) bool { return f.calls(stage) })

@@ -48,7 +48,7 @@ func (p *planner) feature(g *group) {
 	}
 }
 
-// grantedGPU says whether a device of NVIDIA's own is among the grants.
+// grantedGPU reports whether a device of NVIDIA's own is among the grants.
 func (p *planner) grantedGPU() bool {
 	for _, g := range p.grants {
 		r := p.requests[g.Request]

@@ -145,7 +145,7 @@ func (p *planner) unmet(f *fault.Error) error {
 // compatDir is where CUDA images keep the libraries of a newer driver, for forward compatibility.
 const compatDir = "/usr/local/cuda/compat"
 
-// compat says whether the image's compatibility libraries would help with an unmet requirement.
+// compat reports whether the image's compatibility libraries would help with an unmet requirement.
 func (p *planner) compat(r nvidia.Requirement, host nvidia.Driver) string {
 	driver, found := p.compatDriver()
 	if !found {

@@ -218,7 +218,7 @@ func (p *planner) offerHook(g *group) (offer, []error) {
 	return offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}, fill(errs, err)
 }
 
-// given says whether config.json holds what NVIDIA's hook would inject for these devices, asked for by index: the node of
+// given reports whether config.json holds what NVIDIA's hook would inject for these devices, asked for by index: the node of
 // each and a library of the driver. A node alone is no evidence: --privileged and --device give that, and nothing else.
 func (p *planner) given(v *config.Vendor, ids []string) bool {
 	spec := p.container.Spec

@@ -150,7 +150,7 @@ func absentLast(failures []*fault.Error) []*fault.Error {
 	return append(slices.DeleteFunc(slices.Clone(failures), absent), slices.DeleteFunc(slices.Clone(failures), there)...)
 }
 
-// try says whether one of the vendor's drivers can serve the group, nil, or how all of them fail.
+// try reports whether one of the vendor's drivers can serve the group, nil, or how all of them fail.
 func (p *planner) try(g *group) (*failed, error) {
 	list, err := drivers(g.vendor, g.requests)
 	if err != nil {

@@ -216,7 +216,7 @@ func (o *otherHook) leave(requests, winners []*request) (left []*request, warnin
 	return left, warnings, nil
 }
 
-// same says whether a request is for what the other hook will serve, as it will serve it.
+// same reports whether a request is for what the other hook will serve, as it will serve it.
 func (o *otherHook) same(r *request) bool {
 	selected := slices.Sorted(slices.Values(nvidia.Selected(r.selected(r.vendors[0]))))
 	byHook := r.pin == "" || strings.HasSuffix(r.pin, config.DriverRuntimeHook)
@@ -249,7 +249,7 @@ func drivers(v *config.Vendor, requests []*request) ([]string, error) {
 	return []string{pinned.pin}, nil
 }
 
-// mayFallBack says whether the next driver may be tried after these failures, or returns the one that forbids it.
+// mayFallBack reports whether the next driver may be tried after these failures, or returns the one that forbids it.
 func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 	for _, f := range failures {
 		switch {

@@ -266,7 +266,7 @@ func (g *gatherer) cdiAnnotations() []*request {
 	return out
 }
 
-// own says whether an annotation is known to be the container's own.
+// own reports whether an annotation is known to be the container's own.
 func (g *gatherer) own(a devices.Annotated) bool {
 	v, found := g.container.OwnAnnotations()[a.Key]
 	return found && v == a.Value
@@ -283,7 +283,7 @@ func (g *gatherer) notOwn() string {
 	return "it is the pod's annotation, not the container's own"
 }
 
-// enginesOwn says whether the engine has applied the annotation itself. containerd takes it for the engine's wherever it
+// enginesOwn reports whether the engine has applied the annotation itself. containerd takes it for the engine's wherever it
 // comes from: nobody can tell.
 func (g *gatherer) enginesOwn(a devices.Annotated) bool {
 	engine := g.container.Engine()

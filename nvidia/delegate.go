@@ -66,7 +66,7 @@ type Toolkit struct {
 	Owner  trust.Owner
 }
 
-// Found says whether the hook and what it runs are there, or why not.
+// Found reports whether the hook and what it runs are there, or why not.
 func (t Toolkit) Found() error {
 	if err := t.executable(t.Hook); err != nil || t.Config == "" {
 		return err

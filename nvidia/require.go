@@ -115,7 +115,7 @@ func parseClause(text string) (c clause, known bool, err error) {
 	return clause{}, false, nil
 }
 
-// Check says whether the driver meets the requirement and, where it does not or that is not known, which clauses are the
+// Check reports whether the driver meets the requirement and, where it does not or that is not known, which clauses are the
 // reason.
 func (r Requirement) Check(d Driver) (Answer, []string) {
 	if len(r.terms) == 0 {
@@ -159,7 +159,7 @@ func (c clause) check(d Driver) Answer {
 	return Unknown
 }
 
-// within says whether the clause holds for a value from oldest to newest, which is nil where there is no upper end.
+// within reports whether the clause holds for a value from oldest to newest, which is nil where there is no upper end.
 func (c clause) within(oldest version, newest *version) Answer {
 	low := oldest.compare(c.number)
 	high := 1

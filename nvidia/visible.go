@@ -78,7 +78,7 @@ func VisibleOf(unsafeIDs []string) (Visible, error) {
 	return Visible{None: true}, nil
 }
 
-// IsMIGInstance says whether id is a MIG device by its GPU, GPU instance and compute instance,
+// IsMIGInstance reports whether id is a MIG device by its GPU, GPU instance and compute instance,
 // MIG-GPU-<uuid>/<gi>/<ci>: an id of NVIDIA's that CDI has no name for.
 func IsMIGInstance(id string) bool {
 	const digits, hex = "0123456789", "0123456789-ABCDEFabcdef"
@@ -92,7 +92,7 @@ func only(text, letters string) bool { return text != "" && strings.Trim(text, l
 // maxChannel is the highest IMEX channel that a device number has room for.
 const maxChannel = 1<<20 - 1
 
-// Reserved says whether an id is a word that means a whole list to NVIDIA's hook, and no device.
+// Reserved reports whether an id is a word that means a whole list to NVIDIA's hook, and no device.
 func Reserved(id string) bool { return id == "none" || id == "void" }
 
 // ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, also as "channel0", each

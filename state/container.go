@@ -78,7 +78,7 @@ func (c *Container) Environment() (unsafeEntries []string) {
 	return c.Spec.Process.Env
 }
 
-// Privileged says whether CAP_SYS_ADMIN is in the bounding set of the container's process.
+// Privileged reports whether CAP_SYS_ADMIN is in the bounding set of the container's process.
 func (c *Container) Privileged() bool {
 	p := c.Spec.Process
 	return p != nil && p.Capabilities != nil && slices.Contains(p.Capabilities.Bounding, "CAP_SYS_ADMIN")

@@ -167,7 +167,7 @@ func (c *Container) Engine() string { return c.identity.engine }
 // Doubt says in words what contradicts what about the engine, or is nil.
 func (c *Container) Doubt() error { return c.identity.doubt }
 
-// Infra says whether this is the infra container of a pod, which runs nobody's program. Only signs count that an ordinary
+// Infra reports whether this is the infra container of a pod, which runs nobody's program. Only signs count that an ordinary
 // container cannot have. podman's has none, and gets nothing of what its pod's containers ask by.
 func (c *Container) Infra() bool {
 	switch c.identity.engine {

@@ -147,7 +147,7 @@ func (p *Process) check(checkParent bool) error {
 	return p.Alive()
 }
 
-// adopted says whether the process, of this parent, was made by our runtime through another process, as crun makes one with
+// adopted reports whether the process, of this parent, was made by our runtime through another process, as crun makes one with
 // a user namespace: when that ends, the engine's monitor, which is the runtime's own parent, takes the process over.
 func (p *Process) adopted(parent int) bool {
 	same, err := p.shares("user")
@@ -158,7 +158,7 @@ func (p *Process) adopted(parent int) bool {
 	return err == nil && parent == monitor && parent > 1
 }
 
-// shares says whether the process is in the same namespace of this kind as gpu-hook.
+// shares reports whether the process is in the same namespace of this kind as gpu-hook.
 func (p *Process) shares(name string) (bool, error) {
 	own, err := os.Stat("/proc/self/ns/" + name)
 	if err != nil {

@@ -57,7 +57,7 @@ func (c *Container) CheckNamespaces() error {
 	return nil
 }
 
-// UserNamespace says whether config.json gives the container a user namespace.
+// UserNamespace reports whether config.json gives the container a user namespace.
 func (c *Container) UserNamespace() bool { return c.Spec.Linux != nil && c.has(specs.UserNamespace) }
 
 func (c *Container) has(kind specs.LinuxNamespaceType) bool {

@@ -71,7 +71,7 @@ func (s State) Located(caller *Caller) State {
 	return s
 }
 
-// believable says whether a path can be that of a bundle.
+// believable reports whether a path can be that of a bundle.
 func believable(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
 
 // decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes too.

@@ -53,7 +53,7 @@ func (c caller) isCrun() bool {
 	return strings.HasPrefix(filepath.Base(c.args[0]), "crun") || (err == nil && strings.HasPrefix(filepath.Base(program), "crun"))
 }
 
-// discarded says whether what is written to the file is thrown away.
+// discarded reports whether what is written to the file is thrown away.
 func discarded(file *os.File) bool {
 	null, err := os.Stat(os.DevNull)
 	if err != nil {

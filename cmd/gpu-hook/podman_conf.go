@@ -42,7 +42,7 @@ func (c podmanConf) dropIn() []byte {
 	return []byte(head(body) + body)
 }
 
-// unchanged says whether data is a drop-in as it was written.
+// unchanged reports whether data is a drop-in as it was written.
 func unchanged(data []byte) bool {
 	first, body, found := strings.Cut(string(data), "\n")
 	return found && first+"\n" == head(body)
@@ -68,7 +68,7 @@ func (c podmanConf) overruled(p process) error {
 	return nil
 }
 
-// knows says whether podman's other configuration is there to be merged with. A package's tree has none: a drop-in from it
+// knows reports whether podman's other configuration is there to be merged with. A package's tree has none: a drop-in from it
 // would override whatever its host has.
 func (c podmanConf) knows() bool {
 	before, after := c.files()

@@ -118,7 +118,7 @@ func (d *netDevice) move() (devices.Status, error) {
 	})
 }
 
-// present says whether the device, which is not on the host, is in the container since an earlier start.
+// present reports whether the device, which is not on the host, is in the container since an earlier start.
 func (d *netDevice) present() (devices.Status, error) {
 	status := devices.Failed
 	err := d.inside(func() error {
@@ -173,10 +173,10 @@ func (d *netDevice) remember(link netlink.Link) error {
 	return nil
 }
 
-// kernels says whether the kernel makes the address itself when the device is set up.
+// kernels reports whether the kernel makes the address itself when the device is set up.
 func kernels(a *netlink.Addr) bool { return a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() }
 
-// permanent says whether somebody gave the device this address to keep: not one of a lease or router, nor one that the
+// permanent reports whether somebody gave the device this address to keep: not one of a lease or router, nor one that the
 // kernel makes itself.
 func permanent(a *netlink.Addr) bool {
 	return a.Flags&unix.IFA_F_PERMANENT != 0 && !a.IP.IsLinkLocalUnicast() &&

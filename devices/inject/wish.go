@@ -96,7 +96,7 @@ func detachOne(mount *os.File) error {
 	}
 }
 
-// mounted says whether the mount of this id is attached in the calling thread's mount namespace.
+// mounted reports whether the mount of this id is attached in the calling thread's mount namespace.
 func mounted(id int) (bool, error) {
 	file, err := os.Open("/proc/thread-self/mountinfo")
 	if err != nil {

@@ -193,7 +193,7 @@ func (t *Target) ownCgroup(controller, filesystem string) (own ownGroup, err err
 	return own, nil
 }
 
-// hasOthers says whether processes that are not the container's are in the cgroup too: before its program has started
+// hasOthers reports whether processes that are not the container's are in the cgroup too: before its program has started
 // there are none but its first, and that one's children. Two containers that config.json puts into one cgroup share its
 // rules, and one must not open for the other what that has not asked for.
 func hasOthers(dir string, pid int) (bool, error) {
@@ -213,7 +213,7 @@ func hasOthers(dir string, pid int) (bool, error) {
 	return false, nil
 }
 
-// childOf says whether the process is a child of parent, or gone.
+// childOf reports whether the process is a child of parent, or gone.
 func childOf(pid, parent int) bool {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -274,7 +274,7 @@ func (t *Target) units() []string {
 	return []string{prefix + "-" + name + ".scope", name + ".scope", name}
 }
 
-// within says whether the components of unit stand one after the other in the cgroup's path.
+// within reports whether the components of unit stand one after the other in the cgroup's path.
 func within(group, unit string) bool {
 	unit = strings.Trim(unit, "/")
 	return unit != "" && unit != "." && strings.Contains(group+"/", "/"+unit+"/")

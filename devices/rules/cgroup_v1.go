@@ -84,7 +84,7 @@ func (g ownGroup) denier(r Rule) string {
 	return uppermost
 }
 
-// listed says whether devices.list allows what the rule does: by that very device with at least these permissions, or
+// listed reports whether devices.list allows what the rule does: by that very device with at least these permissions, or
 // all devices.
 func listed(list string, r Rule) bool {
 	for line := range strings.Lines(list) {

@@ -15,7 +15,7 @@ import (
 // known without running it in the kernel.
 var errUnjudged = errors.New("what it answers cannot be told from its instructions")
 
-// admits says whether the device program lets all of the rules' accesses pass, each by itself and together, by running
+// admits reports whether the device program lets all of the rules' accesses pass, each by itself and together, by running
 // it here: the programs of runc, crun and systemd read their context, compare and jump, and nothing else. Whatever does
 // more is errUnjudged. The instructions must be the kernel's, whose jumps are offsets.
 func admits(program asm.Instructions, rules []Rule) (bool, error) {

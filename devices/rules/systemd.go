@@ -47,7 +47,7 @@ func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Out
 	return pins
 }
 
-// systemScope says whether the cgroup is named like a scope of the system's manager. A user's manager has no say about
+// systemScope reports whether the cgroup is named like a scope of the system's manager. A user's manager has no say about
 // devices.
 func systemScope(group string) bool {
 	return strings.HasSuffix(group, ".scope") && !strings.Contains(group, "/user@")
@@ -124,7 +124,7 @@ func pairs(property any) (out []pair) {
 	return out
 }
 
-// lists says whether the list of devices is in force.
+// lists reports whether the list of devices is in force.
 func (p policy) lists() bool { return p.device == "strict" || p.device == "closed" || len(p.allow) > 0 }
 
 // missing returns the entries that the rules need beyond those of the list. Systemd puts a new entry in the place of an

@@ -249,7 +249,7 @@ func (c *Config) strictest() []string {
 	return sources
 }
 
-// Owns says whether the engine serves the source itself.
+// Owns reports whether the engine serves the source itself.
 func (c *Config) Owns(engine, source string) bool {
 	e := c.Engines[engine]
 	return e != nil && slices.Contains(e.Own, source)
@@ -279,10 +279,10 @@ func (c *Config) find(is func(*Vendor) bool) *Vendor {
 	return nil
 }
 
-// NVIDIA says whether NVIDIA's contract of images and its own hook applies to this vendor.
+// NVIDIA reports whether NVIDIA's contract of images and its own hook applies to this vendor.
 func (v *Vendor) NVIDIA() bool { return v.Name == "nvidia" }
 
-// EnvMayAsk says whether the vendor's variable may ask for devices of the kind: of its own CDI vendor's, and of those that
+// EnvMayAsk reports whether the vendor's variable may ask for devices of the kind: of its own CDI vendor's, and of those that
 // the administrator adds.
 func (v *Vendor) EnvMayAsk(kind string) bool {
 	domain, _, _ := strings.Cut(kind, "/")

@@ -30,7 +30,7 @@ func (c *Checkup) Add(name, status, message, hint string) {
 	c.Checks = append(c.Checks, Check{name, status, Plain(message), Plain(hint)})
 }
 
-// Failed says whether something does not work.
+// Failed reports whether something does not work.
 func (c *Checkup) Failed() bool {
 	for _, check := range c.Checks {
 		if check.Status == CheckFail {

@@ -28,7 +28,7 @@ type VendorInfo struct {
 	Drivers      []DriverInfo `json:"drivers"`
 }
 
-// DriverInfo says whether a driver has what it needs on this host. Paths are those of the Specs or of the hook.
+// DriverInfo reports whether a driver has what it needs on this host. Paths are those of the Specs or of the hook.
 type DriverInfo struct {
 	Name   string   `json:"name"`
 	Found  bool     `json:"found"`

@@ -26,7 +26,7 @@ const (
 	forgotten = time.Hour
 )
 
-// validID says whether id is what runtimes allow as a container id, and so can be a file name.
+// validID reports whether id is what runtimes allow as a container id, and so can be a file name.
 func validID(id string) bool {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-"
 	return id != "" && id[0] != '.' && len(id) <= 200 && strings.Trim(id, allowed) == ""

@@ -40,7 +40,7 @@ func OpenInRoot(root *os.File, unsafePath string) (*os.File, error) {
 	return handle, err
 }
 
-// waiter says whether there is time for another try, after a pause.
+// waiter reports whether there is time for another try, after a pause.
 type waiter interface{ wait() bool }
 
 type clock struct{ end time.Time }

@@ -59,7 +59,7 @@ func boot(t *testing.T, version string) *machine {
 	return m
 }
 
-// mounted says whether such a filesystem is mounted, in findmnt's terms.
+// mounted reports whether such a filesystem is mounted, in findmnt's terms.
 func mounted(options ...string) bool {
 	out, err := exec.Command("findmnt", options...).Output()
 	return err == nil && len(out) > 0
