@@ -55,8 +55,8 @@ func commands() []command {
 		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
 		{"doctor", "[flags]", "look over the installation: what works, what does not, and what to do", doctor},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
-		{"install", "[flags]", "put the binary and its hook definition in place", install},
-		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstall},
+		{"install", "[flags]", "put the binary and its hook definition in place", installFiles},
+		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstallFiles},
 		{"version", "", "print the version", version},
 		{"help", "[CODE | errors]", "print this, what an error code means and what to do about it, or all codes", help},
 	}
