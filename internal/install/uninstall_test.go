@@ -148,7 +148,7 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-// What Uninstall has removed already is not there for another one, and a directory of our own does not stay.
+// A second Uninstall finds nothing. The directory of podman's own definitions is gone, and one that others use stays.
 func TestUninstallAgain(t *testing.T) {
 	h := newHost(t, nil)
 	h.install(Target{}, h.options())
@@ -163,7 +163,7 @@ func TestUninstallAgain(t *testing.T) {
 	}
 }
 
-// Another configuration writes other definitions: those that it does not write stay.
+// A definition with other flags is left.
 func TestUninstallWithOtherFlags(t *testing.T) {
 	h := newHost(t, nil)
 	o := h.options()
@@ -174,7 +174,7 @@ func TestUninstallWithOtherFlags(t *testing.T) {
 	h.same("with those flags", h.uninstall(Target{Engine: "cri-o"}, o), prefixed("removed", shared, binary))
 }
 
-// What was done until an error is told.
+// On error Uninstall returns what it has removed until then.
 func TestFailedUninstall(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil   func(h *host)

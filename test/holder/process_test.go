@@ -70,8 +70,8 @@ for fd in /proc/$$/fd/*; do echo "$1 $(readlink "$fd")"; done >>HOST/log
 `
 
 // A descriptor that the runtime has left open reaches no program that gpu-hook runs, neither on the host nor in the
-// container's namespaces. With the descriptor of a directory of the host a program in the container's namespaces reaches
-// the host's files (CVE-2024-21626).
+// container's namespaces. With the descriptor of a directory of the host, a program in the container's namespaces
+// reaches the host's files (CVE-2024-21626).
 func TestInheritedDescriptors(t *testing.T) {
 	for name, test := range map[string]struct {
 		gpus, program string
