@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
@@ -32,7 +33,7 @@ func doctor(p process, options hook.Options, args []string) error {
 	if options.Engine != "" && options.Engine != "podman" {
 		places.Podman = ""
 	}
-	checkup := hook.Checkup(options, places)
+	checkup := checkup.Run(options, places)
 	if err := show(p, checkup, *asJSON); err != nil {
 		return err
 	}
@@ -44,15 +45,15 @@ func doctor(p process, options hook.Options, args []string) error {
 
 // placesOf returns where definitions are to be looked for: in the directories that are named, those of the user, or
 // those of the host.
-func placesOf(user bool, shared, podman string) (hook.Places, error) {
+func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	own, err := install.UserHooks()
 	switch {
 	case user && err != nil:
-		return hook.Places{}, err
+		return checkup.Places{}, err
 	case user, err == nil && shared == "" && podman == "" && !installed(install.SystemHooks) && installed(own):
-		return hook.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
+		return checkup.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
 	}
-	return hook.Places{Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks)}, nil
+	return checkup.Places{Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks)}, nil
 }
 
 // installed reports whether gpu-hook's definition is in a directory.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
@@ -18,7 +19,7 @@ func installFiles(p process, options hook.Options, args []string) error {
 	if err != nil {
 		return err
 	}
-	rules, err := hook.RulesFor(options, target.Engine)
+	rules, err := checkup.RulesFor(options, target.Engine)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func installFiles(p process, options hook.Options, args []string) error {
 
 // printSources prints how an engine's containers may request devices and how they may not, and what to write into the
 // configuration file to allow the rest.
-func printSources(w io.Writer, engine, file string, rules hook.Rules) {
+func printSources(w io.Writer, engine, file string, rules checkup.Rules) {
 	words := sourceWords(engine)
 	_, _ = fmt.Fprintf(w, "\nContainers of %s may ask for devices by, highest first:\n", engine)
 	for _, s := range rules.Counted {

@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -168,7 +169,7 @@ func commandUsage(line string) func(*flag.FlagSet) {
 // engineFlag adds the flag by which a hook's definition says whose it is.
 func engineFlag(flags *flag.FlagSet, engine *string) {
 	flags.Func("engine", "the engine is `ENGINE`: podman, crio, containerd or buildah", func(name string) (err error) {
-		*engine, err = hook.EngineOf(name)
+		*engine, err = request.EngineOf(name)
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
 
@@ -46,7 +47,7 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 }
 
 // installOptions returns what is installed: this very program, with the flags of this call in its definitions.
-func installOptions(o hook.Options, rules hook.Rules) install.Options {
+func installOptions(o hook.Options, rules checkup.Rules) install.Options {
 	out := install.Options{Program: "/proc/self/exe", Timeout: rules.Timeout}
 	if o.Config != "" {
 		out.Flags = append(out.Flags, "--config", o.Config)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
 
@@ -11,7 +12,7 @@ func uninstallFiles(p process, options hook.Options, args []string) error {
 		return err
 	}
 	// Without a readable configuration, the definitions to find are those written without one.
-	rules, _ := hook.RulesFor(options, target.Engine)
+	rules, _ := checkup.RulesFor(options, target.Engine)
 	changes, err := install.Uninstall(target, installOptions(options, rules))
 	if printing := printChanges(p, changes); printing != nil {
 		return printing

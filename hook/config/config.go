@@ -42,17 +42,11 @@ const (
 	AllIgnore = "ignore" // nothing
 )
 
-// Dialects of a visible-devices variable.
-const (
-	DialectNVIDIA = "nvidia"
-	DialectAMD    = "amd"
-)
-
 // RequirementsIgnore leaves what images require of the driver out of account.
-const RequirementsIgnore = "ignore"
+const RequirementsIgnore = nvidia.RequirementsIgnore
 
 // RequirementsEnforce keeps a container from starting whose image requires what the driver is known not to bring.
-const RequirementsEnforce = "enforce"
+const RequirementsEnforce = nvidia.RequirementsEnforce
 
 // Config is the administrator's configuration. Every key is optional and unknown ones are errors.
 type Config struct {
@@ -265,11 +259,6 @@ func (c *Config) OfKind(kind string) *Vendor {
 	return c.find(func(v *Vendor) bool { return v.Kind == kind })
 }
 
-// OfNVIDIA returns the vendor to which NVIDIA's contract applies, or nil.
-func (c *Config) OfNVIDIA() *Vendor {
-	return c.find(func(v *Vendor) bool { return v.NVIDIA() })
-}
-
 func (c *Config) find(is func(*Vendor) bool) *Vendor {
 	for i := range c.Vendors {
 		if is(&c.Vendors[i]) {
@@ -278,9 +267,6 @@ func (c *Config) find(is func(*Vendor) bool) *Vendor {
 	}
 	return nil
 }
-
-// NVIDIA reports whether NVIDIA's contract of images and its own hook applies to this vendor.
-func (v *Vendor) NVIDIA() bool { return v.Name == "nvidia" }
 
 // EnvMayAsk reports whether the vendor's variable may ask for devices of the kind: of its own CDI vendor's, and of those that
 // the administrator adds.

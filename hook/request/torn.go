@@ -1,4 +1,4 @@
-package hook
+package request
 
 import (
 	"maps"
@@ -11,10 +11,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// torn returns the error of a request whose rest stands in an annotation of its own, and nil for a whole one. pieces are
-// the keys under which a rest would stand: podman 4 reads the flag --annotation as CSV, so of
-// gpu-hook/gpus=driver=amd,count=2 it makes a second annotation "count". What is left looks like a request, for less.
-// CRI-O and containerd have annotations from structures, and there strangers choose the other keys.
+// torn returns an error if a part of an annotation's value seems to be in another annotation, whose key is one of pieces:
+// podman 4 reads the flag --annotation as CSV, so that gpu-hook/gpus=driver=amd,count=2 becomes two annotations, the
+// second one with the key "count". The first looks like a request, for less. CRI-O and containerd take annotations from
+// structures, and there strangers choose the other keys.
 func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	if e := g.container.Engine(); e == state.CRIO || e == state.Containerd {
 		return nil
@@ -31,13 +31,14 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	return nil
 }
 
-// quoted returns requests of a source of this kind whose key begins with the quotes that an engine which reads no CSV has left there: it is nobody's
-// key, and the container would start without what it asks for.
-func (g *gatherer) quoted(kind, prefix string) []*request {
-	var out []*request
+// quoted returns a mistake for each annotation whose key begins with a quote and the prefix. An engine that does not read
+// CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start without
+// what it requests.
+func (g *gatherer) quoted(kind, prefix string) []*Request {
+	var out []*Request
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		if bare, found := strings.CutPrefix(key, `"`); found && strings.HasPrefix(bare, prefix) {
-			r := newRequest(config.Source{Kind: kind, UnsafeKey: key}, g.container.Spec.Annotations[key])
+			r := New(config.Source{Kind: kind, UnsafeKey: key}, g.container.Spec.Annotations[key])
 			out = append(out, r.mistake(fault.New(fault.Request, "", "its key begins with a quote").
 				WithHint("leave the outer quotes out: this engine does not split annotations at commas")))
 		}
@@ -45,7 +46,7 @@ func (g *gatherer) quoted(kind, prefix string) []*request {
 	return out
 }
 
-// kinds are the keys that the rest of a CDI annotation would have: the kinds of its names and of the vendors.
+// kinds returns the keys that the rest of a torn CDI annotation can have: the kinds of its names and of the vendors.
 func (g *gatherer) kinds(a devices.Annotated) []string {
 	var out []string
 	for _, n := range a.Names {

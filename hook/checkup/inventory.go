@@ -1,4 +1,4 @@
-package hook
+package checkup
 
 import (
 	"maps"
@@ -9,13 +9,12 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
-	"github.com/gpu-hook/gpu-hook/nvidia"
 )
 
 // Inventory tells what this host has to give. It is an error only if the configuration cannot be read; all else that is
 // wrong stands in it.
-func Inventory(o Options) (*report.Inventory, error) {
-	c, err := o.load()
+func Inventory(o config.Options) (*report.Inventory, error) {
+	c, err := o.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +41,7 @@ func describeVendor(c *config.Config, v *config.Vendor, registry *devices.Regist
 		d := report.DriverInfo{Name: name, Paths: []string{}}
 		var err error
 		if strings.HasSuffix(name, config.DriverRuntimeHook) {
-			toolkit := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: c.Self.Owner}
-			if v.NVIDIA() {
-				toolkit.Config = c.NVIDIA.RuntimeConfig
-			}
-			err = toolkit.Found()
+			err = c.ContractOf(v).Found()
 			d.Paths = append(d.Paths, v.RuntimeHook)
 		} else {
 			d.Paths = registry.Specs(v.Kind)
@@ -77,8 +72,8 @@ type Rules struct {
 }
 
 // RulesFor returns the rules for an engine's containers.
-func RulesFor(o Options, engine string) (Rules, error) {
-	c, err := o.load()
+func RulesFor(o config.Options, engine string) (Rules, error) {
+	c, err := o.Load()
 	if err != nil {
 		return Rules{}, err
 	}

@@ -1,4 +1,6 @@
-package hook
+// Package checkup looks over the host and the installation: what devices there are, which engines will call gpu-hook, and
+// what is in the way. It changes nothing.
+package checkup
 
 import (
 	"encoding/json"
@@ -21,10 +23,10 @@ type Places struct {
 	Podman string // which only podman reads, or "" where podman is not used
 }
 
-// Checkup looks over the installation and changes nothing: whether engines will call gpu-hook, whether it has what it needs
+// Run looks over the installation: whether engines will call gpu-hook, whether it has what it needs
 // and where its word is to be found.
-func Checkup(o Options, places Places) *report.Checkup {
-	c, err := o.load()
+func Run(o config.Options, places Places) *report.Checkup {
+	c, err := o.Load()
 	out := &report.Checkup{Checks: []report.Check{}}
 	if err != nil {
 		m := report.MessageOf(err)
@@ -151,7 +153,7 @@ func checkStage(out *report.Checkup, c *config.Config, stage string, list []foun
 	out.Add(stage, report.CheckOK, list[i].file, "")
 }
 
-func checkDrivers(out *report.Checkup, o Options) {
+func checkDrivers(out *report.Checkup, o config.Options) {
 	i, err := Inventory(o)
 	if err != nil {
 		return // said already
