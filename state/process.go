@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/idmap"
 )
 
 // Process is the container's init process, held so that its pid cannot come to mean another.
@@ -106,20 +107,18 @@ func (p *Process) RootUser() (User, error) {
 	return User{true, uid, gid}, p.Alive()
 }
 
-// HostID returns what an id of the container is in our user namespace, by the process's uid_map or gid_map.
+// HostID returns what an id of the container is in gpu-hook's user namespace. file is uid_map or gid_map. An id without a
+// counterpart there is an error.
 func (p *Process) HostID(file string, id int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.PID, file))
+	ids, err := idmap.Read(fmt.Sprintf("/proc/%d/%s", p.PID, file))
 	if err != nil {
 		return 0, err
 	}
-	const unmapped = 1<<32 - 1
-	var inside, outside, count int
-	for line := range strings.Lines(string(data)) {
-		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside <= id && id-inside < count && outside != unmapped {
-			return outside + id - inside, nil
-		}
-	}
-	if id != 0 {
+	outside, ok := ids.Outside(id)
+	switch {
+	case ok:
+		return outside, nil
+	case id != 0:
 		return 0, fmt.Errorf("its user namespace has no id %d (%s)", id, file)
 	}
 	return 0, fmt.Errorf("its user namespace has no root (%s)", file)

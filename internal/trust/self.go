@@ -1,14 +1,12 @@
 package trust
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
-)
 
-// allIDs is how many ids the initial user namespace has.
-const allIDs = 1<<32 - 1
+	"github.com/gpu-hook/gpu-hook/internal/idmap"
+)
 
 // Self is what this process is on the host.
 type Self struct {
@@ -22,31 +20,31 @@ type Self struct {
 	Owner Owner
 }
 
-// Identify reads /proc/self/uid_map. Where that cannot be read it trusts root alone.
+// Identify reads /proc/self/uid_map. Where that cannot be read it trusts root and this process's own user alone.
 func Identify() Self {
 	uid := os.Getuid()
-	s := Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}} //nolint:gosec // uids have 32 bits
-	data, err := os.ReadFile("/proc/self/uid_map")
+	m, err := idmap.Read("/proc/self/uid_map")
 	if err != nil {
-		return s
+		return hostUser(uid)
 	}
-	outside, whole := mapped(string(data), uid)
-	if whole {
-		return s
+	return self(m, uid)
+}
+
+// self returns what a process of this uid is, with m as the uid map of its user namespace.
+func self(m idmap.Map, uid int) Self {
+	if m.Initial() {
+		return hostUser(uid)
+	}
+	outside, ok := m.Outside(uid)
+	if !ok {
+		outside = uid
 	}
 	return Self{Rootless: true, Namespaced: true, UID: outside, Owner: Owner{UID: overflow()}}
 }
 
-// mapped returns what a uid map makes of uid, and whether it is that of the initial user namespace.
-func mapped(text string, uid int) (outside int, whole bool) {
-	var inside, out, count int
-	for line := range strings.Lines(text) {
-		if n, _ := fmt.Sscan(line, &inside, &out, &count); n != 3 || uid < inside || uid >= inside+count {
-			continue
-		}
-		return out + uid - inside, inside == 0 && out == 0 && count == allIDs
-	}
-	return uid, false
+// hostUser is a user of the initial user namespace.
+func hostUser(uid int) Self {
+	return Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}} //nolint:gosec // uids have 32 bits
 }
 
 // overflow is the uid that a user namespace shows in the place of those that it has none for.
