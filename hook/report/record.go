@@ -13,6 +13,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -20,11 +21,8 @@ import (
 // maxRecord bounds one record, in bytes. A longer one is kept without its edits.
 const maxRecord = 256 << 10
 
-// newPrefix is that of a record which is being written; after the time called forgotten nobody is writing it any more.
-const (
-	newPrefix = ".new-"
-	forgotten = time.Hour
-)
+// abandonedAfter is the age at which nobody is writing a record any more: a process was killed and left it.
+const abandonedAfter = time.Hour
 
 // validID reports whether id is what runtimes allow as a container id, and so can be a file name.
 func validID(id string) bool {
@@ -76,7 +74,7 @@ func (r *Report) write(runDir, dir string, most int) error {
 	if len(data) > maxRecord {
 		return fmt.Errorf("it is longer than %d bytes", maxRecord)
 	}
-	if err := replaceFile(dir, r.Container.ID+".json", data); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, r.Container.ID+".json"), data, 0o600); err != nil {
 		return err
 	}
 	return prune(dir, most)
@@ -98,23 +96,6 @@ func (r *Report) short() *Report {
 	s.Warnings = append(slices.Clone(r.Warnings[:min(most, len(r.Warnings))]),
 		Message{Code: fault.RecordNote, Message: "the edits and a part of the rest are left out: they would make the record too long"})
 	return &s
-}
-
-// replaceFile puts a file in place in one step, mode 0600.
-func replaceFile(dir, name string, data []byte) error {
-	file, err := os.CreateTemp(dir, newPrefix)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
 }
 
 type stored struct {
@@ -154,7 +135,8 @@ func prune(dir string, most int) error {
 	entries, err := os.ReadDir(dir)
 	errs = append(errs, err)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), newPrefix) && time.Since(info.ModTime()) > forgotten {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), atomicfile.TempPrefix) &&
+			time.Since(info.ModTime()) > abandonedAfter {
 			errs = append(errs, remove(filepath.Join(dir, e.Name())))
 		}
 	}
