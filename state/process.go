@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/idmap"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // Process is the container's init process, held so that its pid cannot come to mean another.
@@ -33,11 +34,11 @@ func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 	if s := c.State.Status; s != specs.StateCreating && s != specs.StateCreated {
 		return nil, fault.New(fault.State, what, "the container's status is %q, not creating or created", s).WithHint("register gpu-hook for the stage createRuntime and no other")
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
+	pidfd, err := openPidfd(pid)
 	if err != nil {
 		return nil, fault.New(fault.State, what, "it is gone: %w", err).WithHint("the container ended while it was being created")
 	}
-	p := &Process{PID: pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
+	p := &Process{PID: pid, pidfd: pidfd}
 	if err := p.check(checkParent); err != nil {
 		_ = p.Close()
 		var f *fault.Error
@@ -49,20 +50,33 @@ func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 	return p, nil
 }
 
+func openPidfd(pid int) (*os.File, error) {
+	fd := -1
+	err := linux.Retry(func() (err error) {
+		fd, err = unix.PidfdOpen(pid, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
 // Close lets go of the process.
 func (p *Process) Close() error { return p.pidfd.Close() }
 
 // Alive reports an error once the process has ended, also while nobody has waited for it yet.
 func (p *Process) Alive() error {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
-	n, err := unix.Poll(fds, 0)
-	for errors.Is(err, unix.EINTR) {
+	n := 0
+	err := linux.Retry(func() (err error) {
 		n, err = unix.Poll(fds, 0)
-	}
-	if err == nil && n == 0 {
+		return err
+	})
+	switch {
+	case err == nil && n == 0:
 		return nil
-	}
-	if err == nil {
+	case err == nil:
 		err = unix.ESRCH
 	}
 	return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err).WithHint("the container ended while it was being created")

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // PrivateDir makes the directory if it is not there, with mode, and checks it as [CheckPrivate] does: what is made in it
@@ -24,9 +26,9 @@ func CheckPrivate(path string) error {
 		return err
 	}
 	defer dir.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstat", Path: path, Err: err}
+	st, err := linux.Fstat(dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
 	case int(st.Uid) != os.Getuid():

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // maxLinks bounds the symbolic links that one lookup follows, as the kernel's own limit does.
@@ -38,21 +40,41 @@ func (o Owner) OpenFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(resolved, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	file, err := openLast(resolved, path)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), path)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = file.Close()
-		return nil, &os.PathError{Op: "fstat", Path: path, Err: err}
+	st, err := linux.Fstat(file)
+	if err == nil {
+		err = o.checkFile(&st)
 	}
-	if err := o.checkFile(&st); err != nil {
+	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return file, nil
+}
+
+// openLast opens the file at resolved, which must be no link, and calls it name. It does not block on a FIFO.
+func openLast(resolved, name string) (*os.File, error) {
+	fd := -1
+	err := linux.Retry(func() (err error) {
+		fd, err = unix.Open(resolved, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// lstat returns the metadata of what is at path, a link itself if it is one.
+func lstat(path string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := linux.Retry(func() error { return unix.Lstat(path, &st) }); err != nil {
+		return nil, &os.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return &st, nil
 }
 
 // Executable reports why path must not be run as root: it is not absolute and clean, not a trusted regular file, not
@@ -82,11 +104,11 @@ func (o Owner) Dir(path string) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(resolved, &st); err != nil {
-		return &os.PathError{Op: "lstat", Path: path, Err: err}
+	st, err := lstat(resolved)
+	if err != nil {
+		return err
 	}
-	return o.checkDir(resolved, &st)
+	return o.checkDir(resolved, st)
 }
 
 // walk resolves path link by link, checks every directory and link on the way and returns a path without links, whose
@@ -107,30 +129,16 @@ func (o Owner) walk(path string) (string, error) {
 			done = filepath.Dir(done)
 			continue
 		}
-		var st unix.Stat_t
-		if err := unix.Lstat(done, &st); err != nil {
-			return "", &os.PathError{Op: "lstat", Path: done, Err: err}
-		}
-		if err := o.checkDir(done, &st); err != nil {
+		target, err := o.enter(done, name)
+		if err != nil {
 			return "", err
 		}
-		next := filepath.Join(done, name)
-		if err := unix.Lstat(next, &st); err != nil {
-			return "", &os.PathError{Op: "lstat", Path: next, Err: err}
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			done = next
+		if target == "" {
+			done = filepath.Join(done, name)
 			continue
 		}
 		if links++; links > maxLinks {
 			return "", &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
-		}
-		if !o.owns(st.Uid) {
-			return "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", next, ErrUntrusted, st.Uid)
-		}
-		target, err := os.Readlink(next)
-		if err != nil {
-			return "", err
 		}
 		if filepath.IsAbs(target) {
 			done = "/"
@@ -138,6 +146,28 @@ func (o Owner) walk(path string) (string, error) {
 		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return done, nil
+}
+
+// enter checks the directory and, if name in it is a symbolic link, that too, and returns the link's target or "".
+func (o Owner) enter(dir, name string) (target string, err error) {
+	st, err := lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := o.checkDir(dir, st); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	if st, err = lstat(path); err != nil {
+		return "", err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", nil
+	}
+	if !o.owns(st.Uid) {
+		return "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", path, ErrUntrusted, st.Uid)
+	}
+	return os.Readlink(path)
 }
 
 func (o Owner) checkDir(path string, st *unix.Stat_t) error {
