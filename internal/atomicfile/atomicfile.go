@@ -15,8 +15,8 @@ import (
 const TempPrefix = ".new-"
 
 // Write makes path a regular file with this content and exactly this mode, whatever the umask is. A file or symbolic
-// link that is there is replaced, never written through. On error what was there stays, and no other file is left. After
-// a crash of the machine the file may be empty.
+// link that is there is replaced, never written through. On error what was there stays, and no other file is left.
+// After a crash of the machine the file may be empty.
 func Write(path string, data []byte, mode os.FileMode) error {
 	return write(path, data, mode, func(*os.File) error { return nil })
 }

@@ -35,8 +35,8 @@ func Read(path string) (Map, error) {
 	return m, nil
 }
 
-// Parse reads the text of a map file. Every line holds three decimal numbers of 32 bits. A line that the kernel does not
-// write is an error: guessing at it could make an ordinary user pass for root.
+// Parse reads the text of a map file. Every line holds three decimal numbers of 32 bits. A line that the kernel does
+// not write is an error: guessing at it could make an ordinary user pass for root.
 func Parse(text string) (Map, error) {
 	var m Map
 	for line := range strings.Lines(text) {

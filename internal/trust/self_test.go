@@ -49,9 +49,11 @@ func TestPrivateDir(t *testing.T) {
 		t.Error(err)
 	}
 	for name, make := range map[string]func(path string) error{
-		"others may write": func(path string) error { return errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777)) }, //nolint:gosec // that is the point
-		"a link":           func(path string) error { return os.Symlink(dir, path) },
-		"a file":           func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"others may write": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777)) //nolint:gosec // that is the point
+		},
+		"a link": func(path string) error { return os.Symlink(dir, path) },
+		"a file": func(path string) error { return os.WriteFile(path, nil, 0o600) },
 	} {
 		path := filepath.Join(dir, name)
 		if err := make(path); err != nil {

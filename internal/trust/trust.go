@@ -1,6 +1,6 @@
 // Package trust opens files of the host that a root process is about to believe or run: configuration, CDI Specs,
-// executables. Whoever may change such a file, or put another in its place, is root already; that is checked here for
-// the file and for every directory and symbolic link on the way to it.
+// executables. Nobody but root, or an owner who is named, may be able to change such a file or to put another in its
+// place. This is checked for the file and for every directory and symbolic link on the way to it.
 package trust
 
 import (
@@ -18,23 +18,25 @@ import (
 // maxLinks bounds the symbolic links that one lookup follows, as the kernel's own limit does.
 const maxLinks = 40
 
-// ErrUntrusted is in the chain of every error that is about owner, mode or type rather than about presence.
+// ErrUntrusted is in the chain of every error about an owner, a mode, a type or the form of a path. It is not in that
+// of an error about a file that cannot be found or read.
 var ErrUntrusted = errors.New("not trusted")
 
-// Owner is who may own a trusted file besides root.
+// Owner is the user who may own a trusted file besides root.
 type Owner struct {
 	UID uint32
 }
 
-// Root trusts files of uid 0 alone.
+// Root returns the owner by whom only files of uid 0 are trusted.
 func Root() Owner { return Owner{} }
 
 func (o Owner) owns(uid uint32) bool { return uid == 0 || uid == o.UID }
 
-// OpenFile opens the regular file at the absolute path for reading. Symbolic links are followed; every directory passed
-// and every link followed must be trusted, and so must the file: owned by root (or o), writable by nobody else. A
-// directory that others may write is accepted only with the sticky bit, where they cannot replace what is not theirs.
-// The open never blocks on a FIFO. The returned handle is the very file that was checked; its name is path.
+// OpenFile opens the regular file at path, which must be absolute and clean, for reading. Symbolic links are followed.
+// The file and every directory on the way must be owned by root or by o and be writable by nobody else; every link
+// followed must be owned by root or by o. A directory that others may write is accepted with the sticky bit: they
+// cannot replace files of others in it. The open never blocks on a FIFO. The handle is that of the file that was
+// checked; its name is path.
 func (o Owner) OpenFile(path string) (*os.File, error) {
 	resolved, err := o.walk(path)
 	if err != nil {
@@ -55,7 +57,7 @@ func (o Owner) OpenFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-// openLast opens the file at resolved, which must be no link, and calls it name. It does not block on a FIFO.
+// openLast opens the file at resolved, which must not be a link, without blocking on a FIFO. The handle's name is name.
 func openLast(resolved, name string) (*os.File, error) {
 	fd := -1
 	err := linux.Retry(func() (err error) {
@@ -68,7 +70,7 @@ func openLast(resolved, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// lstat returns the metadata of what is at path, a link itself if it is one.
+// lstat returns the metadata of the file at path, or of the symbolic link if it is one.
 func lstat(path string) (*unix.Stat_t, error) {
 	var st unix.Stat_t
 	if err := linux.Retry(func() error { return unix.Lstat(path, &st) }); err != nil {
@@ -77,8 +79,8 @@ func lstat(path string) (*unix.Stat_t, error) {
 	return &st, nil
 }
 
-// Executable reports why path must not be run as root: it is not absolute and clean, not a trusted regular file, not
-// executable, or set-user-ID.
+// Executable returns an error that says why path must not be run as root: [Owner.OpenFile] refuses it, or it is not
+// executable, or it is set-user-ID or set-group-ID.
 func (o Owner) Executable(path string) error {
 	file, err := o.OpenFile(path)
 	if err != nil {
@@ -98,7 +100,8 @@ func (o Owner) Executable(path string) error {
 	return nil
 }
 
-// Dir reports why the directory at the absolute path, or one above it, cannot be trusted.
+// Dir returns an error if the directory at path, which must be absolute and clean, cannot be trusted, or if one above
+// it or a symbolic link on the way to it cannot.
 func (o Owner) Dir(path string) error {
 	resolved, err := o.walk(path)
 	if err != nil {
@@ -111,8 +114,8 @@ func (o Owner) Dir(path string) error {
 	return o.checkDir(resolved, st)
 }
 
-// walk resolves path link by link, checks every directory and link on the way and returns a path without links, whose
-// last component is unchecked.
+// walk checks every directory and symbolic link on the way to path. It returns the path without links; its last
+// component is not checked.
 func (o Owner) walk(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return "", fmt.Errorf("%q: %w: the path is not absolute and clean", path, ErrUntrusted)
@@ -125,7 +128,7 @@ func (o Owner) walk(path string) (string, error) {
 		case "", ".":
 			continue
 		case "..":
-			// There are no links in what is done, so this is the directory that the kernel would go to.
+			// done has no links in it, so this is the parent that the kernel would find too.
 			done = filepath.Dir(done)
 			continue
 		}
@@ -148,7 +151,8 @@ func (o Owner) walk(path string) (string, error) {
 	return done, nil
 }
 
-// enter checks the directory and, if name in it is a symbolic link, that too, and returns the link's target or "".
+// enter checks the directory. If name in it is a symbolic link, enter checks it too and returns its target, otherwise
+// "".
 func (o Owner) enter(dir, name string) (target string, err error) {
 	st, err := lstat(dir)
 	if err != nil {
@@ -177,7 +181,8 @@ func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	case !o.owns(st.Uid):
 		return fmt.Errorf("%s: %w: the directory is owned by uid %d", path, ErrUntrusted, st.Uid)
 	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
-		return fmt.Errorf("%s: %w: the directory is writable by group or others (mode %04o)", path, ErrUntrusted, st.Mode&0o7777)
+		return fmt.Errorf("%s: %w: the directory is writable by group or others (mode %04o)",
+			path, ErrUntrusted, st.Mode&0o7777)
 	}
 	return nil
 }
