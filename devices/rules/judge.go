@@ -174,8 +174,9 @@ func combine(op asm.ALUOp, a, b, width uint64) (v uint64, ok bool) {
 		return a << (b % width), true
 	case asm.RSh:
 		return a >> (b % width), true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 // jump interprets a jump and returns how many instructions it jumps over, 0 if it is not taken.
@@ -213,8 +214,9 @@ func compare(op asm.JumpOp, a, b uint64) (taken, ok bool) {
 		return a <= b, true
 	case asm.JSet:
 		return a&b != 0, true
+	default:
+		return false, false
 	}
-	return false, false
 }
 
 // narrow cuts a value to 32 bits, unless the instruction is a long one, which has 64.

@@ -60,7 +60,7 @@ func parseRange(line string) (Range, error) {
 		if err != nil {
 			return Range{}, err
 		}
-		numbers[i] = int64(n) //nolint:gosec // it has 32 bits
+		numbers[i] = int64(n)
 	}
 	r := Range{Inside: numbers[0], Outside: numbers[1], Count: numbers[2]}
 	if r.Inside+r.Count > unmapped || (r.Outside != unmapped && r.Outside+r.Count > unmapped) {
