@@ -84,7 +84,7 @@ func (e *Edits) Append(other *Edits) {
 		edit.addTo(e)
 	}
 	for _, n := range other.Notes {
-		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What == n.What })
+		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What() == n.What() })
 	}
 	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }

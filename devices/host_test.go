@@ -218,7 +218,7 @@ func TestCompleteRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			top := hostTree(t)
 			_, err := in(top, test.edits).Complete(&specs.Spec{}, top+"/rootfs", trust.Root(), nil)
-			if want := strings.ReplaceAll(test.err, "@", top); !fault.Is(err, test.code) || err.Error() != want || fault.From(err).Hint == "" {
+			if want := strings.ReplaceAll(test.err, "@", top); !fault.Is(err, test.code) || err.Error() != want || fault.From(err).Hint() == "" {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
 		})

@@ -158,7 +158,7 @@ func kindOf(name string) string {
 func (r *Registry) undefined(what, kind string) error {
 	if len(r.problems) > 0 {
 		p := r.problems[0]
-		return fault.New(p.Code, what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
+		return fault.New(p.Code(), what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint())
 	}
 	return fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).
 		WithHint("%s", generate(kind))

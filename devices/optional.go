@@ -31,7 +31,7 @@ func (o Optional) Note(e Edit, err error) *fault.Error {
 	}
 	f := fault.From(err)
 	return fault.New(fault.Skipped, "", "%w; it is left out, which %s allows", f, rule).
-		WithHint("if the container needs it: %s", f.Hint)
+		WithHint("if the container needs it: %s", f.Hint())
 }
 
 // Of returns in words what makes the edit optional, or "".

@@ -49,8 +49,8 @@ func TestOptional(t *testing.T) {
 		if (got != nil) != test.want {
 			t.Errorf("%s: %v", test.rule, got)
 		}
-		if got != nil && (got.Code != fault.Skipped || got.Error() != "thing: it is broken; it is left out, which "+test.rule+" allows" || got.Hint != "if the container needs it: mend it") {
-			t.Errorf("%s: %s %s", test.rule, got, got.Hint)
+		if got != nil && (got.Code() != fault.Skipped || got.Error() != "thing: it is broken; it is left out, which "+test.rule+" allows" || got.Hint() != "if the container needs it: mend it") {
+			t.Errorf("%s: %s %s", test.rule, got, got.Hint())
 		}
 	}
 	if Optional(nil).Note(mount("/a", "/a"), errors.New("x")) != nil {

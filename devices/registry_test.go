@@ -200,8 +200,8 @@ func TestProblems(t *testing.T) {
 				return
 			}
 			for _, p := range r.Problems() {
-				if p.Code != test.code || !strings.Contains(p.Error()+p.Hint, dir) || !strings.Contains(p.Error(), test.part) {
-					t.Errorf("problem %s %v, hint %q", p.Code, p, p.Hint)
+				if p.Code() != test.code || !strings.Contains(p.Error()+p.Hint(), dir) || !strings.Contains(p.Error(), test.part) {
+					t.Errorf("problem %s %v, hint %q", p.Code(), p, p.Hint())
 				}
 			}
 			if _, ok := r.devices["nvidia.com/gpu=0"]; ok || len(r.Problems()) == 0 {
@@ -215,7 +215,7 @@ func TestProblems(t *testing.T) {
 	t.Run("a file for a directory", func(t *testing.T) {
 		top := specDirs(t, map[string]string{"a": ""})
 		r := Load([]string{top + "/a"}, us())
-		if p := r.Problems(); len(p) != 1 || p[0].Code != fault.NoSpec || !strings.HasPrefix(p[0].Error(), "CDI Spec directory: ") {
+		if p := r.Problems(); len(p) != 1 || p[0].Code() != fault.NoSpec || !strings.HasPrefix(p[0].Error(), "CDI Spec directory: ") {
 			t.Errorf("problems %v", p)
 		}
 		if _, err := r.Resolve([]string{"acme.com/npu=0"}); !fault.Is(err, fault.NoSpec) || !strings.Contains(err.Error(), "rejected: CDI Spec directory: ") {

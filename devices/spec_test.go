@@ -88,7 +88,7 @@ func TestNotes(t *testing.T) {
 	}
 	edits.Append(files.Edits)
 	for i, notes := range [][]*fault.Error{edits.Notes, r.Notes()[1:]} {
-		if len(notes) != 1 || notes[0].Code != fault.SpecNote || notes[0].Error() != top+"/a/x.yaml: it was read, but not understood in this: field colour (line 8)" || notes[0].Hint == "" {
+		if len(notes) != 1 || notes[0].Code() != fault.SpecNote || notes[0].Error() != top+"/a/x.yaml: it was read, but not understood in this: field colour (line 8)" || notes[0].Hint() == "" {
 			t.Errorf("%d: %v", i, notes)
 		}
 	}

@@ -35,7 +35,7 @@ func (f *failed) labelled(driver string, errs []error) []*fault.Error {
 			continue
 		}
 		e := fault.From(err)
-		e = &fault.Error{Code: e.Code, What: driver, Err: err, Hint: e.Hint}
+		e = fault.New(e.Code(), driver, "%w", err).WithHint("%s", e.Hint())
 		if !slices.ContainsFunc(out, func(o *fault.Error) bool { return o.Error() == e.Error() }) {
 			out = append(out, e)
 		}
@@ -57,7 +57,7 @@ func (p *planner) attempt(g *group, driver string, errs []error) {
 		switch {
 		case errs[i] != nil:
 			f := fault.From(errs[i])
-			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint)
+			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint())
 		case !whole:
 			a.Status, a.Reason = plan.Skipped, "it cannot serve another request of this vendor"
 		}
@@ -85,13 +85,13 @@ func (p *planner) unserved(requests []*request, failures []*fault.Error) error {
 	for _, r := range requests {
 		r.Status, r.Reason = plan.Unserved, report.Plain(reason)
 		if weak {
-			p.warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint))
+			p.warn(fault.New(fault.Weak, describe(r), "the container starts without: %s", reason).WithHint("%s", first.Hint()))
 		}
 	}
 	if weak {
 		return nil
 	}
-	return fault.New(first.Code, describe(requests[0]), "%s", reason).WithHint("%s", first.Hint)
+	return fault.New(first.Code(), describe(requests[0]), "%s", reason).WithHint("%s", first.Hint())
 }
 
 func (p *planner) fellBack(g *group, driver string, failures []*fault.Error) {
@@ -102,5 +102,5 @@ func (p *planner) fellBack(g *group, driver string, failures []*fault.Error) {
 	for _, f := range failures {
 		why = append(why, f)
 	}
-	p.warn(fault.New(fault.Fallback, describe(g.requests[0]), "%s serves it, because %w", driver, errors.Join(why...)).WithHint("%s", failures[0].Hint))
+	p.warn(fault.New(fault.Fallback, describe(g.requests[0]), "%s serves it, because %w", driver, errors.Join(why...)).WithHint("%s", failures[0].Hint()))
 }

@@ -73,7 +73,7 @@ func (p *planner) explained(resolved *devices.Resolved, err error) error {
 		p.note(note)
 		text = append(text, note.Error())
 	}
-	return fault.New(f.Code, f.What, "%w (%s)", f.Err, strings.Join(text, "; ")).WithHint("%s", f.Hint)
+	return fault.New(f.Code(), f.What(), "%w (%s)", f.Unwrap(), strings.Join(text, "; ")).WithHint("%s", f.Hint())
 }
 
 // note warns of what of a Spec was not understood, once.
@@ -149,10 +149,10 @@ func (p *planner) unique(v *config.Vendor, err error) error {
 		return err
 	}
 	f := fault.From(err)
-	if _, device, _ := strings.Cut(f.What, "="); !amd.UniqueID(device) {
+	if _, device, _ := strings.Cut(f.What(), "="); !amd.UniqueID(device) {
 		return err
 	}
-	return fault.New(fault.Name, f.What, "AMD's Specs name devices by their index, not by their unique id: %w", f.Err).
+	return fault.New(fault.Name, f.What(), "AMD's Specs name devices by their index, not by their unique id: %w", f.Unwrap()).
 		WithHint("ask for the device by its index; amd-smi list shows both")
 }
 

@@ -57,7 +57,7 @@ func (p *planner) plan(winners []*request) error {
 	p.features()
 	if p.registry != nil {
 		for _, problem := range p.registry.Problems() {
-			p.warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
+			p.warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint()))
 		}
 	}
 	for _, note := range p.edits().Notes {
@@ -132,7 +132,7 @@ func (p *planner) settle(r *request) error {
 
 // absent says that a vendor has nothing on this host, which is no fault where nobody has named it: no Spec defines its kind,
 // its hook is not installed. A device that its Spec does not have is another matter.
-func absent(f *fault.Error) bool { return f.Code == fault.NoSpec || f.Code == fault.Delegate }
+func absent(f *fault.Error) bool { return f.Code() == fault.NoSpec || f.Code() == fault.Delegate }
 
 // nobody says of a host where no vendor has anything that this is so: the first one's tools are not what is missing.
 func nobody(failures []*fault.Error) []*fault.Error {

@@ -123,7 +123,7 @@ func override(r, above *request) *fault.Error {
 
 // lost settles a request that stops the start.
 func (r *request) lost(err *fault.Error) *fault.Error {
-	r.Status, r.Reason = plan.Refused, report.Plain(err.Err.Error())
+	r.Status, r.Reason = plan.Refused, report.Plain(err.Unwrap().Error())
 	return err
 }
 
@@ -256,9 +256,9 @@ func mayFallBack(c *config.Config, failures []*fault.Error) *fault.Error {
 		case fault.KindOf(f) == fault.Mistake:
 			return f
 		case fault.KindOf(f) == fault.Broken && c.Drivers.OnFallback == config.Error:
-			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint)
-		case (f.Code == fault.Stale || f.Code == fault.Major) && c.CDI.OnStale == config.Error:
-			return f.WithHint(`%s; on-stale is "error" under [cdi], so no other driver is tried`, f.Hint)
+			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint())
+		case (f.Code() == fault.Stale || f.Code() == fault.Major) && c.CDI.OnStale == config.Error:
+			return f.WithHint(`%s; on-stale is "error" under [cdi], so no other driver is tried`, f.Hint())
 		}
 	}
 	return nil

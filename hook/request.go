@@ -107,11 +107,11 @@ func (r *request) mistake(err error) *request {
 	code := fault.Request
 	var f *fault.Error
 	if errors.As(err, &f) {
-		code = f.Code
+		code = f.Code()
 	}
 	r.err = fault.New(code, describe(r), "%w", err).WithHint(hint)
-	if f != nil && f.Hint != "" {
-		r.err = r.err.WithHint("%s", f.Hint)
+	if f != nil && f.Hint() != "" {
+		r.err = r.err.WithHint("%s", f.Hint())
 	}
 	return r
 }

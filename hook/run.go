@@ -101,7 +101,7 @@ func (s *Start) unknown(o Options, st state.State, err error) {
 		return
 	}
 	f := fault.From(err)
-	s.draft.warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint))
+	s.draft.warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint()))
 }
 
 // checkRoot looks at the root filesystem.
@@ -194,7 +194,7 @@ func (s *Start) failOrWarn(err error) {
 		return
 	}
 	if len(d.won) == 0 {
-		d.warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint))
+		d.warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint()))
 		return
 	}
 	d.forgo(&part{requests: d.won, edits: devices.NewEdits()}, f)
@@ -204,6 +204,6 @@ func (s *Start) failOrWarn(err error) {
 // notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision, or
 // carried an annotation of ours that it should not.
 func (d *draft) notable() bool {
-	masked := slices.ContainsFunc(d.warnings, func(f *fault.Error) bool { return f.Code == fault.PlanNote })
+	masked := slices.ContainsFunc(d.warnings, func(f *fault.Error) bool { return f.Code() == fault.PlanNote })
 	return masked || slices.ContainsFunc(d.requests, func(r *request) bool { return r.Status != plan.Empty })
 }
