@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -60,8 +61,8 @@ func parseSpec(r io.Reader) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := noNulls(raw); err != nil {
-		return nil, err
+	if at := nullElement(reflect.ValueOf(raw)); at != "" {
+		return nil, fmt.Errorf("%s is null", at)
 	}
 	known, note := version(raw)
 	if note != "" {
@@ -109,20 +110,6 @@ func (s *spec) edits() *Edits {
 		e.Notes = []*fault.Error{note}
 	}
 	return e
-}
-
-// noNulls is the check that the CDI library lacks before all of its own: a null element panics it.
-func noNulls(raw *cdispecs.Spec) error {
-	lists := []*cdispecs.ContainerEdits{&raw.ContainerEdits}
-	for i := range raw.Devices {
-		lists = append(lists, &raw.Devices[i].ContainerEdits)
-	}
-	for _, e := range lists {
-		if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
-			return errors.New("a list of its edits has a null element")
-		}
-	}
-	return nil
 }
 
 // validate applies the CDI library's checks. In a Spec of a version that is not known, a hook's stage may be a new one; such
