@@ -1,11 +1,8 @@
 package devices
 
 import (
-	"cmp"
 	"iter"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -37,16 +34,46 @@ type Edit interface {
 	names() (kind string, names []string)
 }
 
-// All goes over the edits, list by list in the order of the JSON form.
-func (e *Edits) All() iter.Seq[Edit] {
-	return func(yield func(Edit) bool) {
-		_ = each(e.Env, yield) && each(e.DeviceNodes, yield) && each(e.Mounts, yield) && each(e.Hooks, yield) &&
-			each(e.NetDevices, yield) && each(e.AdditionalGIDs, yield) && each(e.IntelRdt, yield)
+// editList is the list of one kind of edit in [Edits]. It is what the functions for all edits need to know of a kind.
+type editList struct {
+	// read makes the list of e from CDI's edits. It is empty, not nil, if these have none of the kind.
+	read func(e *Edits, c *cdispecs.ContainerEdits)
+	// each calls yield with each edit of the list until yield returns false. It reports whether it has not.
+	each func(e *Edits, yield func(Edit) bool) bool
+	// clone makes the list of to a copy of that of from, with edits of its own.
+	clone func(to, from *Edits)
+}
+
+// newEditList returns the list of a kind of edit: where it is in [Edits], and how it is made from CDI's edits.
+func newEditList[T any, E interface {
+	*T
+	Edit
+}](of func(*Edits) *[]E, read func(*cdispecs.ContainerEdits) []E) editList {
+	return editList{
+		read: func(e *Edits, c *cdispecs.ContainerEdits) { *of(e) = read(c) },
+		each: func(e *Edits, yield func(Edit) bool) bool {
+			return !slices.ContainsFunc(*of(e), func(edit E) bool { return !yield(edit) })
+		},
+		clone: func(to, from *Edits) {
+			edits := make([]E, 0, len(*of(from)))
+			for _, edit := range *of(from) {
+				c := *edit
+				edits = append(edits, &c)
+			}
+			*of(to) = edits
+		},
 	}
 }
 
-func each[E Edit](list []E, yield func(Edit) bool) bool {
-	return !slices.ContainsFunc(list, func(e E) bool { return !yield(e) })
+// All returns an iterator over the edits, list by list in the order of the JSON form.
+func (e *Edits) All() iter.Seq[Edit] {
+	return func(yield func(Edit) bool) {
+		for _, list := range editLists() {
+			if !list.each(e, yield) {
+				return
+			}
+		}
+	}
 }
 
 // Statuses returns where the status of each edit is, in the order of [Edits.All].
@@ -60,18 +87,9 @@ func (e *Edits) Statuses() []*Status {
 
 // Clone returns edits whose statuses can be set without changing those of e.
 func (e *Edits) Clone() *Edits {
-	return &Edits{
-		Env: copies(e.Env), DeviceNodes: copies(e.DeviceNodes), Mounts: copies(e.Mounts), Hooks: copies(e.Hooks),
-		NetDevices: copies(e.NetDevices), AdditionalGIDs: copies(e.AdditionalGIDs), IntelRdt: copies(e.IntelRdt),
-		Notes: slices.Clone(e.Notes),
-	}
-}
-
-func copies[T any](list []*T) []*T {
-	out := make([]*T, 0, len(list))
-	for _, v := range list {
-		c := *v
-		out = append(out, &c)
+	out := &Edits{Notes: slices.Clone(e.Notes)}
+	for _, list := range editLists() {
+		list.clone(out, e)
 	}
 	return out
 }
@@ -86,10 +104,7 @@ func (e *Edits) Append(other *Edits) {
 	for _, n := range other.Notes {
 		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What() == n.What() })
 	}
-	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
-
-func depth(m *Mount) int { return strings.Count(path.Clean(m.ContainerPath), "/") }
 
 // replace puts v in the place of the first element that is the same, or at the end.
 func replace[T any](list []T, v T, same func(T) bool) []T {
@@ -129,13 +144,13 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner, 
 	return skipped, nil
 }
 
-// fromSpec converts CDI's edits. What a createRuntime hook cannot do is late.
+// fromSpec converts CDI's edits. Those that a createRuntime hook cannot make are Late.
 func fromSpec(c *cdispecs.ContainerEdits) *Edits {
-	return &Edits{
-		Env: convert(c.Env, envOf), DeviceNodes: convert(c.DeviceNodes, nodeOf), Mounts: convert(c.Mounts, mountOf),
-		Hooks: convert(c.Hooks, hookOf), NetDevices: convert(c.NetDevices, netDeviceOf),
-		AdditionalGIDs: convert(c.AdditionalGIDs, gidOf), IntelRdt: convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf),
+	e := &Edits{}
+	for _, list := range editLists() {
+		list.read(e, c)
 	}
+	return e
 }
 
 // convert returns what of makes of each element, but for those of which it makes nothing.

@@ -3,12 +3,21 @@ package devices
 import (
 	"slices"
 	"strings"
+
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // Env is a variable for the container's process.
 type Env struct {
 	Value  string `json:"value"`
 	Status Status `json:"status"`
+}
+
+func envList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Env { return &e.Env },
+		func(c *cdispecs.ContainerEdits) []*Env { return convert(c.Env, envOf) },
+	)
 }
 
 func envOf(value string) *Env { return &Env{value, Late} }

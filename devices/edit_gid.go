@@ -3,12 +3,21 @@ package devices
 import (
 	"fmt"
 	"slices"
+
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // GID is a supplementary group for the container's process.
 type GID struct {
 	Value  uint32 `json:"value"`
 	Status Status `json:"status"`
+}
+
+func gidList() editList {
+	return newEditList(
+		func(e *Edits) *[]*GID { return &e.AdditionalGIDs },
+		func(c *cdispecs.ContainerEdits) []*GID { return convert(c.AdditionalGIDs, gidOf) },
+	)
 }
 
 // gidOf leaves root's group out, as the CDI library does: nobody gets that by a Spec.

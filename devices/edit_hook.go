@@ -24,6 +24,13 @@ type Hook struct {
 	Timeout *int     `json:"-"` // seconds
 }
 
+func hookList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Hook { return &e.Hooks },
+		func(c *cdispecs.ContainerEdits) []*Hook { return convert(c.Hooks, hookOf) },
+	)
+}
+
 func hookOf(h *cdispecs.Hook) *Hook {
 	hook := &Hook{HookName: h.HookName, Path: h.Path, Args: nonNil(h.Args), Status: Apply, Env: h.Env, Timeout: h.Timeout}
 	if !hook.Makes() {

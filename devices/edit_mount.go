@@ -24,6 +24,13 @@ type Mount struct {
 	Type string `json:"-"`
 }
 
+func mountList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Mount { return &e.Mounts },
+		func(c *cdispecs.ContainerEdits) []*Mount { return convert(c.Mounts, mountOf) },
+	)
+}
+
 func mountOf(m *cdispecs.Mount) *Mount {
 	return &Mount{m.HostPath, m.ContainerPath, nonNil(m.Options), Apply, m.Type}
 }
@@ -49,10 +56,22 @@ func (m *Mount) names() (kind string, names []string) {
 	return kindMount, []string{path.Clean(m.ContainerPath)}
 }
 
+// addTo replaces the mount on the same path. A new one goes behind those whose paths are no deeper, so that no mount
+// hides one that was made before it.
 func (m *Mount) addTo(e *Edits) {
 	same := func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) }
-	e.Mounts = replace(e.Mounts, m, same)
+	if i := slices.IndexFunc(e.Mounts, same); i >= 0 {
+		e.Mounts[i] = m
+		return
+	}
+	behind := len(e.Mounts)
+	if i := slices.IndexFunc(e.Mounts, func(o *Mount) bool { return o.depth() > m.depth() }); i >= 0 {
+		behind = i
+	}
+	e.Mounts = slices.Insert(e.Mounts, behind, m)
 }
+
+func (m *Mount) depth() int { return strings.Count(path.Clean(m.ContainerPath), "/") }
 
 func (m *Mount) complete(h *host) error {
 	what := "mount of " + m.HostPath

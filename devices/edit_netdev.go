@@ -23,6 +23,13 @@ type NetDevice struct {
 	Status            Status `json:"status"`
 }
 
+func netDeviceList() editList {
+	return newEditList(
+		func(e *Edits) *[]*NetDevice { return &e.NetDevices },
+		func(c *cdispecs.ContainerEdits) []*NetDevice { return convert(c.NetDevices, netDeviceOf) },
+	)
+}
+
 func netDeviceOf(n *cdispecs.LinuxNetDevice) *NetDevice {
 	return &NetDevice{n.HostInterfaceName, n.Name, Apply}
 }

@@ -34,6 +34,13 @@ type DeviceNode struct {
 	Own      bool         `json:"-"` // it is of a device that was asked for, not of what a Spec gives to all of its devices
 }
 
+func nodeList() editList {
+	return newEditList(
+		func(e *Edits) *[]*DeviceNode { return &e.DeviceNodes },
+		func(c *cdispecs.ContainerEdits) []*DeviceNode { return convert(c.DeviceNodes, nodeOf) },
+	)
+}
+
 func nodeOf(d *cdispecs.DeviceNode) *DeviceNode {
 	return &DeviceNode{
 		Path: d.Path, HostPath: cmp.Or(d.HostPath, d.Path), Type: d.Type, Major: d.Major, Minor: d.Minor,

@@ -17,6 +17,13 @@ type IntelRdt struct {
 	Setting *cdispecs.IntelRdt `json:"-"` // the whole of it
 }
 
+func rdtList() editList {
+	return newEditList(
+		func(e *Edits) *[]*IntelRdt { return &e.IntelRdt },
+		func(c *cdispecs.ContainerEdits) []*IntelRdt { return convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf) },
+	)
+}
+
 func rdtOf(setting *cdispecs.IntelRdt) *IntelRdt {
 	if setting == nil {
 		return nil

@@ -1,6 +1,8 @@
 package devices
 
 import (
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -32,10 +34,11 @@ type Edits struct {
 	Notes []*fault.Error `json:"-"`
 }
 
-// NewEdits returns edits whose lists are empty and not nil, as the JSON form wants them.
-func NewEdits() *Edits {
-	return &Edits{
-		Env: []*Env{}, DeviceNodes: []*DeviceNode{}, Mounts: []*Mount{}, Hooks: []*Hook{},
-		NetDevices: []*NetDevice{}, AdditionalGIDs: []*GID{}, IntelRdt: []*IntelRdt{},
-	}
+// editLists returns the lists of all kinds of edits, in the order of the JSON form. A list that is missing here is
+// neither made nor read.
+func editLists() []editList {
+	return []editList{envList(), nodeList(), mountList(), hookList(), netDeviceList(), gidList(), rdtList()}
 }
+
+// NewEdits returns edits whose lists are empty, not nil: so the JSON form has [] and not null.
+func NewEdits() *Edits { return fromSpec(&cdispecs.ContainerEdits{}) }
