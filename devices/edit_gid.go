@@ -20,7 +20,7 @@ func gidList() editList {
 	)
 }
 
-// gidOf leaves root's group out, as the CDI library does: nobody gets that by a Spec.
+// gidOf returns nil for root's group, as the CDI library does: a Spec cannot give it.
 func gidOf(gid uint32) *GID {
 	if gid == 0 {
 		return nil
@@ -49,8 +49,8 @@ func (g *GID) addTo(e *Edits) {
 	e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
 }
 
-// complete makes the group Present where config.json has it.
-func (g *GID) complete(h *host) error { //nolint:unparam // as [Edit] has it
+// complete sets Present if config.json has the group.
+func (g *GID) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]
 	if p := h.container.Process; p != nil && (p.User.GID == g.Value || slices.Contains(p.User.AdditionalGids, g.Value)) {
 		g.Status = Present
 	}

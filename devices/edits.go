@@ -12,6 +12,8 @@ type Status string
 // Every edit is planned as Apply, Present, Late or, where it cannot be made and [Optional] lets a container do without,
 // Skipped; carrying the plan out turns Apply into Applied, Present, Skipped or Failed.
 const (
+	// The planned status of an edit is Apply, Present, Late, or, if it cannot be made and is optional (see [Optional]),
+	// Skipped. Carrying out the plan turns Apply into Applied, Present, Skipped or Failed.
 	Apply   Status = "apply"
 	Applied Status = "applied"
 	Present Status = "present"
@@ -20,7 +22,8 @@ const (
 	Failed  Status = "failed"
 )
 
-// Edits are CDI's container edits, each with what becomes of it. The JSON form is part of the contract.
+// Edits are CDI's container edits with their statuses. Their JSON form is documented in docs/json.md and must not
+// change.
 type Edits struct {
 	Env            []*Env        `json:"env"`
 	DeviceNodes    []*DeviceNode `json:"deviceNodes"`
@@ -30,7 +33,7 @@ type Edits struct {
 	AdditionalGIDs []*GID        `json:"additionalGids"`
 	IntelRdt       []*IntelRdt   `json:"intelRdt"`
 
-	// Notes say what of the Specs that the edits are from was not understood, once for each Spec.
+	// Notes say what was not understood of the Specs that the edits come from, one note for each Spec.
 	Notes []*fault.Error `json:"-"`
 }
 
