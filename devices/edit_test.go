@@ -9,8 +9,8 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
-// TestEveryKindOfEdit reads the lists of Edits by reflection: a kind that is added and missing in editLists, or whose list
-// is not made, copied or read whole, fails it.
+// TestEveryKindOfEdit reads the lists of Edits by reflection. It fails for a kind that is not in editLists, or whose
+// list is not made, copied or read as a whole.
 func TestEveryKindOfEdit(t *testing.T) {
 	all := twoOfEach(t)
 	edits := NewEdits()
