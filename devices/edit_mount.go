@@ -82,7 +82,7 @@ func (m *Mount) complete(h *host) error {
 	switch m.Type {
 	case "", "bind", "none", "tmpfs":
 	default:
-		return fault.New(fault.Mount, what, "a mount of type %q is not made: only bind mounts and a tmpfs are", m.Type).
+		return fault.New(fault.Mount, what, "mounts of type %q are not supported, only bind mounts and tmpfs", m.Type).
 			WithHint("use a bind mount in the CDI Spec")
 	}
 	if _, err := m.Attributes(); err != nil {
@@ -102,7 +102,7 @@ func (m *Mount) complete(h *host) error {
 // checkSource checks the host path of a bind mount.
 func (m *Mount) checkSource(what, root string) error {
 	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
-		return fault.New(fault.Mount, what, "the path is not that of a file or directory below the host's root").
+		return fault.New(fault.Mount, what, "the path must be that of a file or directory below /").
 			WithHint("correct hostPath in the CDI Spec")
 	}
 	resolved, err := filepath.EvalSymlinks(m.HostPath)
@@ -117,7 +117,7 @@ func (m *Mount) checkSource(what, root string) error {
 		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
-		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").
+		return fault.New(fault.Mount, what, "it is in the container's own root filesystem").
 			WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
 	return nil

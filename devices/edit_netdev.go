@@ -158,14 +158,15 @@ func (n *NetDevice) Fault(err error) *fault.Error {
 func (n *NetDevice) Shared() *fault.Error {
 	const cause = "the container shares the host's network namespace: a move would rename the host's own device"
 	return n.Fault(errors.New(cause)).
-		WithHint("give the container a network of its own, or do not ask for the device: with the host's network it has it")
+		WithHint("give the container a network of its own, or do not request the device: " +
+			"with the host's network the container has it already")
 }
 
 // Lost returns the error for a device that is neither on the host nor in the container.
 func (n *NetDevice) Lost() *fault.Error {
 	return n.Fault(fmt.Errorf("it is neither on this host nor, as %s, in the container; "+
 		"a virtual device (veth, macvlan) is lost with the container that had it", n.Name)).
-		WithHint("see whether another container has it, make it again before the container starts, " +
+		WithHint("see whether another container has it, create it again before the container starts, " +
 			"or correct hostInterfaceName in the CDI Spec")
 }
 
@@ -216,13 +217,13 @@ func LinkByName(name string) (netlink.Link, error) {
 func checkInterface(name string, most int) error {
 	switch {
 	case name == "" || name == "." || name == "..":
-		return errors.New("it is no name of a network device")
+		return errors.New("invalid network device name")
 	case len(name) > most:
 		return fmt.Errorf("the name is longer than %d bytes", most)
 	case strings.ContainsFunc(name, func(r rune) bool {
 		return r == '/' || r == ':' || r == '%' || unicode.IsSpace(r) || unicode.IsControl(r)
 	}):
-		return errors.New("the name has a character in it that no network device's may have")
+		return errors.New("the name has a character that is not allowed in a network device name")
 	}
 	return nil
 }

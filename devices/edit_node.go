@@ -190,7 +190,7 @@ func describe(mode uint32) string {
 	case unix.S_IFDIR:
 		return "a directory"
 	}
-	return "no device node"
+	return "not a device node"
 }
 
 func orDevice(kind string) string {

@@ -252,7 +252,7 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"node: a file", nodes(DeviceNode{HostPath: "@/lib"}), fault.Node,
-			"device node @/lib: on this host it is no device node, the Spec wants a device node",
+			"device node @/lib: on this host it is not a device node, the Spec wants a device node",
 		},
 		{
 			"node: a directory", nodes(DeviceNode{HostPath: "@/rootfs", Type: "c"}), fault.Node,
@@ -282,42 +282,42 @@ func TestCompleteRefuses(t *testing.T) {
 		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: EvalSymlinks: too many links"},
 		{
 			"mount: relative on the host", mounts("lib", "/x"), fault.Mount,
-			"mount of lib: the path is not that of a file or directory below the host's root",
+			"mount of lib: the path must be that of a file or directory below /",
 		},
 		{
 			"mount: the host's root", mounts("//.", "/x"), fault.Mount,
-			"mount of //.: the path is not that of a file or directory below the host's root",
+			"mount of //.: the path must be that of a file or directory below /",
 		},
 		{"mount: relative", mounts("@/lib", "x"), fault.Mount, "mount on x: the path is not absolute"},
 		{"mount: root", mounts("@/lib", "//"), fault.Mount, "mount on //: the path is the container's root"},
 		{"mount: dots", mounts("@/lib", "/x/../y"), fault.Mount, `mount on /x/../y: the path has a ".." in it`},
 		{
 			"mount: shared", mounts("@/lib", "/x", "rshared"), fault.Mount,
-			`mount of @/lib: mount option "rshared" would carry what the container mounts there to the host`,
+			`mount of @/lib: mount option "rshared" would propagate mounts of the container to the host`,
 		},
 		{
 			"mount: an overlay", &Edits{Mounts: []*Mount{{"@/lib", "/x", []string{"bind"}, Apply, "overlay"}}}, fault.Mount,
-			`mount of @/lib: a mount of type "overlay" is not made: only bind mounts and a tmpfs are`,
+			`mount of @/lib: mounts of type "overlay" are not supported, only bind mounts and tmpfs`,
 		},
 		{
 			"mount: a tmpfs's option", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"colour=red"}, Apply, "tmpfs"}}},
-			fault.Mount, `mount of tmpfs: mount option "colour=red" is not one that gpu-hook can apply`,
+			fault.Mount, `mount of tmpfs: mount option "colour=red" is not supported`,
 		},
 		{
 			"mount: a tmpfs that is a bind mount", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs"}}},
-			fault.Mount, "mount of tmpfs: the path is not that of a file or directory below the host's root",
+			fault.Mount, "mount of tmpfs: the path must be that of a file or directory below /",
 		},
 		{
 			"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount,
-			"mount of @/rootfs/lib/f: it lies in the container's own root filesystem",
+			"mount of @/rootfs/lib/f: it is in the container's own root filesystem",
 		},
 		{
 			"mount: the container's root", mounts("@/rootfs", "/x"), fault.Mount,
-			"mount of @/rootfs: it lies in the container's own root filesystem",
+			"mount of @/rootfs: it is in the container's own root filesystem",
 		},
 		{
 			"mount: a link into the container", mounts("@/inlink", "/x"), fault.Mount,
-			"mount of @/inlink: it lies in the container's own root filesystem",
+			"mount of @/inlink: it is in the container's own root filesystem",
 		},
 		{
 			"hook: missing", hooks("@/none"), fault.Hook,
@@ -338,7 +338,7 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"a network device's name", &Edits{NetDevices: []*NetDevice{{"../x", "a", Apply}}}, fault.NetDev,
-			"network device ../x: the name has a character in it that no network device's may have",
+			"network device ../x: the name has a character that is not allowed in a network device name",
 		},
 		{
 			"a network device's name in the container", &Edits{NetDevices: []*NetDevice{{"eth1", "sixteen-letters.", Apply}}},

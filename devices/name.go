@@ -30,7 +30,7 @@ func ParseName(id, kind string) (Name, error) {
 		return Name{vendor, class, device}, nil
 	}
 	if err := parser.ValidateDeviceName(id); err != nil {
-		return Name{}, fmt.Errorf("%q is not a device id: letters, digits and . : _ - alone", id)
+		return Name{}, fmt.Errorf("%q is not a device id: it may have letters, digits and . : _ - alone", id)
 	}
 	vendor, class := parser.ParseQualifier(kind)
 	return Name{vendor, class, id}, nil

@@ -10,7 +10,7 @@ import (
 func TestParseName(t *testing.T) {
 	const (
 		noName = " is not a CDI device name (vendor.com/class=name)"
-		noID   = " is not a device id: letters, digits and . : _ - alone"
+		noID   = " is not a device id: it may have letters, digits and . : _ - alone"
 	)
 	for _, test := range []struct {
 		id, want, err string

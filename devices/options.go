@@ -146,12 +146,11 @@ func (m *Mount) refuse(option string) error {
 	name, _, _ := strings.Cut(option, "=")
 	switch name {
 	case "shared", "rshared":
-		return fmt.Errorf("mount option %q would carry what the container mounts there to the host", option)
+		return fmt.Errorf("mount option %q would propagate mounts of the container to the host", option)
 	case "sync", "dirsync", "lazytime", "mand", "iversion":
-		return fmt.Errorf("mount option %q is one of a whole filesystem, and this mount shows a part of one that exists",
-			option)
+		return fmt.Errorf("mount option %q applies to a whole filesystem, and cannot be set for a bind mount", option)
 	case "remount", "idmap", "ridmap", "tmpcopyup":
-		return fmt.Errorf("mount option %q is one that only the runtime can apply", option)
+		return fmt.Errorf("mount option %q can be applied by the runtime alone", option)
 	}
-	return fmt.Errorf("mount option %q is not one that gpu-hook can apply", option)
+	return fmt.Errorf("mount option %q is not supported", option)
 }

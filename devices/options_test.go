@@ -90,10 +90,10 @@ func TestAttributes(t *testing.T) {
 
 func TestRefusedOptions(t *testing.T) {
 	const (
-		carry   = "would carry what the container mounts there to the host"
-		whole   = "is one of a whole filesystem, and this mount shows a part of one that exists"
-		runtime = "is one that only the runtime can apply"
-		unknown = "is not one that gpu-hook can apply"
+		carry   = "would propagate mounts of the container to the host"
+		whole   = "applies to a whole filesystem, and cannot be set for a bind mount"
+		runtime = "can be applied by the runtime alone"
+		unknown = "is not supported"
 	)
 	for _, test := range []struct{ kind, option, why string }{
 		{"", "shared", carry},

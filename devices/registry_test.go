@@ -246,7 +246,7 @@ func TestProblems(t *testing.T) {
 		{"a device's name", text(strings.Replace(valid, `"0"`, `"a b"`, 1)), fault.Parse, `device "a b": `},
 		{
 			"a device twice", text(valid + "- {name: \"0\", containerEdits: {env: [A=1]}}\n"), fault.Parse,
-			`device "0" stands twice`,
+			`device "0" is defined twice`,
 		},
 		{"a null node", text(device("deviceNodes: [null]")), fault.Parse, "devices[0].containerEdits.deviceNodes[0] is null"},
 		{

@@ -129,7 +129,7 @@ func (p *gpusParser) field(field string) error {
 	}
 	p.list = ""
 	if p.seen[key] {
-		return fmt.Errorf("key %q stands twice", key)
+		return fmt.Errorf("key %q is given twice", key)
 	}
 	p.seen[key] = true
 	switch key {
@@ -169,7 +169,7 @@ func (p *gpusParser) bare(field string) error {
 		p.capabilities = append(p.capabilities, strings.Split(field, ",")...)
 		return nil
 	case p.seen["count"]:
-		return fmt.Errorf("the count stands twice, again as %q", field)
+		return fmt.Errorf("the count is given twice, the second time as %q", field)
 	}
 	p.seen["count"] = true
 	return p.count(field)

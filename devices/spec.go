@@ -77,7 +77,7 @@ func parseSpec(r io.Reader) (*spec, error) {
 	s.vendor, s.class = parser.ParseQualifier(raw.Kind)
 	err = s.validate(known)
 	if err != nil && len(s.notes) > 0 {
-		err = fmt.Errorf("%w (not understood in it: %s)", err, list(s.notes))
+		err = fmt.Errorf("%w (not understood: %s)", err, list(s.notes))
 	}
 	return s, err
 }
@@ -95,7 +95,7 @@ func version(raw *cdispecs.Spec) (known bool, note string) {
 	if cdispecs.ValidateVersion(&cdispecs.Spec{Version: raw.Version}) == nil {
 		return true, fmt.Sprintf("cdiVersion %q is older than what the file uses (%v)", raw.Version, err)
 	}
-	return false, fmt.Sprintf("cdiVersion %q is none that this gpu-hook knows (up to %s)",
+	return false, fmt.Sprintf("cdiVersion %q is not known to this gpu-hook (up to %s)",
 		raw.Version, cdispecs.CurrentVersion)
 }
 
@@ -104,7 +104,7 @@ func (s *spec) note() *fault.Error {
 	if len(s.notes) == 0 {
 		return nil
 	}
-	return fault.New(fault.SpecNote, s.path, "it was read, but not understood in this: %s", list(s.notes)).
+	return fault.New(fault.SpecNote, s.path, "it was read, but not all of it was understood: %s", list(s.notes)).
 		WithHint("if the container lacks something, use a gpu-hook that knows this version of CDI, or correct the file")
 }
 
@@ -138,7 +138,7 @@ func (s *spec) validate(known bool) error {
 			return fmt.Errorf("device %q: %w", d.Name, err)
 		}
 		if seen[d.Name] {
-			return fmt.Errorf("device %q stands twice", d.Name)
+			return fmt.Errorf("device %q is defined twice", d.Name)
 		}
 		seen[d.Name] = true
 		if err := s.validateEdits(d.ContainerEdits, known); err != nil {

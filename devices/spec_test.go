@@ -26,13 +26,13 @@ devices:
 		{"nothing unknown", valid, nil},
 		{"the newest", version(`"1.1.0"`), nil},
 		{"with a v", version("v0.5.0"), nil},
-		{"newer", version(`"1.2.0"`), []string{`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"much newer", version(`"2.0.0"`), []string{`cdiVersion "2.0.0" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"malformed", version("newest"), []string{`cdiVersion "newest" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"two numbers", version("0.5"), []string{`cdiVersion "0.5" is none that this gpu-hook knows (up to 1.1.0)`}},
+		{"newer", version(`"1.2.0"`), []string{`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"much newer", version(`"2.0.0"`), []string{`cdiVersion "2.0.0" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"malformed", version("newest"), []string{`cdiVersion "newest" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"two numbers", version("0.5"), []string{`cdiVersion "0.5" is not known to this gpu-hook (up to 1.1.0)`}},
 		{
 			"missing", strings.SplitAfterN(valid, "\n", 2)[1],
-			[]string{`cdiVersion "" is none that this gpu-hook knows (up to 1.1.0)`},
+			[]string{`cdiVersion "" is not known to this gpu-hook (up to 1.1.0)`},
 		},
 		{
 			"older than what it uses", version(`"0.4.0"`),
@@ -44,7 +44,7 @@ devices:
 				"    newEdits: [{a: 1}]\n  colour: red\nmore: {kind: 1, b: [1]}\n" +
 				"containerEdits:\n  mounts:\n  - {hostPath: /a, containerPath: /b, subPath: c}\n",
 			[]string{
-				`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`,
+				`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`,
 				"field devices[0].containerEdits.newEdits (line 7)", "field devices[0].colour (line 8)", "field more (line 9)",
 				"field containerEdits.mounts[0].subPath (line 12)",
 			},
@@ -76,7 +76,7 @@ devices:
 		{"a second document", "---\n" + valid + "---\nkind: x\n", []string{"what follows its first document"}},
 		{
 			"a stage of the future", version(`"1.2.0"`) + "    hooks: [{hookName: soon, path: /h}]\n",
-			[]string{`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`, `stage "soon" of hook /h`},
+			[]string{`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`, `stage "soon" of hook /h`},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestNotes(t *testing.T) {
 	}
 	edits.Append(files.Edits)
 	for i, notes := range [][]*fault.Error{edits.Notes, r.Notes()[1:]} {
-		want := top + "/a/x.yaml: it was read, but not understood in this: field colour (line 8)"
+		want := top + "/a/x.yaml: it was read, but not all of it was understood: field colour (line 8)"
 		if len(notes) != 1 || notes[0].Code() != fault.SpecNote || notes[0].Error() != want || notes[0].Hint() == "" {
 			t.Errorf("%d: %v", i, notes)
 		}

@@ -47,7 +47,7 @@ func Spec(raw []byte, p Plan) ([]byte, error) {
 
 func malformed(err error) error {
 	return fault.New(fault.Bundle, "spec", "%w", err).
-		WithHint("it is not as runtime-spec has it: report this with the engine's version")
+		WithHint("the engine's object is not as the runtime specification defines it: report this with the engine's version")
 }
 
 func (p Plan) process(spec object) (changed bool, err error) {

@@ -120,7 +120,7 @@ func TestParseRefuses(t *testing.T) {
 		"[requests]\nsources = [\"x\"]":                                       `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
 		"[engines.cri-o]\nsources = [\"x\"]":                                  `engines.cri-o.sources: "x" is not one of`,
 		"[engines.cri-o.namespaces]\nb = [\"x\"]":                             `engines.cri-o.namespaces.b: "x" is not one of`,
-		"[requests]\nsources=[\"env\",\"env\"]":                               `requests.sources: source "env" stands twice`,
+		"[requests]\nsources=[\"env\",\"env\"]":                               `requests.sources: source "env" is listed twice`,
 		"[requests]\nenv-all = \"maybe\"":                                     `requests.env-all: "maybe" is not one of: weak, accept, ignore`,
 		"[requests]\non-refused = \"\"":                                       `requests.on-refused: "" is not one of: warn, error`,
 		"[cdi]\non-late = \"x\"":                                              `cdi.on-late: "x"`,
@@ -234,7 +234,7 @@ func TestAllMistakesAreReported(t *testing.T) {
 	want := []string{
 		`engines.containerd.own: "env" is not one of: cdi-annotation`,
 		`engines.cri-o.sources: "y" is not one of: annotation, cdi-annotation, mount, env`,
-		`engines.cri-o.sources: source "y" stands twice`,
+		`engines.cri-o.sources: source "y" is listed twice`,
 		`requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
 		`requests.on-refused: "" is not one of: warn, error`,
 		`record.dir: path "run" is not absolute and clean`,

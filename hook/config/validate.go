@@ -58,7 +58,7 @@ func (c *Config) checkSources() (errs []error) {
 		for i, source := range lists[key] {
 			switch {
 			case slices.Contains(lists[key][:i], source):
-				errs = append(errs, fmt.Errorf("%s: source %q stands twice", key, source))
+				errs = append(errs, fmt.Errorf("%s: source %q is listed twice", key, source))
 			case !slices.Contains(Sources(), source):
 				errs = append(errs, notOneOf(key, source, Sources()...))
 			}

@@ -114,7 +114,7 @@ func TestRefusals(t *testing.T) {
 				return err
 			}
 			return c.host.Write("dev/nvidia0", "", 0o666)
-		}, []string{"E-NODE", "no device node"}},
+		}, []string{"E-NODE", "not a device node"}},
 		{"numbers that have changed", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n", c.host.Path("dev/nvidia0")), 0o644)
 		}, []string{"E-MAJOR", "510:0", "1:11"}},
