@@ -3,7 +3,6 @@ package devices
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -88,14 +87,17 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 			}
 		}
 	}
-	for _, more := range []string{"permissions: r", "permissions: rwm", "permissions: m", "permissions: wr", "permissions: none", "fileMode: 0", "fileMode: 438", "fileMode: 0640", "fileMode: 8630", "uid: 0", "uid: 5, gid: 6", "gid: 44"} {
+	for _, more := range []string{
+		"permissions: r", "permissions: rwm", "permissions: m", "permissions: wr", "permissions: none",
+		"fileMode: 0", "fileMode: 438", "fileMode: 0640", "fileMode: 8630", "uid: 0", "uid: 5, gid: 6", "gid: 44",
+	} {
 		for _, host := range []string{"null", "loop7", "fifo"} {
 			nodes = append(nodes, fmt.Sprintf("hostPath: %s/%s, %s", top, host, more))
 		}
 	}
 	compared := 0
 	for i, node := range nodes {
-		dir := specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/x%d, %s}]}}\n", i, strings.TrimSuffix(node, ", "))}) + "/a"
+		dir := oneNode(t, fmt.Sprintf("path: /dev/x%d, %s", i, strings.TrimSuffix(node, ", ")))
 		for _, user := range []specs.User{{}, {UID: 1000, GID: 1001}} {
 			theirs, theirErr := byLibrary(t, dir, "acme.com/npu=0", user)
 			ours, err := byUs(dir, "acme.com/npu=0", user)
@@ -125,15 +127,24 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 
 // drifted reports whether we refuse a node because the host's is not what the Spec says.
 func drifted(err error) bool {
-	return slices.ContainsFunc([]string{"missing on this host", "on this host it is"}, func(s string) bool { return strings.Contains(err.Error(), s) })
+	text := err.Error()
+	return strings.Contains(text, "missing on this host") || strings.Contains(text, "on this host it is")
 }
 
-// Type "u" stands for a character device.
+// oneNode returns a directory with a Spec whose device acme.com/npu=0 has one node, with these fields.
+func oneNode(t *testing.T, fields string) string {
+	t.Helper()
+	const text = "cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n" +
+		"- {name: \"0\", containerEdits: {deviceNodes: [{%s}]}}\n"
+	return specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf(text, fields)}) + "/a"
+}
+
+// Type "u" means a character device.
 func TestTypeU(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
 	for _, numbers := range []string{"", ", major: 1, minor: 3"} {
-		dir := specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/x, hostPath: %s/null, type: u%s}]}}\n", top, numbers)}) + "/a"
+		dir := oneNode(t, fmt.Sprintf("path: /dev/x, hostPath: %s/null, type: u%s", top, numbers))
 		got, err := byUs(dir, "acme.com/npu=0", specs.User{})
 		if diff := cmp.Diff(described{"/dev/x", "c", 1, 3, 0o640, 0, 0, "rw"}, got); err != nil || diff != "" {
 			t.Errorf("%v %s", err, diff)

@@ -95,7 +95,7 @@ func Last(o Options, id string) (*report.Report, error) {
 	c, configErr := o.Load()
 	r, err := report.Last(c.RunDir(), id)
 	if f := fault.From(configErr); err == nil && f != nil {
-		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint))
+		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint()))
 	}
 	return r, err
 }

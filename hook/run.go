@@ -91,7 +91,7 @@ func (s *Start) withoutBundle(o Options, st state.State, err error) {
 		return
 	}
 	f := fault.From(err)
-	s.draft.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint))
+	s.draft.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint()))
 }
 
 // checkRoot checks the namespaces of the spec, and finds the root filesystem.

@@ -294,7 +294,7 @@ func TestDelegateRefuses(t *testing.T) {
 			}
 			got, err := toolkit.Delegate(Request{Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices})
 			want := strings.ReplaceAll(test.err, "@", top)
-			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) || (err.Error() != want && !strings.HasSuffix(want, ": ")) || fault.From(err).Hint == "" || got != nil {
+			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) || (err.Error() != want && !strings.HasSuffix(want, ": ")) || fault.From(err).Hint() == "" || got != nil {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
 			if found := toolkit.Found(); !strings.Contains(test.name, "is none") && (found == nil || found.Error() != err.Error()) {

@@ -129,7 +129,7 @@ func (d *netDevice) present() (devices.Status, error) {
 		return err
 	})
 	if err == nil && status == devices.Failed {
-		err = d.Lost().Err
+		err = d.Lost().Unwrap()
 	}
 	return status, err
 }

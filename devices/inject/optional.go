@@ -44,7 +44,7 @@ func (t *Target) leaveOutHook(ctx context.Context, h *devices.Hook, err error, r
 		return err
 	}
 	h.Status = devices.Skipped
-	result.Skipped = append(result.Skipped, note.WithHint("what it did until then stays; %s", note.Hint))
+	result.Skipped = append(result.Skipped, note.WithHint("what it did until then stays; %s", note.Hint()))
 	return nil
 }
 

@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
@@ -130,7 +132,7 @@ func TestParseRefuses(t *testing.T) {
 		{"[requests]\nsources = [\"x\"]", `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`},
 		{"[engines.cri-o]\nsources = [\"x\"]", `engines.cri-o.sources: "x" is not one of`},
 		{"[engines.cri-o.namespaces]\nb = [\"x\"]", `engines.cri-o.namespaces.b: "x" is not one of`},
-		{"[requests]\nsources=[\"env\",\"env\"]", `requests.sources: source "env" stands twice`},
+		{"[requests]\nsources=[\"env\",\"env\"]", `requests.sources: source "env" is listed twice`},
 		{"[requests]\nenv-all = \"maybe\"", `requests.env-all: "maybe" is not one of: weak, accept, ignore`},
 		{"[requests]\non-refused = \"\"", `requests.on-refused: "" is not one of: warn, error`},
 		{"[cdi]\non-late = \"x\"", `cdi.on-late: "x"`},
@@ -262,7 +264,7 @@ func TestAllMistakesAreReported(t *testing.T) {
 	want := []string{
 		`engines.containerd.own: "env" is not one of: cdi-annotation`,
 		`engines.cri-o.sources: "y" is not one of: annotation, cdi-annotation, mount, env`,
-		`engines.cri-o.sources: source "y" stands twice`,
+		`engines.cri-o.sources: source "y" is listed twice`,
 		`requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
 		`requests.on-refused: "" is not one of: warn, error`,
 		`record.dir: path "run" is not absolute and clean`,
@@ -271,12 +273,58 @@ func TestAllMistakesAreReported(t *testing.T) {
 		`vendor a: dialect: "z" is not one of: nvidia, amd`,
 	}
 	for range 20 { // maps are walked in another order each time
-		_, err := parse(text, trust.Self{})
-		if err == nil {
-			t.Fatal("the mistakes were taken")
-		}
-		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		if diff := cmp.Diff(want, mistakes(t, text)); diff != "" {
 			t.Fatal(diff)
 		}
+	}
+	require.Root(t) // the file must be root's
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if err == nil {
+		t.Fatal("the mistakes were accepted")
+	}
+	lines := []string{
+		"gpu-hook: E-CONFIG: " + path + ": " + strings.Join(want, "; "),
+		"gpu-hook: hint: correct the file; docs/configuration.md lists its keys",
+	}
+	if diff := cmp.Diff(lines, report.Lines(err)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// mistakes returns what is wrong with a configuration, one mistake a line.
+func mistakes(t *testing.T, text string) []string {
+	t.Helper()
+	_, err := parse(text, trust.Self{})
+	if err == nil {
+		t.Fatal("the mistakes were accepted")
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+// Every path is checked, also those of vendors of one name.
+func TestMistakesInPaths(t *testing.T) {
+	vendor := func(hook string) string {
+		return "[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\nruntime-hook = \"" + hook + "\"\n"
+	}
+	const text = "[cdi]\nspec-dirs = [\"/a\", \"b\", \"/c/\"]\n" +
+		"[nvidia]\nruntime-config = \"d\"\ndriver-version-file = \"e\"\n" +
+		"[record]\ndir = \"/f/../g\"\n"
+	got := mistakes(t, text+vendor("h")+vendor("/i")+vendor("/j/"))
+	got = slices.DeleteFunc(got, func(line string) bool { return !strings.Contains(line, "path") })
+	want := []string{
+		`cdi.spec-dirs[1]: path "b" is not absolute and clean`,
+		`cdi.spec-dirs[2]: path "/c/" is not absolute and clean`,
+		`nvidia.driver-version-file: path "e" is not absolute and clean`,
+		`nvidia.runtime-config: path "d" is not absolute and clean`,
+		`record.dir: path "/f/../g" is not absolute and clean`,
+		`vendor a: runtime-hook: path "h" is not absolute and clean`,
+		`vendor a: runtime-hook: path "/j/" is not absolute and clean`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -58,7 +58,7 @@ func labelled(driver string, errs []error) []*fault.Error {
 			continue
 		}
 		e := fault.From(err)
-		e = fault.New(e.Code, driver, "%w", err).WithHint("%s", e.Hint)
+		e = fault.New(e.Code(), driver, "%w", err).WithHint("%s", e.Hint())
 		if !slices.ContainsFunc(out, func(o *fault.Error) bool { return o.Error() == e.Error() }) {
 			out = append(out, e)
 		}
@@ -83,7 +83,7 @@ func (p *Planner) attempt(g *group, driver string, errs []error) {
 		switch {
 		case errs[i] != nil:
 			f := fault.From(errs[i])
-			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint)
+			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint())
 		case !whole:
 			a.Status, a.Reason = plan.Skipped, "it cannot serve another request of this vendor"
 		}
@@ -111,13 +111,13 @@ func (p *Planner) unserved(requests []*request.Request, failures []*fault.Error)
 	for _, r := range requests {
 		r.Status, r.Reason = plan.Unserved, report.Plain(reason)
 		if weak {
-			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %s", reason).WithHint("%s", first.Hint))
+			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %s", reason).WithHint("%s", first.Hint()))
 		}
 	}
 	if weak {
 		return nil
 	}
-	return fault.New(first.Code, requests[0].String(), "%s", reason).WithHint("%s", first.Hint)
+	return fault.New(first.Code(), requests[0].String(), "%s", reason).WithHint("%s", first.Hint())
 }
 
 // fellBack warns of the drivers that failed before the one that serves the group.
@@ -130,5 +130,5 @@ func (p *Planner) fellBack(g *group, driver string, failures []*fault.Error) {
 		why = append(why, f)
 	}
 	p.Warn(fault.New(fault.Fallback, g.requests[0].String(), "%s serves it, because %w", driver, errors.Join(why...)).
-		WithHint("%s", failures[0].Hint))
+		WithHint("%s", failures[0].Hint()))
 }

@@ -58,12 +58,12 @@ func (p *Planner) unknown(v *config.Vendor, err error) error {
 		return err
 	}
 	f := fault.From(err)
-	_, device, _ := strings.Cut(f.What, "=")
+	_, device, _ := strings.Cut(f.What(), "=")
 	why, hint := p.Config.ContractOf(v).Unknown(device)
 	if why == "" {
 		return err
 	}
-	return fault.New(fault.Name, f.What, why+": %w", f.Err).WithHint("%s", hint)
+	return fault.New(fault.Name, f.What(), why+": %w", f.Unwrap()).WithHint("%s", hint)
 }
 
 // explained adds to the reason why edits do not hold what of their Specs was not understood: a field that is misspelt is
@@ -78,7 +78,7 @@ func (p *Planner) explained(resolved *devices.Resolved, err error) error {
 		p.note(note)
 		text = append(text, note.Error())
 	}
-	return fault.New(f.Code, f.What, "%w (%s)", f.Err, strings.Join(text, "; ")).WithHint("%s", f.Hint)
+	return fault.New(f.Code(), f.What(), "%w (%s)", f.Unwrap(), strings.Join(text, "; ")).WithHint("%s", f.Hint())
 }
 
 // canRun checks for the program that runs hooks in a container's user namespace.

@@ -49,7 +49,7 @@ func (d *Draft) Failed() bool { return len(d.Errors) > 0 }
 // Notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision, or
 // has an annotation of gpu-hook's that it should not have.
 func (d *Draft) Notable() bool {
-	misplaced := slices.ContainsFunc(d.Warnings, func(f *fault.Error) bool { return f.Code == fault.PlanNote })
+	misplaced := slices.ContainsFunc(d.Warnings, func(f *fault.Error) bool { return f.Code() == fault.PlanNote })
 	return misplaced || slices.ContainsFunc(d.Requests, func(r *request.Request) bool { return r.Status != plan.Empty })
 }
 
@@ -68,7 +68,7 @@ func (d *Draft) FailOrWarn(err error) {
 	case slices.ContainsFunc(d.Won, func(r *request.Request) bool { return !r.Weak }):
 		d.Fail(err)
 	case len(d.Won) == 0:
-		d.Warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint))
+		d.Warn(fault.New(fault.ConfigNote, "", "%w", f).WithHint("%s", f.Hint()))
 	default:
 		d.forgo(&part{requests: d.Won, edits: devices.NewEdits()}, f)
 		d.Won = nil

@@ -86,7 +86,7 @@ func (p *Planner) chooseVendor(r *request.Request) error {
 
 // absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook is
 // not installed. That is no mistake of a request that names no vendor.
-func absent(f *fault.Error) bool { return f.Code == fault.NoSpec || f.Code == fault.Delegate }
+func absent(f *fault.Error) bool { return f.Code() == fault.NoSpec || f.Code() == fault.Delegate }
 
 // nobody puts before the failures that no vendor has anything on this host, if that is so: the tools of the first vendor
 // are not what is missing then.

@@ -66,7 +66,7 @@ func (p *Planner) dropped(r *request.Request) {
 func (p *Planner) notes() {
 	if p.registry != nil {
 		for _, problem := range p.registry.Problems() {
-			p.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint))
+			p.Warn(fault.New(fault.SpecNote, "CDI Spec left out", "%w", problem).WithHint("%s", problem.Hint()))
 		}
 	}
 	for _, note := range p.edits().Notes {

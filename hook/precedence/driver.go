@@ -46,9 +46,9 @@ func Stopper(c *config.Config, failures []*fault.Error) *fault.Error {
 		case fault.KindOf(f) == fault.Mistake:
 			return f
 		case fault.KindOf(f) == fault.Broken && c.Drivers.OnFallback == config.Error:
-			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint)
-		case (f.Code == fault.Stale || f.Code == fault.Major) && c.CDI.OnStale == config.Error:
-			return f.WithHint(`%s; on-stale is "error" under [cdi], so no other driver is tried`, f.Hint)
+			return f.WithHint(`%s; on-fallback is "error" under [drivers], so no other driver is tried`, f.Hint())
+		case (f.Code() == fault.Stale || f.Code() == fault.Major) && c.CDI.OnStale == config.Error:
+			return f.WithHint(`%s; on-stale is "error" under [cdi], so no other driver is tried`, f.Hint())
 		}
 	}
 	return nil

@@ -118,18 +118,18 @@ func (r *Request) mistake(err error) *Request {
 	code := fault.Request
 	var f *fault.Error
 	if errors.As(err, &f) {
-		code = f.Code
+		code = f.Code()
 	}
 	r.Err = fault.New(code, r.String(), "%w", err).WithHint(hint)
-	if f != nil && f.Hint != "" {
-		r.Err = r.Err.WithHint("%s", f.Hint)
+	if f != nil && f.Hint() != "" {
+		r.Err = r.Err.WithHint("%s", f.Hint())
 	}
 	return r
 }
 
 // Stop settles r as the request for which the container does not start, and returns err.
 func (r *Request) Stop(err *fault.Error) *fault.Error {
-	r.Status, r.Reason = plan.Refused, report.Plain(err.Err.Error())
+	r.Status, r.Reason = plan.Refused, report.Plain(err.Unwrap().Error())
 	return err
 }
 

@@ -290,10 +290,10 @@ func TestFailedInstall(t *testing.T) {
 			test.target.Destdir = h.dir
 			changes, err := Install(test.target, h.options())
 			e := fault.From(err)
-			if e == nil || e.Code != fault.Install || e.Hint == "" {
+			if e == nil || e.Code() != fault.Install || e.Hint() == "" {
 				t.Fatalf("the error is %v", err)
 			}
-			h.same("what", strings.TrimPrefix(e.What, h.dir), test.what)
+			h.same("what", strings.TrimPrefix(e.What(), h.dir), test.what)
 			h.same("changes", h.words(changes), []string(nil))
 			h.same("files", h.files(), test.files)
 		})

@@ -199,7 +199,7 @@ func TestFailedUninstall(t *testing.T) {
 			test.spoil(h)
 			changes, err := Uninstall(Target{Destdir: h.dir}, h.options())
 			e := fault.From(err)
-			if e == nil || e.Code != fault.Install || strings.TrimPrefix(e.What, h.dir) != test.what {
+			if e == nil || e.Code() != fault.Install || strings.TrimPrefix(e.What(), h.dir) != test.what {
 				t.Errorf("the error is %v", err)
 			}
 			h.same("changes", h.words(changes), test.changes)
