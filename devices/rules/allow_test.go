@@ -218,3 +218,43 @@ func TestSilentBusWithoutADeadline(t *testing.T) {
 		t.Errorf("%v, %v", err, ctx.Err())
 	}
 }
+
+// A program that has been detached and is gone since denies nothing.
+func TestProgramThatIsGone(t *testing.T) {
+	require.Root(t)
+	if ok, err := judge(1<<30, full()); err != nil || !ok {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
+// A pin of another kind of program stays as it is, whatever its name.
+func TestRepinOtherKinds(t *testing.T) {
+	require.Root(t)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		require.Missing(t, "this test needs a bpf filesystem: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(filepath.Dir(dir), 0) })
+	dir += "/crun"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupSKB, AttachType: ebpf.AttachCGroupInetEgress, License: "Apache-2.0", Instructions: deny,
+	})
+	if err != nil {
+		require.Missing(t, "this test needs a kernel that loads programs for control groups: %v", err)
+	}
+	defer program.Close()
+	pin := dir + "/crun-1_scope"
+	if err := program.Pin(pin); err != nil {
+		t.Fatal(err)
+	}
+	err = repin(pin, "/system.slice/crun-1.scope", full(), nil)
+	if err == nil || !strings.Contains(err.Error(), program.Type().String()) {
+		t.Errorf("got %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left: %v %v", entries, err)
+	}
+}
