@@ -66,3 +66,18 @@ func wantFailure(t *testing.T, err error, text string) {
 		t.Errorf("got %v\nwant %s", err, text)
 	}
 }
+
+// onMemory returns a directory that is a tmpfs in the test's own mount namespace; see alone.
+func onMemory(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

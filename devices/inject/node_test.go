@@ -200,3 +200,40 @@ func TestBoundNodeThatWentAstray(t *testing.T) {
 		})
 	}
 }
+
+// What is in the node's place already must be the device itself, not a link to it.
+func TestNodeThatIsThere(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"the device", func(path string) error { return makeAt(path, unix.S_IFCHR|0o600, 1, 3) }, ""},
+		{"another device", func(path string) error {
+			return makeAt(path, unix.S_IFCHR|0o600, 1, 5)
+		}, another + "1:5," + stands},
+		{"a link to the device", func(path string) error {
+			return errors.Join(makeAt(path+"2", unix.S_IFCHR|0o600, 1, 3), os.Symlink("null2", path))
+		}, noNode + `"c"` + stands},
+		{"a link that leads nowhere", func(path string) error { return os.Symlink("nowhere", path) }, noNode + `"c"` + stands},
+		{"a file", func(path string) error { return makeAt(path, unix.S_IFREG|0o600, 0, 0) }, noNode + `"c"` + stands},
+		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, noNode + `"c"` + stands},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			alone(t)
+			dir := t.TempDir()
+			if err := test.make(filepath.Join(dir, "null")); err != nil {
+				t.Fatal(err)
+			}
+			d := null("/null", 0)
+			want := devices.Present
+			if test.want != "" {
+				want, test.want = devices.Failed, "device node /null: "+test.want
+			}
+			wantFailure(t, rootIn(t, dir).makeNode(d), test.want)
+			if d.Status != want {
+				t.Errorf("the node is %s", d.Status)
+			}
+		})
+	}
+}
