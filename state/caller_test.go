@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
@@ -37,6 +39,7 @@ func TestLocated(t *testing.T) {
 		{"noted", "/", []string{"crun", "--root", root, "create", "c"}, "/noted"},
 		{"noted, and told a relative one", "/", []string{"crun", "--root=" + root, "create", "-b", "x", "c"}, "/noted"},
 		{"nowhere", "/", []string{"crun", "--root", root + "/x", "create", "c"}, "/"},
+		{"of a runtime with this name", "/", []string{"c", "create", "-b", "/told", "d"}, "/"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := State{State: specs.State{ID: "c", Bundle: test.bundle}, Raw: []byte(`{"id":"c","bundle":"/","x":[1]}`)}
@@ -75,9 +78,40 @@ func TestLocatedKeepsToTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"../" + filepath.Base(root), "a/.."} {
-		s := State{State: specs.State{Bundle: "/"}}.with(id).Located(callerWith([]string{"crun", "--root", root, id}, nil))
+		s := State{State: specs.State{Bundle: "/"}, Raw: []byte("{}")}.with(id).Located(callerWith([]string{"crun", "--root", root, id}, nil))
 		if s.Bundle != "/" {
 			t.Errorf("%s: bundle %q", id, s.Bundle)
+		}
+	}
+}
+
+// Without an id no runtime is the container's, nor is a relative path in crun's note a bundle.
+func TestCallerNamesNoBundle(t *testing.T) {
+	root := t.TempDir()
+	note := []byte(`{"bundle":"noted"}`)
+	if err := errors.Join(os.Mkdir(root+"/c", 0o700), os.WriteFile(root+"/c/status", note, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for id, caller := range map[string]*Caller{
+		"":  callerWith([]string{"crun", "create", "-b", "/told", ""}, nil),
+		"c": callerWith([]string{"crun", "--root", root, "create", "c"}, nil),
+	} {
+		if got := caller.bundle(id); got != "" {
+			t.Errorf("%q: %q", id, got)
+		}
+	}
+}
+
+// A note may be anything: what is no file does not hold the start, and of a large one only the beginning is read.
+func TestReadSmall(t *testing.T) {
+	dir := t.TempDir()
+	err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/large", make([]byte, maxSmallFile+1), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"fifo": 0, "large": maxSmallFile} {
+		if data, err := readSmall(filepath.Join(dir, name)); err != nil || len(data) != want {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
 		}
 	}
 }

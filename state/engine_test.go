@@ -95,6 +95,10 @@ func TestIdentify(t *testing.T) {
 			doubt: "the hook's definition is for cri-o, and the container is podman's",
 		},
 		{
+			name: "told against a build", told: CRIO, id: "buildah-buildah12", bundle: "/var/tmp/buildah12",
+			engine: Buildah, doubt: "the hook's definition is for cri-o, and the container has the form of buildah",
+		},
+		{
 			name: "told against conmon", told: CRIO, id: id, caller: conmon(id, "a"), engine: Podman,
 			doubt: "the hook's definition is for cri-o, and the container is podman's",
 		},
@@ -147,6 +151,32 @@ func TestIdentify(t *testing.T) {
 			}
 			if c.Engine() != test.engine || doubt != test.doubt {
 				t.Errorf("engine %q, doubt %q", c.Engine(), doubt)
+			}
+		})
+	}
+}
+
+// What annotations claim counts only where nothing proves an engine, and only if they name one that is known.
+func TestClaimed(t *testing.T) {
+	for _, test := range []struct {
+		name, cgroup string
+		annotations  map[string]string
+		want         string
+	}{
+		{"nothing", "", nil, ""},
+		{"a claim", "", annotationsOf(annotationManager, "libpod"), Podman},
+		{"a claim without proof in the control group", "/x/" + id, annotationsOf(annotationManager, "cri-o"), CRIO},
+		{"a claim against the form", "/p/libpod-" + id, annotationsOf(annotationManager, "cri-o"), ""},
+		{"a claim like the form", "/p/libpod-" + id, annotationsOf(annotationManager, "libpod"), ""},
+		{"an unknown engine", "", annotationsOf(annotationManager, "x"), ""},
+		{"anybody's annotation", "", annotationsOf("x", "libpod"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := &Container{State: State{State: specs.State{ID: id}}, Spec: &specs.Spec{
+				Annotations: test.annotations, Linux: &specs.Linux{CgroupsPath: test.cgroup},
+			}}
+			if got := c.Claimed(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}

@@ -337,15 +337,21 @@ func us() trust.Owner { return trust.Owner{UID: uint32(os.Getuid())} }
 // rootIn is a root filesystem on the ground of the host, where the container has mounted nothing.
 func rootIn(t *testing.T, dir string) *rootfs {
 	t.Helper()
-	host, err := readMounts()
-	if err != nil {
-		t.Fatal(err)
-	}
 	root, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
+	return rootOf(t, root)
+}
+
+// rootOf is the root filesystem of this handle, on the ground of the calling thread's mount namespace.
+func rootOf(t *testing.T, root *os.File) *rootfs {
+	t.Helper()
+	host, err := readMounts()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := &rootfs{root: root, ground: ground{host: host}}
 	if err := r.ground.learn(r.root); err != nil {
 		t.Fatal(err)

@@ -149,6 +149,11 @@ func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := r.add(dir, name, false); err != nil {
 		return err
 	}
+	return finishNode(dir, name, d)
+}
+
+// finishNode gives the node that was just made its owner, and refuses anything else that stands there by now.
+func finishNode(dir *os.File, name string, d *devices.DeviceNode) error {
 	made, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return err

@@ -61,8 +61,8 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
 
-// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem has
-// made it, unless it is a link that leads nowhere.
+// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem
+// has made it, unless it is a link that leads nowhere.
 func (r *rootfs) another(unsafePath string) (*os.File, error) {
 	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if errors.Is(err, os.ErrNotExist) {
@@ -93,6 +93,12 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 	if err := r.add(dir, name, false); err != nil {
 		return nil, err
 	}
+	return openCreated(created, dir, name, unsafePath)
+}
+
+// openCreated returns an O_PATH handle to name in dir, and refuses anything but the file that was just created there:
+// the container may have put something else in its place.
+func openCreated(created, dir *os.File, name, unsafePath string) (*os.File, error) {
 	handle, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
