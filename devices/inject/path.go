@@ -20,7 +20,7 @@ const (
 )
 
 // rootfs is the container's root filesystem, by handle. Every path below it is the container's to change at any moment;
-// all lookups go through pathrs-lite, which follows links inside the root and never out of it.
+// all lookups go through [linux.OpenInRoot], which follows links inside the root and never out of it.
 type rootfs struct {
 	root   *os.File
 	user   state.User
