@@ -92,13 +92,13 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err != nil {
 		return fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
 	}
-	sources, err := t.clones(edits.Mounts, user, result)
+	r := newRootfs(user, t.NothingInRoot, t.Wish)
+	defer r.closeWaiting()
+	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
 		return err
 	}
-	r := &rootfs{user: user, ground: ground{sparesRoot: t.NothingInRoot}, nodes: map[*devices.DeviceNode]*os.File{}}
-	defer r.closeNodes()
 	if user.Separate || t.Namespaced {
 		err = t.cloneNodes(r, toMake(edits), result)
 	}
@@ -119,7 +119,9 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	return err
 }
 
-func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
+func (t *Target) apply(
+	ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result,
+) error {
 	if err := t.enter(ctx, r, sources, toMake(edits), result); err != nil {
 		return err
 	}
@@ -219,27 +221,49 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 		if err := become(r.user); err != nil {
 			return fault.New(fault.Internal, "user of the container", "%w", err)
 		}
-		for _, s := range sources {
-			if err := ended(ctx); err != nil {
+		if err := t.attachAll(ctx, r, sources, result); err != nil {
+			return err
+		}
+		return t.makeNodes(r, nodes, result)
+	})
+}
+
+// attachAll attaches the mounts. It must run in the container's mount namespace.
+func (t *Target) attachAll(ctx context.Context, r *rootfs, sources []*source, result *Result) error {
+	for _, s := range sources {
+		if err := ended(ctx); err != nil {
+			return err
+		}
+		var err error
+		if s.tree, err = r.waiting.take(s.stored); err != nil {
+			return fault.New(fault.Internal, "mount on "+s.ContainerPath, "%w", err)
+		}
+		mark := len(r.made)
+		if err := r.attach(s); err != nil {
+			if err := r.leaveOut(mark, &s.Status, err, t.without(s.Mount, err), result); err != nil {
 				return err
 			}
-			mark := len(r.made)
-			if err := r.attach(s); err != nil {
-				if err := r.leaveOut(mark, &s.Status, err, t.without(s.Mount, err), result); err != nil {
-					return err
-				}
+			_ = s.tree.Close()
+		}
+	}
+	return nil
+}
+
+// makeNodes makes the nodes, or binds them from the host. It must run in the container's mount namespace.
+func (t *Target) makeNodes(r *rootfs, nodes []*devices.DeviceNode, result *Result) error {
+	for _, d := range nodes {
+		if err := r.takeNode(d); err != nil {
+			return fault.New(fault.Internal, "device node "+d.Path, "%w", err)
+		}
+		mark := len(r.made)
+		if err := r.makeNode(d); err != nil {
+			if err := r.leaveOut(mark, &d.Status, err, t.Optional.Note(d, err), result); err != nil {
+				return err
 			}
 		}
-		for _, d := range nodes {
-			mark := len(r.made)
-			if err := r.makeNode(d); err != nil {
-				if err := r.leaveOut(mark, &d.Status, err, t.Optional.Note(d, err), result); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+		r.closeNode(d)
+	}
+	return nil
 }
 
 // openRoot opens the root filesystem in the container's mount namespace: the same directory that was seen from outside
@@ -275,20 +299,22 @@ func checkRoot(root *os.File, seen os.FileInfo, st *unix.Statx_t) error {
 	return nil
 }
 
-func (t *Target) clones(mounts []*devices.Mount, user state.User, result *Result) ([]*source, error) {
+// clones makes the mounts whose status is Apply, before anything is changed in the container.
+func (t *Target) clones(r *rootfs, mounts []*devices.Mount, result *Result) ([]*source, error) {
 	var sources []*source
 	for _, m := range mounts {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := t.makeMount(m, user)
+		s, err := t.makeMount(m, r.user)
 		if err != nil {
 			m.Status = devices.Failed
-			if err := (&rootfs{}).leaveOut(0, &m.Status, err, t.Optional.Note(m, err), result); err != nil {
+			if err := r.leaveOut(len(r.made), &m.Status, err, t.Optional.Note(m, err), result); err != nil {
 				return sources, err
 			}
 			continue
 		}
+		s.stored = r.waiting.put(s.tree)
 		sources = append(sources, s)
 	}
 	return sources, nil

@@ -12,37 +12,100 @@ import (
 )
 
 // journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
-// and every mount that was attached and every network device that was moved there, to bring them back.
+// and every network device that was moved there, to bring it back. Of mounts it remembers those that may be detached.
 type journal struct {
-	made     []entry
-	taken    []*netDevice
-	attached []*os.File // the mounts, whose handles are others' to close
+	made    []entry
+	parents []*parent
+	taken   []*netDevice
+	// detaches says that mounts are to be detached too; otherwise they end with the container and are not in the journal.
+	detaches bool
+	attached []storedMount // in store
+	store    mountStore
 }
 
+// entry is something that was made.
 type entry struct {
-	parent *os.File
+	parent *parent
 	name   string
 	dir    bool
 }
 
-// add remembers that name was just made in parent. Where that cannot be remembered, it is removed at once.
-func (j *journal) add(parent *os.File, name string, dir bool) error {
-	handle, err := dup(parent)
+// parent is a directory that something was made in. However much that is, it is held by one handle: see [maxHeld].
+type parent struct {
+	handle  *os.File
+	id      fileID
+	entries int // how many entries of the journal lie in it
+}
+
+// fileID is the identity of a file that is open, as seen through one mount.
+type fileID struct {
+	major, minor uint32
+	inode, mount uint64
+}
+
+func identify(handle *os.File) (fileID, error) {
+	st, err := linux.Statx(handle, unix.STATX_INO|unix.STATX_MNT_ID)
+	return fileID{st.Dev_major, st.Dev_minor, st.Ino, st.Mnt_id}, err
+}
+
+// add remembers that name was just made in dir. Where that cannot be remembered, it is removed at once.
+func (j *journal) add(dir *os.File, name string, isDir bool) error {
+	p, err := j.hold(dir)
 	if err != nil {
-		return errors.Join(err, entry{parent, name, dir}.remove())
+		return errors.Join(err, remove(dir, name, isDir))
 	}
-	j.made = append(j.made, entry{handle, name, dir})
+	p.entries++
+	j.made = append(j.made, entry{p, name, isDir})
 	return nil
 }
 
-func (e entry) remove() error {
+// addMount takes over a mount that was attached.
+func (j *journal) addMount(mount *os.File) {
+	if !j.detaches {
+		_ = mount.Close()
+		return
+	}
+	j.attached = append(j.attached, j.store.put(mount))
+}
+
+// hold returns the directory as a parent, which stays open when dir is closed.
+func (j *journal) hold(dir *os.File) (*parent, error) {
+	id, err := identify(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range j.parents {
+		if p.id == id {
+			return p, nil
+		}
+	}
+	handle, err := dup(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &parent{handle: handle, id: id}
+	j.parents = append(j.parents, p)
+	return p, nil
+}
+
+// forget closes the parent of an entry that is gone, if no other lies in it.
+func (j *journal) forget(e entry) {
+	e.parent.entries--
+	if e.parent.entries > 0 {
+		return
+	}
+	_ = e.parent.handle.Close()
+	j.parents = slices.DeleteFunc(j.parents, func(p *parent) bool { return p == e.parent })
+}
+
+func remove(dir *os.File, name string, isDir bool) error {
 	flags := 0
-	if e.dir {
+	if isDir {
 		flags = unix.AT_REMOVEDIR
 	}
-	err := linux.Unlinkat(e.parent, e.name, flags)
+	err := linux.Unlinkat(dir, name, flags)
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) {
-		return fmt.Errorf("remove %q: %w", e.name, err)
+		return fmt.Errorf("remove %q: %w", name, err)
 	}
 	return nil
 }
@@ -61,21 +124,25 @@ func (j *journal) undo() error {
 func (j *journal) undoSince(mark int) error {
 	var errs []error
 	for _, e := range slices.Backward(j.made[mark:]) {
-		errs = append(errs, e.remove())
-		_ = e.parent.Close()
+		errs = append(errs, remove(e.parent.handle, e.name, e.dir))
+		j.forget(e)
 	}
 	j.made = j.made[:mark]
 	return errors.Join(errs...)
 }
 
 func (j *journal) close() {
-	for _, e := range j.made {
-		_ = e.parent.Close()
+	for _, p := range j.parents {
+		_ = p.handle.Close()
 	}
 	for _, d := range j.taken {
 		d.close()
 	}
-	j.made, j.taken, j.attached = nil, nil, nil
+	for _, m := range j.attached {
+		_ = m.file.Close()
+	}
+	j.store.close()
+	j.made, j.parents, j.taken, j.attached = nil, nil, nil, nil
 }
 
 func dup(file *os.File) (*os.File, error) {

@@ -15,8 +15,9 @@ import (
 // source is a mount that is made but attached nowhere yet; closing it takes it away again.
 type source struct {
 	*devices.Mount
-	tree *os.File
-	dir  bool
+	tree   *os.File
+	dir    bool
+	stored storedMount // tree, while others are made and attached
 }
 
 // makeMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
@@ -108,7 +109,7 @@ func (r *rootfs) move(s *source) error {
 	if err := linux.MoveMount(s.tree, target); err != nil {
 		return err
 	}
-	r.attached = append(r.attached, s.tree)
+	defer r.addMount(s.tree)
 	return astray(r.verifyMount(s))
 }
 

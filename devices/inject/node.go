@@ -66,7 +66,8 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	if err := linux.MoveMount(source, target); err != nil {
 		return err
 	}
-	r.attached = append(r.attached, source)
+	delete(r.nodes, d)
+	defer r.addMount(source)
 	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return astray(err)
@@ -86,15 +87,35 @@ func (t *Target) cloneNodes(r *rootfs, nodes []*devices.DeviceNode, result *Resu
 			}
 			continue
 		}
-		r.nodes[d] = tree
+		r.waitingNodes[d] = r.waiting.put(tree)
 	}
 	return nil
 }
 
-func (r *rootfs) closeNodes() {
+// takeNode completes r.nodes for a node that is bound.
+func (r *rootfs) takeNode(d *devices.DeviceNode) (err error) {
+	if stored, bound := r.waitingNodes[d]; bound {
+		delete(r.waitingNodes, d)
+		r.nodes[d], err = r.waiting.take(stored)
+	}
+	return err
+}
+
+// closeNode closes the mount of a node that was bound already.
+func (r *rootfs) closeNode(d *devices.DeviceNode) {
+	_ = r.nodes[d].Close()
+	delete(r.nodes, d)
+}
+
+// closeWaiting closes what was not attached, but for the [source] of a mount.
+func (r *rootfs) closeWaiting() {
 	for _, tree := range r.nodes {
 		_ = tree.Close()
 	}
+	for _, stored := range r.waitingNodes {
+		_ = stored.file.Close()
+	}
+	r.waiting.close()
 }
 
 // cloneNode makes a mount of the host's node alone, to be attached in the container.

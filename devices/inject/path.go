@@ -26,7 +26,18 @@ type rootfs struct {
 	user   state.User
 	ground ground
 	nodes  map[*devices.DeviceNode]*os.File // mounts of the host's nodes, where they are bound and not made
+	// waiting are all mounts that are not attached yet, waitingNodes those of nodes among them.
+	waiting      mountStore
+	waitingNodes map[*devices.DeviceNode]storedMount
 	journal
+}
+
+// newRootfs is a root filesystem that is not open yet.
+func newRootfs(user state.User, spared, wish bool) *rootfs {
+	return &rootfs{
+		user: user, ground: ground{sparesRoot: spared}, journal: journal{detaches: wish},
+		nodes: map[*devices.DeviceNode]*os.File{}, waitingNodes: map[*devices.DeviceNode]storedMount{},
+	}
 }
 
 // openDir opens the directory at unsafePath in the root, making what is missing of it. A link that leads nowhere is an

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/moby/sys/mountinfo"
@@ -46,12 +45,13 @@ func forgo(edits *devices.Edits) {
 // unmake takes back all that is in r's journal: it detaches the mounts, from inside the container's mount namespace, and
 // then brings back and removes the rest. Every part is tried.
 func (t *Target) unmake(r *rootfs) error {
-	return errors.Join(t.detach(r.attached), r.undo())
+	return errors.Join(t.detach(&r.journal), r.undo())
 }
 
-// detach detaches mounts that we attached, last first, with what has been mounted on or below them since.
-func (t *Target) detach(attached []*os.File) error {
-	if len(attached) == 0 {
+// detach detaches the mounts of the journal, with what has been mounted on or below them since, some of ours perhaps. Every
+// one is tried.
+func (t *Target) detach(j *journal) error {
+	if len(j.attached) == 0 {
 		return nil
 	}
 	ns, err := t.Process.Namespace("mnt")
@@ -70,8 +70,13 @@ func (t *Target) detach(attached []*os.File) error {
 			return os.NewSyscallError("fchdir", err)
 		}
 		var errs []error
-		for _, mount := range slices.Backward(attached) {
-			errs = append(errs, detachOne(mount))
+		for _, stored := range j.attached {
+			mount, err := j.store.take(stored)
+			if err == nil {
+				err = detachOne(mount)
+				_ = mount.Close()
+			}
+			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	})

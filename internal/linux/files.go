@@ -49,6 +49,13 @@ func Fstat(handle *os.File) (unix.Stat_t, error) {
 	return st, err
 }
 
+// Statx returns the metadata that mask names of the file of the handle, whatever its type.
+func Statx(handle *os.File, mask int) (unix.Statx_t, error) {
+	var st unix.Statx_t
+	err := call("statx", func() error { return unix.Statx(int(handle.Fd()), "", unix.AT_EMPTY_PATH, mask, &st) })
+	return st, err
+}
+
 // Fstatfs returns the metadata of the filesystem of the handle.
 func Fstatfs(handle *os.File) (unix.Statfs_t, error) {
 	var st unix.Statfs_t
