@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
@@ -176,7 +175,7 @@ func (p *planner) compatDriver() (nvidia.Driver, bool) {
 		return nvidia.Driver{}, false
 	}
 	defer handle.Close()
-	dir, err := pathrs.Reopen(handle, unix.O_RDONLY|unix.O_DIRECTORY)
+	dir, err := linux.Openat(handle, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nvidia.Driver{}, false
 	}

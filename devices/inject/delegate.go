@@ -149,8 +149,8 @@ func walk(dir *os.File, name string, mount, depth int, found map[string]number) 
 		return err
 	}
 	for _, entry := range entries {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(list.Fd()), entry, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		st, err := linux.Fstatat(list, entry)
+		if err != nil {
 			continue // gone again
 		}
 		at := path.Join(name, entry)

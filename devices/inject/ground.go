@@ -9,6 +9,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // mounts is what a mount namespace has mounted, as far as it matters where something may be made.
@@ -112,9 +114,9 @@ func (g *ground) adopt(handle *os.File) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(handle)
+	if err != nil {
+		return err
 	}
 	g.its.filesystems[id] = deviceID{int(unix.Major(uint64(st.Dev))), int(unix.Minor(uint64(st.Dev)))} //nolint:unconvert // 32 bits wide on some machines
 	return nil
@@ -144,9 +146,9 @@ func (g *ground) checkMount(target *os.File, unsafePath string) error {
 // checkKernel refuses to make or mount anything on the kernel's own filesystems, where a write is an order to the kernel
 // (CVE-2025-52881). /proc/driver/nvidia is the one place that vendors do mount on.
 func checkKernel(handle *os.File, unsafePath string) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(handle.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstatfs", Path: unsafePath, Err: err}
+	st, err := linux.Fstatfs(handle)
+	if err != nil {
+		return fmt.Errorf("%q: %w", unsafePath, err)
 	}
 	switch uint32(st.Type) { //nolint:gosec // magic numbers are 32 bits wide
 	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
@@ -160,9 +162,6 @@ func checkKernel(handle *os.File, unsafePath string) error {
 }
 
 func mountID(handle *os.File) (int, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(int(handle.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return 0, os.NewSyscallError("statx", err)
-	}
-	return int(st.Mnt_id), nil //nolint:gosec // mount ids are ints
+	st, err := linux.Statx(handle, unix.STATX_MNT_ID)
+	return int(st.Mnt_id), err //nolint:gosec // mount ids are ints
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/rules"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -273,8 +274,7 @@ func openRoot(path string, seen os.FileInfo) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var st unix.Statx_t
-	err = unix.Statx(int(root.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st)
+	st, err := linux.Statx(root, unix.STATX_BASIC_STATS)
 	if err == nil {
 		err = checkRoot(root, seen, &st)
 	}

@@ -79,7 +79,7 @@ func (j *journal) hold(dir *os.File) (*parent, error) {
 			return p, nil
 		}
 	}
-	handle, err := dup(dir)
+	handle, err := linux.Dup(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -143,12 +143,4 @@ func (j *journal) close() {
 	}
 	j.store.close()
 	j.made, j.parents, j.taken, j.attached = nil, nil, nil, nil
-}
-
-func dup(file *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(fd), file.Name()), nil
 }

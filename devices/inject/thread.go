@@ -4,8 +4,6 @@ import (
 	"os"
 	"runtime"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -20,8 +18,8 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 		runtime.LockOSThread()
 		done <- func() error {
 			// A thread that shares its working directory with others cannot change its mount namespace; setns(2).
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return os.NewSyscallError("unshare", err)
+			if err := linux.UnshareFS(); err != nil {
+				return err
 			}
 			for _, ns := range namespaces {
 				if err := linux.Setns(ns); err != nil {
@@ -41,22 +39,8 @@ func become(user state.User) error {
 	if !user.Separate {
 		return nil
 	}
-	if err := unix.Setfsgid(user.GID); err != nil {
-		return os.NewSyscallError("setfsgid", err)
+	if err := linux.SetFSUser(user.UID, user.GID); err != nil {
+		return err
 	}
-	if err := unix.Setfsuid(user.UID); err != nil {
-		return os.NewSyscallError("setfsuid", err)
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return os.NewSyscallError("capget", err)
-	}
-	for i := range data {
-		data[i].Effective = data[i].Permitted
-	}
-	if err := unix.Capset(&header, &data[0]); err != nil {
-		return os.NewSyscallError("capset", err)
-	}
-	return nil
+	return linux.RaiseCapabilities()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/rules"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // applyWish is the rest of [Target.apply] for a wish: programs first, then the rules of all nodes.
@@ -66,8 +67,8 @@ func (t *Target) detach(j *journal) error {
 	}
 	defer handles.Close()
 	return inNamespaces([]*os.File{ns}, func() error {
-		if err := unix.Fchdir(int(handles.Fd())); err != nil {
-			return os.NewSyscallError("fchdir", err)
+		if err := linux.Fchdir(handles); err != nil {
+			return err
 		}
 		var errs []error
 		for _, stored := range j.attached {
@@ -95,7 +96,7 @@ func detachOne(mount *os.File) error {
 		if err != nil || !there {
 			return err
 		}
-		if err := unix.Unmount(strconv.Itoa(int(mount.Fd())), unix.MNT_DETACH); err != nil {
+		if err := linux.Unmount(strconv.Itoa(int(mount.Fd())), unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("detach the mount of %s: %w", mount.Name(), err)
 		}
 	}

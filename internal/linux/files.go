@@ -49,6 +49,35 @@ func Fstat(handle *os.File) (unix.Stat_t, error) {
 	return st, err
 }
 
+// Fstatat returns the metadata of name in dir, of a link itself if that is one.
+func Fstatat(dir *os.File, name string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := at("fstatat", dir, name, func() error {
+		return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	return st, err
+}
+
+// Lstat returns the metadata of the file at path, of a link itself if that is one. The error is the bare number.
+func Lstat(path string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := Retry(func() error { return unix.Lstat(path, &st) })
+	return st, err
+}
+
+// Dup opens another descriptor of the open file; it is not inherited.
+func Dup(file *os.File) (*os.File, error) {
+	fd := -1
+	err := call("fcntl", func() (err error) {
+		fd, err = unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), file.Name()), nil
+}
+
 // Statx returns the metadata that mask names of the file of the handle, whatever its type.
 func Statx(handle *os.File, mask int) (unix.Statx_t, error) {
 	var st unix.Statx_t

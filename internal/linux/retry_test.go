@@ -47,6 +47,9 @@ func TestUntilAnswered(t *testing.T) {
 }
 
 func TestErrorsNameTheCall(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("open_tree takes root")
+	}
 	dir, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -54,10 +57,15 @@ func TestErrorsNameTheCall(t *testing.T) {
 	defer dir.Close()
 	_, openErr := Openat(dir, "none", unix.O_RDONLY, 0)
 	_, treeErr := OpenTree(dir.Name()+"/none", 0)
+	_, statErr := Fstatat(dir, "none")
+	_, lstatErr := Lstat(dir.Name() + "/none")
 	for want, err := range map[string]error{
-		"open " + dir.Name() + "/none: no such file or directory":   openErr,
-		"remove " + dir.Name() + "/none: no such file or directory": Unlinkat(dir, "none", 0),
-		"open_tree: no such file or directory":                      treeErr,
+		"open " + dir.Name() + "/none: no such file or directory":    openErr,
+		"remove " + dir.Name() + "/none: no such file or directory":  Unlinkat(dir, "none", 0),
+		"fstatat " + dir.Name() + "/none: no such file or directory": statErr,
+		"open_tree: no such file or directory":                       treeErr,
+		"umount: no such file or directory":                          Unmount(dir.Name()+"/none", 0),
+		"no such file or directory":                                  lstatErr,
 	} {
 		if err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
