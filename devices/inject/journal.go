@@ -11,33 +11,33 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// journal remembers, by handle, every directory, file and node that was made in the container, to take them away again,
-// and every network device that was moved there, to bring it back. Of mounts it remembers those that may be detached.
+// journal records what was done to the container, so that it can be undone: every directory, file and node that was
+// made, every network device that was moved and, for a wish, every mount that was attached.
 type journal struct {
 	made    []entry
 	parents []*parent
 	taken   []*netDevice
-	// detaches says that mounts are to be detached too; otherwise they end with the container and are not in the journal.
+	// detaches: mounts are recorded too. Otherwise they end with the container.
 	detaches bool
 	attached []storedMount // in store
 	store    mountStore
 }
 
-// entry is something that was made.
+// entry is a directory, file or node that was made.
 type entry struct {
 	parent *parent
 	name   string
 	dir    bool
 }
 
-// parent is a directory that something was made in. However much that is, it is held by one handle: see [maxHeld].
+// parent is a directory in which something was made. It is held by one handle for all its entries: see [maxHeld].
 type parent struct {
 	handle  *os.File
 	id      fileID
-	entries int // how many entries of the journal lie in it
+	entries int // how many entries of the journal are in it
 }
 
-// fileID is the identity of a file that is open, as seen through one mount.
+// fileID identifies an open file and the mount through which it was opened.
 type fileID struct {
 	major, minor uint32
 	inode, mount uint64
@@ -48,7 +48,7 @@ func identify(handle *os.File) (fileID, error) {
 	return fileID{st.Dev_major, st.Dev_minor, st.Ino, st.Mnt_id}, err
 }
 
-// add remembers that name was just made in dir. Where that cannot be remembered, it is removed at once.
+// add records that name was made in dir. If that fails, it removes name at once.
 func (j *journal) add(dir *os.File, name string, isDir bool) error {
 	p, err := j.hold(dir)
 	if err != nil {
@@ -59,7 +59,7 @@ func (j *journal) add(dir *os.File, name string, isDir bool) error {
 	return nil
 }
 
-// addMount takes over a mount that was attached.
+// addMount records a mount that was attached, or closes it if it need not be detached.
 func (j *journal) addMount(mount *os.File) {
 	if !j.detaches {
 		_ = mount.Close()
@@ -68,7 +68,7 @@ func (j *journal) addMount(mount *os.File) {
 	j.attached = append(j.attached, j.store.put(mount))
 }
 
-// hold returns the directory as a parent, which stays open when dir is closed.
+// hold returns the parent for the directory dir. Its handle is another than dir, which the caller may close.
 func (j *journal) hold(dir *os.File) (*parent, error) {
 	id, err := identify(dir)
 	if err != nil {
@@ -88,7 +88,7 @@ func (j *journal) hold(dir *os.File) (*parent, error) {
 	return p, nil
 }
 
-// forget closes the parent of an entry that is gone, if no other lies in it.
+// forget is called for each entry that was undone. It closes the parent when it has no other entry.
 func (j *journal) forget(e entry) {
 	e.parent.entries--
 	if e.parent.entries > 0 {
@@ -98,6 +98,7 @@ func (j *journal) forget(e entry) {
 	j.parents = slices.DeleteFunc(j.parents, func(p *parent) bool { return p == e.parent })
 }
 
+// remove removes name from dir. It is no error if name is gone, or is a directory that is not empty.
 func remove(dir *os.File, name string, isDir bool) error {
 	flags := 0
 	if isDir {
@@ -110,16 +111,18 @@ func remove(dir *os.File, name string, isDir bool) error {
 	return nil
 }
 
-// undo brings back what was taken and removes what was made, last first; directories only where nothing else has come to
-// lie in them. It must run outside the container's mount namespace: there, what we mounted on a file of ours would keep it
-// busy, while from here the kernel detaches such mounts. Every entry is tried.
+// undo moves network devices back and removes what was made, last first. Directories in which somebody else has made
+// something stay. After an error it goes on with the other entries.
+//
+// It must run outside the container's mount namespace. Inside it, unlink(2) would fail with EBUSY for files that we
+// mounted on; outside it, the kernel detaches those mounts.
 func (j *journal) undo() error {
 	err := errors.Join(j.giveBack(), j.undoSince(0))
 	j.close()
 	return err
 }
 
-// undoSince removes what was made after the journal held mark entries. Where nothing is mounted on these, it may run in
+// undoSince removes what was made since the journal had mark entries. If nothing is mounted on them, it may run inside
 // the container's mount namespace.
 func (j *journal) undoSince(mark int) error {
 	var errs []error
@@ -131,6 +134,7 @@ func (j *journal) undoSince(mark int) error {
 	return errors.Join(errs...)
 }
 
+// close closes all handles. The journal is empty then.
 func (j *journal) close() {
 	for _, p := range j.parents {
 		_ = p.handle.Close()

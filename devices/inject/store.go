@@ -8,9 +8,9 @@ import (
 
 // maxHeld bounds how many mounts a [mountStore] holds by descriptors.
 //
-// A process that a runtime starts has a table of 64 descriptors. If one with threads, as every Go program is, needs more,
-// the kernel makes a larger table and waits until no thread can be reading the old one: 10 to 18 ms, more than all other
-// work of a start. Besides these mounts we have some twenty descriptors at most.
+// A process that a runtime starts has a table for 64 descriptors. If it has threads, as every Go program has, and needs
+// more, the kernel makes a larger table and waits until no thread can be reading the old one. That takes 10 to 18 ms,
+// more than all other work of a start. Besides these mounts we have twenty descriptors at most.
 const maxHeld = 40
 
 // mountStore keeps mounts open: the first maxHeld by descriptors, the others on a shelf. The zero value is empty.
@@ -39,8 +39,8 @@ func (s *mountStore) put(mount *os.File) storedMount {
 	return storedMount{ticket: ticket}
 }
 
-// take returns the mount, which the caller closes. Mounts are taken in the order in which they were put there; those that
-// are passed over are gone.
+// take returns the mount, which the caller closes. Mounts must be taken in the order in which they were put: those that
+// are passed over may be closed.
 func (s *mountStore) take(m storedMount) (*os.File, error) {
 	if m.file != nil {
 		return m.file, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// tmpfs makes a tmpfs for the container, in whose user namespace the ids of the options are and to whose root user it
-// belongs if they name no owner.
+// tmpfs makes a tmpfs for the container. Ids in the options are those of the container's user namespace. Without an
+// owner there, it belongs to the container's root user.
 func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
 	if !user.Separate {
 		return newTmpfs(options)
@@ -34,8 +34,9 @@ func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
 	return newTmpfs(ours)
 }
 
-// newTmpfs makes a tmpfs that is mounted nowhere yet, with options as [devices.MountAttributes] has them. Without a mode
-// its root has the kernel's, 1777. It is made in the host's namespaces and belongs to the host's user namespace.
+// newTmpfs makes a mount of a new tmpfs, without attaching it. The options are those of [devices.MountAttributes]; if
+// none of them is a mode, the kernel's default is 1777. It is made in the host's namespaces and belongs to the host's
+// user namespace.
 func newTmpfs(options []string) (*os.File, error) {
 	context, err := linux.Fsopen("tmpfs")
 	if err != nil {
@@ -53,6 +54,7 @@ func newTmpfs(options []string) (*os.File, error) {
 	return linux.Fsmount(context)
 }
 
+// configure passes one option to the kernel.
 func configure(context *os.File, option string) error {
 	name, value, hasValue := strings.Cut(option, "=")
 	if hasValue {
@@ -61,7 +63,7 @@ func configure(context *os.File, option string) error {
 	return linux.FsconfigFlag(context, name)
 }
 
-// complaint is what the kernel has to say of the last error, or "".
+// complaint is the kernel's message about the last error, in brackets, or "".
 func complaint(context *os.File) string {
 	buffer := make([]byte, 256)
 	n, err := context.Read(buffer)

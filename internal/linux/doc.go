@@ -1,7 +1,7 @@
-// Package linux has the system calls that more than one room makes, and those that os and syscall lack. Each is repeated if
-// a signal has interrupted it, and fails with an error that names the call, unless its comment says otherwise. Nothing here
-// knows of containers or devices.
+// Package linux makes system calls: those that several packages need, and those that packages os and syscall lack. A
+// call that a signal has interrupted is repeated. Errors name the call, unless a function's comment says otherwise.
+// Nothing here knows of containers or devices.
 //
-// Go's scheduler interrupts threads by signals all the time. Some of these calls cannot be interrupted, as those that change
-// the calling thread; they are repeated like the others, which costs nothing and needs no list of exceptions.
+// Some of these calls can never be interrupted, for example those that change the calling thread. They are treated like
+// the others: a retry that never happens costs nothing, and no list of exceptions has to be kept.
 package linux

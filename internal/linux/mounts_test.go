@@ -32,7 +32,9 @@ func TestFilesystem(t *testing.T) {
 	if err := FsconfigFlag(context, "none"); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("a flag that is none: %v", err)
 	}
-	for _, err := range []error{FsconfigString(context, "mode", "0711"), FsconfigFlag(context, "ro"), FsconfigCreate(context)} {
+	for _, err := range []error{
+		FsconfigString(context, "mode", "0711"), FsconfigFlag(context, "ro"), FsconfigCreate(context),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Retry calls fn until it is not interrupted: a signal, such as those by which Go's scheduler moves goroutines, may end a
-// system call with EINTR before it has done anything.
+// Retry calls fn until it returns something other than EINTR. Signals, by which Go's scheduler preempts goroutines, can
+// make a system call fail with EINTR before it has done anything.
 func Retry(fn func() error) error {
 	for {
 		if err := fn(); !errors.Is(err, unix.EINTR) {
@@ -17,23 +17,24 @@ func Retry(fn func() error) error {
 	}
 }
 
-// A lookup in a root filesystem is repeated until patience is over: at once for the first atOnce times, which is enough
-// unless the host renames or mounts without a break, and then with a pause before each.
+// How long a lookup in a root filesystem is repeated. The first atOnce repetitions follow at once, which is enough
+// unless the host renames or mounts incessantly; before each of the others is a pause, until patience is over.
 const (
 	patience = 2 * time.Second
 	pause    = 5 * time.Millisecond
 	atOnce   = 100
 )
 
-// waiter reports whether there is time for another try, after a pause.
+// waiter pauses and reports whether there is time for another try.
 type waiter interface{ wait() bool }
 
 // clock is the waiter of real time.
 type clock struct {
 	end    time.Time
-	atOnce int // tries left that need no pause
+	atOnce int // repetitions left that need no pause
 }
 
+// newClock starts the time.
 func newClock() *clock { return &clock{time.Now().Add(patience), atOnce} }
 
 func (c *clock) wait() bool {

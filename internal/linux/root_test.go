@@ -117,7 +117,8 @@ func TestOpenInRootRefusesMagicLinks(t *testing.T) {
 	}
 }
 
-// The kernel is asked again while it cannot vouch for an answer; pathrs-lite is asked only where openat2(2) may be missing.
+// The kernel is asked again while it cannot vouch for an answer; pathrs-lite is asked only where openat2(2) may be
+// missing.
 func TestResolver(t *testing.T) {
 	for _, test := range []struct {
 		name     string

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shelf keeps files open without descriptors of ours: in the queue of a socket, as files that were sent (SCM_RIGHTS, see
-// unix(7)) and not received yet. They are taken off in the order in which they were put there. The zero value is an empty
-// shelf.
+// Shelf keeps files open that have no descriptor in this process: they are in the queue of a socket, sent (SCM_RIGHTS,
+// see unix(7)) but not received yet. They are taken off in the order in which they were put there. The zero value is an
+// empty shelf.
 type Shelf struct {
 	in, out *os.File
 	names   []string // of all files that were ever put there
 	taken   int      // how many of these are gone
 }
 
-// Put moves the file onto the shelf: its descriptor is closed. It returns the file's ticket, which is never 0. On error the
-// file stays open as it is.
+// Put moves the file to the shelf and closes its descriptor. It returns the file's ticket, which is never 0. On error
+// the file is left open.
 func (s *Shelf) Put(file *os.File) (ticket int, err error) {
 	if s.in == nil {
 		if err := s.open(); err != nil {
@@ -35,7 +35,7 @@ func (s *Shelf) Put(file *os.File) (ticket int, err error) {
 	return len(s.names), file.Close()
 }
 
-// Take opens the file of the ticket. Those that were put there before it are closed: they cannot be had any more.
+// Take takes the file with this ticket off the shelf. Files that were put there before it are closed.
 func (s *Shelf) Take(ticket int) (*os.File, error) {
 	if ticket <= s.taken || ticket > len(s.names) {
 		return nil, fmt.Errorf("file %d of %d is not on the shelf, %d are taken", ticket, len(s.names), s.taken)
@@ -49,7 +49,7 @@ func (s *Shelf) Take(ticket int) (*os.File, error) {
 	}
 }
 
-// Close closes all files on the shelf.
+// Close closes all files on the shelf, which is empty then.
 func (s *Shelf) Close() {
 	if s.in != nil {
 		_ = s.in.Close()
@@ -58,10 +58,11 @@ func (s *Shelf) Close() {
 	*s = Shelf{}
 }
 
+// open makes the socket.
 func (s *Shelf) open() error {
 	var pair [2]int
 	err := call("socketpair", func() (err error) {
-		// Messages with a file each, which a stream could join.
+		// Each message has one file. A stream could join messages.
 		pair, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 		return err
 	})
@@ -72,7 +73,7 @@ func (s *Shelf) open() error {
 	return nil
 }
 
-// next opens the oldest file on the shelf.
+// next takes the oldest file off the shelf.
 func (s *Shelf) next() (*os.File, error) {
 	const bytesOfFd = 4
 	data, control := make([]byte, 1), make([]byte, unix.CmsgSpace(bytesOfFd))

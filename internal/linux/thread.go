@@ -17,13 +17,13 @@ func Setns(namespace *os.File) error {
 	return nil
 }
 
-// Fchdir makes the directory of the handle the working directory of the calling thread, and of all that share theirs with it.
+// Fchdir changes the working directory of the calling thread, and of all threads that share theirs with it.
 func Fchdir(dir *os.File) error {
 	return call("fchdir", func() error { return unix.Fchdir(int(dir.Fd())) })
 }
 
-// SetFSUser makes the calling thread access files as this user and group. The kernel takes from a thread that leaves user 0
-// the effective capabilities that concern files: see [RaiseCapabilities].
+// SetFSUser makes the calling thread access files as this user and group. If it changes from user 0 to another one, it
+// loses the effective capabilities that concern files: see [RaiseCapabilities].
 func SetFSUser(uid, gid int) error {
 	if err := call("setfsgid", func() error { return unix.Setfsgid(gid) }); err != nil {
 		return err

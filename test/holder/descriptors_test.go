@@ -28,8 +28,9 @@ func (c *container) manyMounts(mounts int, further string) {
 	c.spec(text.String() + further)
 }
 
-// However many mounts there are, the table of 64 descriptors with which a runtime starts us need not be enlarged: a process
-// with threads would wait for that longer than all of its work takes. The same goes for a wish, whose mounts are kept.
+// However many mounts there are, the table of 64 descriptors with which a runtime starts us need not be enlarged: a
+// process with threads would wait for that longer than all of its work takes. This includes a wish, whose mounts are
+// kept.
 func TestDescriptorsOfManyMounts(t *testing.T) {
 	const mounts = 200
 	for name, request := range map[string]option{
