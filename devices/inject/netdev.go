@@ -243,7 +243,7 @@ func (d *netDevice) undo() error {
 	var err error
 	switch {
 	case d.moved && d.arrived == 0:
-		err = errors.New("it was not seen in the container; there it is until the container's network namespace ends")
+		err = errors.New("it was not found in the container, where it stays until the container's network namespace ends")
 	case d.moved:
 		err = d.inside(func() error { return relocate(d.arrived, d.name, d.host) })
 	}

@@ -131,6 +131,66 @@ func TestManyBoundNodes(t *testing.T) {
 	}
 }
 
+// Nodes that are there already, bound when the container was started before, are not bound again.
+func TestManyNodesThatArePresent(t *testing.T) {
+	c := wishing(t, "")
+	target := c.target()
+	target.Namespaced = true
+	var before string
+	for _, want := range []devices.Status{devices.Applied, devices.Present} {
+		edits := c.many("")
+		edits.Mounts = nil
+		if _, err := target.Apply(context.Background(), edits, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range edits.DeviceNodes {
+			if d.Status != want {
+				t.Errorf("%s: %s, not %s", d.Path, d.Status, want)
+			}
+		}
+		if want == devices.Present && c.inside() != before {
+			t.Errorf("the container is changed:\n%s", diff(before, c.inside()))
+		}
+		before = c.inside()
+	}
+}
+
+// What is left out among many mounts leaves the others as they are.
+func TestSomeOfManyMounts(t *testing.T) {
+	c := wishing(t, "")
+	target, edits := c.target(), c.many("")
+	edits.DeviceNodes = nil
+	target.Optional = func(string, ...string) string { return "the test" }
+	gone := map[int]bool{7: true, 41: true, 60: true}
+	for i, m := range edits.Mounts {
+		name := fmt.Sprintf("lib/many%d", i)
+		if err := c.host.Write(name, fmt.Sprint(i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		switch m.HostPath = c.host.Path(name); i {
+		case 7, 60:
+			m.ContainerPath = "/etc/dangling"
+		case 41:
+			m.HostPath = "/nowhere"
+		}
+	}
+	if _, err := target.Apply(context.Background(), edits, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range edits.Mounts {
+		if gone[i] {
+			if m.Status != devices.Skipped {
+				t.Errorf("%s: %s", m.ContainerPath, m.Status)
+			}
+			continue
+		}
+		want := fmt.Sprintf("uid=0 gid=0 %d (read-only)", i)
+		if got := c.sees(m.ContainerPath); m.Status != devices.Applied || !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s, %s", m.ContainerPath, m.Status, got)
+		}
+	}
+}
+
 // A wish that fails detaches all of its mounts, however many there are.
 func TestFailedWishOfManyMounts(t *testing.T) {
 	c := wishing(t, "exit 7")
