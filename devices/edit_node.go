@@ -14,6 +14,7 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // DeviceNode is a device node to make in the container. [Edits.Complete] fills in what the Spec leaves open.
@@ -90,8 +91,8 @@ func (d *DeviceNode) complete(h *host) error {
 	if !path.IsAbs(d.HostPath) {
 		return fault.New(fault.Node, what, "the path is not absolute").WithHint("correct hostPath in the CDI Spec")
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(d.HostPath, &st); err != nil {
+	st, err := linux.Lstat(d.HostPath)
+	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return fault.New(fault.Node, what, "it is missing on this host").WithHint("%s", hint)
 		}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/contract"
@@ -49,7 +48,7 @@ func compatDriver(rootfs string) (Driver, bool) {
 		return Driver{}, false
 	}
 	defer handle.Close()
-	dir, err := pathrs.Reopen(handle, unix.O_RDONLY|unix.O_DIRECTORY)
+	dir, err := linux.Openat(handle, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return Driver{}, false
 	}

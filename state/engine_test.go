@@ -96,7 +96,7 @@ func TestIdentify(t *testing.T) {
 		},
 		{
 			name: "told against a build", told: CRIO, id: "buildah-buildah12", bundle: "/var/tmp/buildah12",
-			engine: Buildah, doubt: "the hook's definition is for cri-o, and the container has the form of buildah",
+			engine: Buildah, doubt: "the hook's definition is for cri-o, and the container is buildah's",
 		},
 		{
 			name: "told against conmon", told: CRIO, id: id, caller: conmon(id, "a"), engine: Podman,

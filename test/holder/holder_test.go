@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,8 +40,10 @@ func TestMain(m *testing.M) {
 // aloneEnv says that the tests have a mount namespace of their own.
 const aloneEnv = "GPU_HOOK_TEST_ALONE"
 
-// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours.
+// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours. They have
+// no descriptors that the tests' caller left open, so that a hook gets none either, as from a runtime.
 func alone() int {
+	must(unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC))
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)...)
 	self, err := os.Executable()
 	must(err)
