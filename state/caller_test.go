@@ -55,19 +55,20 @@ func TestLocated(t *testing.T) {
 	}
 }
 
-// Nobody's word is taken where there is no caller.
+// Without a caller the state's bundle stays as it is.
 func TestLocatedByNobody(t *testing.T) {
 	s := State{State: specs.State{ID: "c", Bundle: "/"}}.Located(nil)
 	if s.Bundle != "/" {
 		t.Errorf("bundle %q", s.Bundle)
 	}
 	_, err := Load(s)
-	wantError(t, err, fault.Bundle, `state on standard input: bundle "/" cannot be a bundle, and the runtime's command line does not tell another`)
+	wantError(t, err, fault.Bundle,
+		`state on standard input: bundle "/" cannot be a bundle, and the runtime's command line names no other`)
 }
 
 func (s State) with(id string) State { s.ID = id; return s }
 
-// An id is no path.
+// An id with a slash in it does not lead to a status file elsewhere.
 func TestLocatedKeepsToTheRoot(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "status"), []byte(`{"bundle":"/noted"}`), 0o600); err != nil {
@@ -91,10 +92,11 @@ func TestCallerOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := CallerOf(cmd.Process.Pid).ask()
-	// At first it is still this program, and for a moment nothing.
-	for end := time.Now().Add(10 * time.Second); (len(c.runtime) == 0 || c.runtime[0] != "sleep") && time.Now().Before(end); {
-		c = CallerOf(cmd.Process.Pid).ask()
+	c := CallerOf(cmd.Process.Pid).read()
+	// Until it has called execve the child shows this program's command line, and for a moment none.
+	end := time.Now().Add(10 * time.Second)
+	for (len(c.runtime) == 0 || c.runtime[0] != "sleep") && time.Now().Before(end) {
+		c = CallerOf(cmd.Process.Pid).read()
 	}
 	if diff := cmp.Diff([]string{"sleep", "1000"}, c.runtime); diff != "" {
 		t.Error(diff)
@@ -102,7 +104,7 @@ func TestCallerOf(t *testing.T) {
 	if len(c.launcher) != len(os.Args) || c.launcher[0] != os.Args[0] {
 		t.Errorf("launcher %q, want %q", c.launcher, own)
 	}
-	if got := CallerOf(1 << 30).monitor("c"); got != nil {
+	if got := CallerOf(1 << 30).conmon("c"); got != nil {
 		t.Errorf("of nobody: %v", got)
 	}
 	if got := CallerOf(1 << 30).bundle("c"); got != "" {

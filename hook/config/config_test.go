@@ -15,7 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// reference is the configuration in docs/configuration.md.
+// reference returns the configuration in docs/configuration.md.
 func reference(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(require.Tree(), "docs", "configuration.md"))
@@ -77,13 +77,22 @@ func TestParse(t *testing.T) {
 		{"an engine of its own", "[engines.podman]\nsources = [\"env\"]", func(c *Config) {
 			c.Engines["podman"] = &Engine{Sources: []string{"env"}, Own: []string{}}
 		}},
-		{"an old engine, which serves nothing itself", "[engines.cri-o]\nown = []", func(c *Config) { c.Engines["cri-o"].Own, c.Engines["cri-o"].Namespaces = []string{}, nil }},
-		{"prefixes", "[cdi]\nannotation-prefixes = [\"cdi.k8s.io/\", \"a/\"]", func(c *Config) { c.CDI.AnnotationPrefixes = []string{"cdi.k8s.io/", "a/"} }},
+		{
+			"an old engine, which serves nothing itself", "[engines.cri-o]\nown = []",
+			func(c *Config) { c.Engines["cri-o"].Own, c.Engines["cri-o"].Namespaces = []string{}, nil },
+		},
+		{
+			"prefixes", "[cdi]\nannotation-prefixes = [\"cdi.k8s.io/\", \"a/\"]",
+			func(c *Config) { c.CDI.AnnotationPrefixes = []string{"cdi.k8s.io/", "a/"} },
+		},
 		{"a part of a vendor, which comes first", "[[vendor]]\nname = \"amd\"\nkind = \"amd.com/apu\"", func(c *Config) {
 			c.Vendors = []Vendor{c.Vendors[1], c.Vendors[0], c.Vendors[2]}
 			c.Vendors[0].Kind = "amd.com/apu"
 		}},
-		{"a dialect of a built-in vendor", "[[vendor]]\nname = \"nvidia\"\ndialect = \"amd\"", func(c *Config) { c.Vendors[0].Dialect = DialectAMD }},
+		{
+			"a dialect of a built-in vendor", "[[vendor]]\nname = \"nvidia\"\ndialect = \"amd\"",
+			func(c *Config) { c.Vendors[0].Dialect = DialectAMD },
+		},
 		{"kinds of a variable", "[[vendor]]\nname = \"nvidia\"\nenv-kinds = [\"acme.com/*\", \"b.com/c\"]", func(c *Config) {
 			c.Vendors[0].EnvKinds = []string{"acme.com/*", "b.com/c"}
 		}},
@@ -91,7 +100,10 @@ func TestParse(t *testing.T) {
 			c.Vendors = append([]Vendor{{Name: "a", Kind: "a.com/b", Dialect: DialectNVIDIA}}, c.Vendors...)
 		}},
 		{"nothing is optional", "[cdi]\noptional = []", func(c *Config) { c.CDI.Optional = []Pattern{} }},
-		{"a list in the place of the built-in one", "[cdi]\noptional = [\"hook:*\"]", func(c *Config) { c.CDI.Optional = []Pattern{"hook:*"} }},
+		{
+			"a list in the place of the built-in one", "[cdi]\noptional = [\"hook:*\"]",
+			func(c *Config) { c.CDI.Optional = []Pattern{"hook:*"} },
+		},
 		{"a timeout", "[limits]\ntimeout = \"2m\"", func(c *Config) { c.Limits.Timeout = Duration(120e9) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -109,54 +121,69 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for text, want := range map[string]string{
-		"x = 1":                                                               `line 1: key "x" is not known`,
-		"[cdi]\n\nspec-dir = []":                                              `line 3: key "cdi.spec-dir" is not known`,
-		"[nvidia]\n[nothing]\na = 1":                                          `line 2: key "nothing" is not known`,
-		"cdi.nothing = 1":                                                     `line 1: key "cdi.nothing" is not known`,
-		"[[vendor]]\nname = \"a\"\nfoo = 1":                                   `line 3: key "vendor.foo" is not known`,
-		"[requests]\nsources = \"env\"":                                       "toml: line 2",
-		"[requests":                                                           "toml: line 1",
-		"[requests]\nsources = [\"x\"]":                                       `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`,
-		"[engines.cri-o]\nsources = [\"x\"]":                                  `engines.cri-o.sources: "x" is not one of`,
-		"[engines.cri-o.namespaces]\nb = [\"x\"]":                             `engines.cri-o.namespaces.b: "x" is not one of`,
-		"[requests]\nsources=[\"env\",\"env\"]":                               `requests.sources: source "env" is listed twice`,
-		"[requests]\nenv-all = \"maybe\"":                                     `requests.env-all: "maybe" is not one of: weak, accept, ignore`,
-		"[requests]\non-refused = \"\"":                                       `requests.on-refused: "" is not one of: warn, error`,
-		"[cdi]\non-late = \"x\"":                                              `cdi.on-late: "x"`,
-		"[cdi]\non-stale = \"delegate\"":                                      `cdi.on-stale: "delegate" is not one of: next-driver, warn, error`,
-		"[cdi]\noptional = [\"env:A\"]":                                       `"env:A" is not of the form node:GLOB, mount:GLOB or hook:GLOB`,
-		"[cdi]\noptional = [\"hook:\"]":                                       `"hook:" is not of the form`,
-		"[cdi]\noptional = [\"mount:usr/**\"]":                                `"mount:usr/**": paths in a container begin with a slash`,
-		"[cdi]\noptional = [\"hook:[a\"]":                                     `line 2 (last key "cdi.optional"): "hook:[a": syntax error in pattern`,
-		"[drivers]\non-fallback = \"x\"":                                      `drivers.on-fallback: "x"`,
-		"[nvidia]\nrequirements = \"x\"":                                      `nvidia.requirements: "x"`,
-		"[nvidia]\nsupported-capabilities=[\"x\"]":                            `nvidia.supported-capabilities: "x" is not one of: compat32`,
-		"[cdi]\nspec-dirs = [\"etc/cdi\"]":                                    `cdi.spec-dirs[0]: path "etc/cdi" is not absolute and clean`,
-		"[record]\ndir = \"/run/../x\"":                                       `record.dir: path "/run/../x" is not absolute and clean`,
-		"[record]\nkeep = 0":                                                  "record.keep: 0 is less than 1",
-		"[limits]\ntimeout = \"0s\"":                                          "it must be more than 0s",
-		"[limits]\ntimeout = \"1h\"":                                          "limits.timeout: 1h0m0s is more than 10m0s",
-		"[[vendor]]\nkind = \"a.com/b\"":                                      `vendor: name "" is empty`,
-		"[[vendor]]\nname = \"cdi\"\nkind = \"a.com/b\"":                      `vendor: name "cdi" is empty, "cdi" or`,
-		"[[vendor]]\nname = \"a\"\nkind = \"b\"":                              `vendor a: kind "b" is not of the form vendor.com/class`,
-		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"b.cdi\"]": `vendor a: drivers: "b.cdi" is not one of: a.cdi, a.runtime-hook`,
-		"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"a.runtime-hook\"]": `vendor a: driver a.runtime-hook needs env and runtime-hook`,
-		"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"":   `vendor amd: name amd is another vendor's too`,
-		"[[vendor]]\nname = \"amd\"\ndialect = \"AMD\"":                                `vendor amd: dialect: "AMD" is not one of: nvidia, amd`,
-		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"acme\"]":                           `vendor amd: env-kinds: "acme" is not of the form vendor.com/class or vendor.com/*`,
-		"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"*/*\"]":                            `vendor amd: env-kinds: "*/*" is not of the form`,
-		"[engines.crio]\nsources = []":                                                 `engines: "crio" is not one of: podman, cri-o, containerd, buildah`,
-		"[engines.podman]\nnamespaces = {a = [\"env\"]}":                               `engines.podman.namespaces: only cri-o and containerd`,
-		"[engines.buildah]\nnamespaces = {a = [\"env\"]}":                              `engines.buildah.namespaces: only cri-o and containerd`,
-		"[engines.cri-o]\nown = [\"env\"]":                                             `engines.cri-o.own: "env" is not one of: cdi-annotation`,
-		"[cdi]\nannotation-prefixes = [\"cdi.k8s.io\"]":                                `cdi.annotation-prefixes: "cdi.k8s.io" does not end in a slash behind a name`,
-		"[cdi]\nannotation-prefixes = [\"\"]":                                          `cdi.annotation-prefixes: "" does not end`,
-		"[cdi]\nannotation-prefixes = [\"/\"]":                                         `cdi.annotation-prefixes: "/" does not end`,
-		"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"":                          `kind nvidia.com/gpu is another vendor's too`,
+	for _, test := range []struct{ text, want string }{
+		{"x = 1", `line 1: key "x" is not known`},
+		{"[cdi]\n\nspec-dir = []", `line 3: key "cdi.spec-dir" is not known`},
+		{"[nvidia]\n[nothing]\na = 1", `line 2: key "nothing" is not known`},
+		{"cdi.nothing = 1", `line 1: key "cdi.nothing" is not known`},
+		{"[[vendor]]\nname = \"a\"\nfoo = 1", `line 3: key "vendor.foo" is not known`},
+		{"[requests]\nsources = \"env\"", "toml: line 2"},
+		{"[requests", "toml: line 1"},
+		{"[requests]\nsources = [\"x\"]", `requests.sources: "x" is not one of: annotation, cdi-annotation, mount, env`},
+		{"[engines.cri-o]\nsources = [\"x\"]", `engines.cri-o.sources: "x" is not one of`},
+		{"[engines.cri-o.namespaces]\nb = [\"x\"]", `engines.cri-o.namespaces.b: "x" is not one of`},
+		{"[requests]\nsources=[\"env\",\"env\"]", `requests.sources: source "env" is listed twice`},
+		{"[requests]\nenv-all = \"maybe\"", `requests.env-all: "maybe" is not one of: weak, accept, ignore`},
+		{"[requests]\non-refused = \"\"", `requests.on-refused: "" is not one of: warn, error`},
+		{"[cdi]\non-late = \"x\"", `cdi.on-late: "x"`},
+		{"[cdi]\non-stale = \"delegate\"", `cdi.on-stale: "delegate" is not one of: next-driver, warn, error`},
+		{"[cdi]\noptional = [\"env:A\"]", `"env:A" is not of the form node:GLOB, mount:GLOB or hook:GLOB`},
+		{"[cdi]\noptional = [\"hook:\"]", `"hook:" is not of the form`},
+		{"[cdi]\noptional = [\"mount:usr/**\"]", `"mount:usr/**": paths in a container begin with a slash`},
+		{"[cdi]\noptional = [\"hook:[a\"]", `line 2 (last key "cdi.optional"): "hook:[a": syntax error in pattern`},
+		{"[drivers]\non-fallback = \"x\"", `drivers.on-fallback: "x"`},
+		{"[nvidia]\nrequirements = \"x\"", `nvidia.requirements: "x"`},
+		{"[nvidia]\nsupported-capabilities=[\"x\"]", `nvidia.supported-capabilities: "x" is not one of: compat32`},
+		{"[cdi]\nspec-dirs = [\"etc/cdi\"]", `cdi.spec-dirs[0]: path "etc/cdi" is not absolute and clean`},
+		{"[record]\ndir = \"/run/../x\"", `record.dir: path "/run/../x" is not absolute and clean`},
+		{"[record]\nkeep = 0", "record.keep: 0 is less than 1"},
+		{"[limits]\ntimeout = \"0s\"", "it must be more than 0s"},
+		{"[limits]\ntimeout = \"1h\"", "limits.timeout: 1h0m0s is more than 10m0s"},
+		{"[[vendor]]\nkind = \"a.com/b\"", `vendor: name "" is empty`},
+		{"[[vendor]]\nname = \"cdi\"\nkind = \"a.com/b\"", `vendor: name "cdi" is empty, "cdi" or`},
+		{"[[vendor]]\nname = \"a\"\nkind = \"b\"", `vendor a: kind "b" is not of the form vendor.com/class`},
+		{
+			"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"b.cdi\"]",
+			`vendor a: drivers: "b.cdi" is not one of: a.cdi, a.runtime-hook`,
+		},
+		{
+			"[[vendor]]\nname = \"a\"\nkind = \"a.com/b\"\ndrivers = [\"a.runtime-hook\"]",
+			`vendor a: driver a.runtime-hook needs env and runtime-hook`,
+		},
+		{
+			"[[vendor]]\nname = \"amd\"\n[[vendor]]\nname = \"amd\"\nkind = \"a.com/b\"",
+			`vendor amd: name amd is another vendor's too`,
+		},
+		{"[[vendor]]\nname = \"amd\"\ndialect = \"AMD\"", `vendor amd: dialect: "AMD" is not one of: nvidia, amd`},
+		{
+			"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"acme\"]",
+			`vendor amd: env-kinds: "acme" is not of the form vendor.com/class or vendor.com/*`,
+		},
+		{"[[vendor]]\nname = \"amd\"\nenv-kinds = [\"*/*\"]", `vendor amd: env-kinds: "*/*" is not of the form`},
+		{"[engines.crio]\nsources = []", `engines: "crio" is not one of: podman, cri-o, containerd, buildah`},
+		{"[engines.podman]\nnamespaces = {a = [\"env\"]}", `engines.podman.namespaces: only cri-o and containerd`},
+		{"[engines.buildah]\nnamespaces = {a = [\"env\"]}", `engines.buildah.namespaces: only cri-o and containerd`},
+		{"[engines.cri-o]\nown = [\"env\"]", `engines.cri-o.own: "env" is not one of: cdi-annotation`},
+		{
+			"[cdi]\nannotation-prefixes = [\"cdi.k8s.io\"]",
+			`cdi.annotation-prefixes: "cdi.k8s.io" does not end in a slash behind a name`,
+		},
+		{"[cdi]\nannotation-prefixes = [\"\"]", `cdi.annotation-prefixes: "" does not end`},
+		{"[cdi]\nannotation-prefixes = [\"/\"]", `cdi.annotation-prefixes: "/" does not end`},
+		{"[[vendor]]\nname = \"a\"\nkind = \"nvidia.com/gpu\"", `kind nvidia.com/gpu is another vendor's too`},
 	} {
-		if _, err := parse(text, trust.Self{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, not %q", text, err, want)
+		if _, err := parse(test.text, trust.Self{}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: %v, not %q", test.text, err, test.want)
 		}
 	}
 }
@@ -197,12 +224,13 @@ func TestEnvMayAsk(t *testing.T) {
 	}
 }
 
-// In doubt a source counts only where it counts for every engine.
+// If the engine is in doubt, only sources that count for every engine count.
 func TestSourcesForInDoubt(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"by default", "", "cdi-annotation"},
 		{"podman closed", "[engines.podman]\nsources = [\"mount\", \"env\"]", ""},
-		{"all open", "[engines.cri-o]\nsources = [\"env\", \"mount\"]\n[engines.containerd]\nsources = [\"env\"]\n[engines.buildah]\nsources = [\"env\"]", "env"},
+		{"all open", "[engines.cri-o]\nsources = [\"env\", \"mount\"]\n" +
+			"[engines.containerd]\nsources = [\"env\"]\n[engines.buildah]\nsources = [\"env\"]", "env"},
 		{"not of the requests", "[requests]\nsources = [\"mount\"]", ""},
 	} {
 		c, err := parse(test.text, trust.Self{})
@@ -220,7 +248,9 @@ func TestSourcesForInDoubt(t *testing.T) {
 
 func TestOwns(t *testing.T) {
 	c := Defaults()
-	for engine, want := range map[string]bool{"": false, "podman": false, "buildah": false, "cri-o": true, "containerd": true} {
+	for engine, want := range map[string]bool{
+		"": false, "podman": false, "buildah": false, "cri-o": true, "containerd": true,
+	} {
 		if c.Owns(engine, SourceCDIAnnotation) != want || c.Owns(engine, SourceMount) {
 			t.Errorf("%q owns other than it does", engine)
 		}
