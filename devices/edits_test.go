@@ -146,7 +146,7 @@ func TestFromSpec(t *testing.T) {
 	}
 }
 
-// The contract is that lists are never null.
+// In JSON, lists are never null.
 func TestEmptyEditsAsJSON(t *testing.T) {
 	edits := NewEdits()
 	edits.Append(fromSpec(&cdispecs.ContainerEdits{}))

@@ -18,7 +18,7 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// hostTree is a host with nodes, files and links, and a root filesystem of a container.
+// hostTree makes a host's files, device nodes and links, and the root filesystem of a container. It returns their top.
 func hostTree(t *testing.T) string {
 	t.Helper()
 	top, err := filepath.EvalSymlinks(t.TempDir())
@@ -360,7 +360,7 @@ func TestCompleteRefuses(t *testing.T) {
 	}
 }
 
-// What looks like the refused cases and is not.
+// These cases are similar to those that are refused, and are allowed.
 func TestCompleteAccepts(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// nodes is a Spec of devices that are a node each: "name=path". Two of one path are one device.
+// nodes returns a Spec of devices with one node each, as "name=path". Two names with one path are one device.
 func nodes(kind string, devices ...string) string {
 	text := fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: %s\ndevices:\n", kind)
 	for _, device := range devices {
@@ -65,7 +65,7 @@ func TestFirst(t *testing.T) {
 	}
 }
 
-// What a person reads is in the order of numbers.
+// Names are listed in the order of their numbers.
 func TestOrder(t *testing.T) {
 	top := specDirs(t, map[string]string{
 		"a/x.yaml": nodes("acme.com/npu", "10=/dev/1", "2=/dev/1", "1=/dev/1"),

@@ -70,12 +70,12 @@ func byUs(dir, name string, user specs.User) (described, error) {
 	return described{d.Path, d.Type, d.Major, d.Minor, *d.FileMode, *d.UID, *d.GID, d.Permissions}, nil
 }
 
-// Device nodes come out as the CDI library has them, but for what is different by intent:
-//   - the default rule is rw, since a container need not make a node that it has;
-//   - what the Spec says must be so on the host, which the library checks only where it has to look there;
-//   - a FIFO has no numbers, where the library keeps those that the Spec has for it;
-//   - type "u" is a character device, as the CDI specification has it, where the library finds another type than the
-//     host's or, with numbers given, makes no rule.
+// Device nodes are those that the CDI library makes, except for these intended differences:
+//   - the default rule is rw, because a container need not make a node that it has;
+//   - what the Spec says must be true of the host's node; the library checks it only if the Spec leaves something open;
+//   - a FIFO has no numbers; the library keeps those of the Spec;
+//   - type "u" means a character device, as in the CDI specification; the library says that it is not the host's type
+//     or, if the Spec has numbers, makes no rule.
 func TestNodesAsTheLibraryHasThem(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
@@ -125,7 +125,7 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 	}
 }
 
-// drifted reports whether we refuse a node because the host's is not what the Spec says.
+// drifted reports whether a node is refused because the host's node differs from the Spec.
 func drifted(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "missing on this host") || strings.Contains(text, "on this host it is")

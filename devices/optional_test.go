@@ -14,7 +14,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// only is a rule with one entry, kind:name.
+// only returns a rule with one entry, kind:name.
 func only(entry string) Optional {
 	return func(kind string, names ...string) string {
 		of, name, _ := strings.Cut(entry, ":")
@@ -65,7 +65,7 @@ func TestOptional(t *testing.T) {
 	}
 }
 
-// What cannot be made and is optional is skipped, all of it, and the rest is completed.
+// Every optional edit that cannot be made is skipped, and the others are completed.
 func TestCompleteSkips(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
@@ -93,7 +93,7 @@ func TestCompleteSkips(t *testing.T) {
 	}
 }
 
-// A node that was asked for stays so, whichever Spec describes it last.
+// A node of a requested device itself remains one, whichever Spec describes it last.
 func TestAppendKeepsOwn(t *testing.T) {
 	edits := &Edits{DeviceNodes: []*DeviceNode{{Path: "/dev/a", Own: true}, {Path: "/dev/b"}}}
 	edits.Append(&Edits{DeviceNodes: []*DeviceNode{
@@ -105,7 +105,7 @@ func TestAppendKeepsOwn(t *testing.T) {
 	}
 }
 
-// Each Spec's share is its own, and what a device carries itself is marked.
+// Each Spec has a share of its own, and the nodes of a device itself are marked.
 func TestShares(t *testing.T) {
 	const text = `cdiVersion: "0.5.0"
 kind: %KIND

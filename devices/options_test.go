@@ -125,7 +125,7 @@ func TestRefusedOptions(t *testing.T) {
 			t.Errorf("%s %q: %v %s", test.kind, test.option, err, diff)
 		}
 	}
-	// A bind option goes before the type.
+	// A bind option overrides the type.
 	if _, err := (&Mount{Type: "tmpfs", Options: []string{"bind", "size=1m"}}).Attributes(); err == nil {
 		t.Error("a bind mount has a size")
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// specText is a Spec whose own edits and whose every device set a variable that names it.
+// specText returns a Spec. Its own edits and each device set a variable with its name.
 func specText(kind, name string, devices ...string) string {
 	text := fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: %s\ncontainerEdits:\n  env: [\"%s=spec\"]\ndevices:\n", kind, name)
 	for _, device := range devices {
@@ -203,7 +203,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A Spec that cannot be used is left out with its reason, and nothing of it is defined.
+// A Spec that cannot be used is a problem with a reason, and defines nothing.
 func TestProblems(t *testing.T) {
 	const head = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\n"
 	device := func(edits string) string {

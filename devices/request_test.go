@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What differs from Docker's own reading is said in the case's name.
+// The name of a case says how it differs from Docker.
 func TestParseGPUs(t *testing.T) {
 	caps := func(all ...string) [][]string { return [][]string{all} }
 	gpu := caps("gpu")
@@ -188,7 +188,7 @@ func TestParseRequests(t *testing.T) {
 	}
 }
 
-// The table of moby's capabilities, whose set is foo and bar.
+// These are the cases of moby's own test, where the set is foo and bar.
 func TestMatch(t *testing.T) {
 	set := []string{"foo", "bar"}
 	for _, test := range []struct {

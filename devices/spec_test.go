@@ -9,7 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// A Spec of another version, or with fields that are not known here, is read, and says what of it was not understood.
+// A Spec of another version or with unknown fields is read, and its notes say what was not understood.
 func TestUnknownVersionsAndFields(t *testing.T) {
 	const valid = `cdiVersion: "0.5.0"
 kind: nvidia.com/gpu
@@ -100,7 +100,7 @@ devices:
 	}
 }
 
-// The note comes with the edits of the Spec, once, and with the list of all.
+// The note of a Spec comes with its edits, once, and is in the list of all notes.
 func TestNotes(t *testing.T) {
 	top := specDirs(t, map[string]string{
 		"a/x.yaml": specText("nvidia.com/gpu", "X", "0", "1") + "colour: red\n",
@@ -127,7 +127,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is a Spec that can be used, or an error.
+// Every file is either a Spec that can be used, or an error.
 func FuzzParseSpec(f *testing.F) {
 	f.Add(specText("nvidia.com/gpu", "X", "0"))
 	f.Add(`{"cdiVersion": "2.0.0", "kind": "a/b", "x": [{"y": null}], "devices": [null]}`)

@@ -25,7 +25,7 @@ func TestRunBy(t *testing.T) {
 	}
 }
 
-// What a stage before ours, or the engine, has made is there, also what runs late.
+// An edit that an earlier stage or the engine has made is Present, also a late one.
 func TestCompleteFindsLate(t *testing.T) {
 	e := &Edits{
 		Env: []*Env{{"A=1", Late}, {"B=1", Late}},

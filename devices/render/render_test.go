@@ -23,7 +23,7 @@ func gpu() []*devices.DeviceNode {
 
 const gpuRule = `{"allow":true,"type":"c","major":195,"minor":0,"access":"rw"}`
 
-// Whole spec in, whole spec out.
+// The cases compare the whole object.
 func TestSpec(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -92,7 +92,7 @@ func TestSpec(t *testing.T) {
 	}
 }
 
-// Where there is nothing to do, the very bytes come back.
+// If there is nothing to do, the result has the same bytes.
 func TestSpecUnchanged(t *testing.T) {
 	for name, test := range map[string]struct {
 		in   string
@@ -113,7 +113,7 @@ func TestSpecUnchanged(t *testing.T) {
 	}
 }
 
-// sorted writes a JSON value with members in order and every other token as it was.
+// sorted returns a JSON value with its members sorted. Every other token is unchanged.
 func sorted(t *testing.T, text string) string {
 	t.Helper()
 	var out strings.Builder

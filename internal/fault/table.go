@@ -6,14 +6,15 @@ type Kind int
 
 // Kinds.
 const (
-	// Broken is something that is on this host and of no use. Policy decides whether the next driver may be tried.
+	// Broken means that this host has what is needed, but it cannot be used. on-fallback in the configuration decides
+	// whether the next driver is tried.
 	Broken Kind = iota + 1
-	// Unavailable is something that this host does not have. The next driver is tried.
+	// Unavailable means that this host does not have what is needed. The next driver is tried.
 	Unavailable
-	// Mistake is an error of the user's, or a decision of the administrator's against the request. It stops the start, and
-	// no other driver is tried.
+	// Mistake means that the user made a mistake, or that the administrator's configuration forbids the request. The
+	// container does not start, and no other driver is tried.
 	Mistake
-	// Note is a warning: the container starts.
+	// Note is the kind of warnings: the container starts.
 	Note
 )
 
@@ -89,7 +90,7 @@ func errorEntry(code Code) Entry {
 	case Request:
 		return Entry{
 			Kind: Mistake,
-			Meaning: "The request makes no sense: its syntax is wrong, or it names a driver, capability or number of " +
+			Meaning: "The request is invalid: its syntax is wrong, or it names a driver, capability or number of " +
 				"devices that cannot be.",
 			Fix:     "Correct the annotation, variable or flag that the line names. docs/requests.md describes the syntax.",
 			Example: `flag "count=2,device=0": it has both a count and device ids`,
@@ -312,7 +313,7 @@ func warningEntry(code Code) Entry {
 	case Fallback:
 		return Entry{
 			Kind:    Note,
-			Meaning: "A driver that stands first could not serve the request, and another one does.",
+			Meaning: "The first driver could not serve the request, and another one does.",
 			Fix:     "Fix what the line names, if the first driver is the one that you want.",
 			Example: `flag "driver=nvidia,device=0": nvidia.runtime-hook serves it, because nvidia.cdi: device node ` +
 				`/dev/nvidia0: it is missing on this host`,
@@ -398,7 +399,7 @@ func warningEntry(code Code) Entry {
 	case NoNode:
 		return Entry{
 			Kind:    Note,
-			Meaning: "The delegate ended well, but made no new device node.",
+			Meaning: "The delegate succeeded, but made no new device node.",
 			Fix:     "Look at the delegate's own log.",
 		}
 	case Skipped:
