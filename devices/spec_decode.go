@@ -10,6 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 )
 
 // maxNodes and maxDepth bound what a Spec may come to once its aliases are followed: a file of a few lines could otherwise
@@ -24,6 +26,23 @@ var errNothing = errors.New("it holds nothing")
 // decodeSpec reads the CDI Spec in data, which is YAML or JSON. Fields that CDI does not have, as far as this gpu-hook
 // knows it, are passed over; the notes name each with its place. What the fields hold is not checked yet.
 func decodeSpec(data []byte) (*cdispecs.Spec, []string, error) {
+	raw := &cdispecs.Spec{}
+	if unknown, ok := plainyaml.Decode(data, raw); ok {
+		var notes []string
+		for _, field := range unknown {
+			notes = append(notes, unknownField(field.Place, field.Line))
+		}
+		return raw, notes, nil
+	}
+	return decodeYAML(data)
+}
+
+func unknownField(place string, line int) string {
+	return fmt.Sprintf("field %s (line %d)", place, line)
+}
+
+// decodeYAML is decodeSpec for any document. [plainyaml.Decode] takes a thirtieth of its time, but reads only what is plain.
+func decodeYAML(data []byte) (*cdispecs.Spec, []string, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
@@ -110,7 +129,7 @@ func (f *fields) field(key, value *yaml.Node, t reflect.Type, at string) error {
 			return f.read(value, t.Field(i).Type, at)
 		}
 	}
-	f.unknown = append(f.unknown, fmt.Sprintf("field %s (line %d)", at, key.Line))
+	f.unknown = append(f.unknown, unknownField(at, key.Line))
 	return f.read(value, nil, "")
 }
 
