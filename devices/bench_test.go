@@ -1,21 +1,55 @@
 package devices
 
 import (
-	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// Specs of 14 KB (8 GPUs) and 325 KB (64 GPUs in 7 parts, each with two names).
+// Specs of 14 KB (8 GPUs) and 325 KB (60 GPUs in 15 parts each), as nvidia-ctk writes them.
 func BenchmarkParseSpec(b *testing.B) {
-	for name, text := range map[string]string{"14KB": generatedSpec(8, 0, 40), "325KB": generatedSpec(60, 15, 40)} {
-		b.Run(fmt.Sprint(name), func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
+	for _, spec := range []struct{ name, text string }{{"14KB", generatedSpec(8, 0, 40)}, {"325KB", generatedSpec(60, 15, 40)}} {
+		b.Run(spec.name, func(b *testing.B) {
+			b.SetBytes(int64(len(spec.text)))
 			for b.Loop() {
-				if _, err := parseSpec(bytes.NewReader([]byte(text))); err != nil {
+				if _, err := parseSpec([]byte(spec.text)); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// A Spec of 14 KB, alone and beside 20 Specs of that size for other kinds: in the order of today's nvidia-ctk, in that of
+// the ones before, which have the kind last, and in a style that is not plain.
+func BenchmarkOpen(b *testing.B) {
+	text := generatedSpec(8, 0, 40)
+	const kind = "kind: nvidia.com/gpu\n"
+	last := strings.Replace(text, kind, "", 1) + kind
+	for _, others := range []struct{ name, text string }{{"alone", ""}, {"kind first", text}, {"kind last", last}, {"not plain", "# all\n" + text}} {
+		b.Run(others.name, func(b *testing.B) {
+			dir := b.TempDir()
+			writeFile(b, filepath.Join(dir, "nvidia.yaml"), text)
+			for i := range 20 {
+				if others.text != "" {
+					kind := fmt.Sprintf("kind: vendor%d.com/gpu\n", i)
+					writeFile(b, filepath.Join(dir, fmt.Sprintf("%d.yaml", i)), strings.Replace(others.text, "kind: nvidia.com/gpu\n", kind, 1))
+				}
+			}
+			for b.Loop() {
+				if _, err := Open([]string{dir}, us()).Resolve([]string{"nvidia.com/gpu=0"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func writeFile(b *testing.B, path, text string) {
+	b.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -49,7 +49,7 @@ func (r *Registry) Covered(names, carried []string) bool {
 }
 
 // Defines reports whether a Spec of this host defines the name.
-func (r *Registry) Defines(name string) bool { return r.devices[name] != nil }
+func (r *Registry) Defines(name string) bool { return r.device(name) != nil }
 
 // OwnNode reports whether the node is one that a Spec gives to one of the named devices itself.
 func (r *Registry) OwnNode(node string, names []string) bool {
@@ -69,7 +69,7 @@ func (r *Registry) carries(name string, others, nodes []string) bool {
 
 // ownNodes returns the paths of the nodes that a Spec gives to the device itself.
 func (r *Registry) ownNodes(name string) []string {
-	d := r.devices[name]
+	d := r.device(name)
 	if d == nil {
 		return nil
 	}

@@ -49,8 +49,8 @@ func (r *Registry) Conflicts() []Conflict {
 // Specs lists the files that define devices of the kind.
 func (r *Registry) Specs(kind string) []string {
 	out := []string{}
-	for _, name := range r.names() {
-		if path := r.devices[name].spec.path; kindOf(name) == kind && !slices.Contains(out, path) {
+	for _, name := range r.namesOf(kind) {
+		if path := r.devices[name].spec.path; !slices.Contains(out, path) {
 			out = append(out, path)
 		}
 	}
@@ -61,13 +61,13 @@ func (r *Registry) Specs(kind string) []string {
 // names, by the first of them. "all" and "none" are names of no device, unless there is nothing but "all".
 func (r *Registry) Every(kind string) []string {
 	var names []string
-	for _, name := range r.names() {
+	for _, name := range r.namesOf(kind) {
 		_, device, _ := strings.Cut(name, "=")
-		if kindOf(name) == kind && device != "all" && device != "none" {
+		if device != "all" && device != "none" {
 			names = append(names, name)
 		}
 	}
-	if whole := kind + "=all"; len(names) == 0 && r.devices[whole] != nil {
+	if whole := kind + "=all"; len(names) == 0 && r.device(whole) != nil {
 		return []string{whole}
 	}
 	distinct, _ := r.Distinct(names)
@@ -84,7 +84,7 @@ func (r *Registry) First(kind string, n int) []string {
 	indices := make([]string, 0, n)
 	for i := range n {
 		name := kind + "=" + strconv.Itoa(i)
-		if r.devices[name] == nil {
+		if r.device(name) == nil {
 			return every[:n]
 		}
 		indices = append(indices, name)
@@ -94,7 +94,7 @@ func (r *Registry) First(kind string, n int) []string {
 
 // Whole returns what "all" of the kind means: the device "all", if a Spec defines it, else every device.
 func (r *Registry) Whole(kind string) []string {
-	if whole := kind + "=all"; r.devices[whole] != nil {
+	if whole := kind + "=all"; r.device(whole) != nil {
 		return []string{whole}
 	}
 	return r.Every(kind)
@@ -118,8 +118,8 @@ func (r *Registry) Distinct(names []string) (distinct []string, again map[string
 // files.
 func (r *Registry) Files(kind string) (*Resolved, error) {
 	out := &Resolved{Edits: NewEdits()}
-	for _, name := range r.names() {
-		if d := r.devices[name]; kindOf(name) == kind && d.rival == "" {
+	for _, name := range r.namesOf(kind) {
+		if d := r.devices[name]; d.rival == "" {
 			out.common(d.spec)
 		}
 	}
@@ -131,7 +131,24 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 }
 
 // names are those of all devices, in order.
-func (r *Registry) names() []string { return slices.SortedFunc(maps.Keys(r.devices), Natural) }
+func (r *Registry) names() []string {
+	r.need("")
+	return r.known()
+}
+
+// namesOf are those of the devices of the kind, in order.
+func (r *Registry) namesOf(kind string) []string {
+	r.need(kind)
+	return slices.DeleteFunc(slices.Clone(r.known()), func(name string) bool { return kindOf(name) != kind })
+}
+
+// known are the names of the devices of all Specs that were read, in order.
+func (r *Registry) known() []string {
+	if r.sorted == nil {
+		r.sorted = slices.SortedFunc(maps.Keys(r.devices), Natural)
+	}
+	return r.sorted
+}
 
 func (r *Registry) aliases(name string) []string {
 	out := []string{}
@@ -145,7 +162,7 @@ func (r *Registry) aliases(name string) []string {
 
 // same reports whether two names are of one device: one Spec gives both the same edits, and some at all.
 func (r *Registry) same(a, b string) bool {
-	x, y := r.devices[a], r.devices[b]
+	x, y := r.device(a), r.device(b)
 	return x != nil && y != nil && x.spec == y.spec && len(x.raw.ContainerEdits.DeviceNodes) > 0 &&
 		reflect.DeepEqual(x.raw.ContainerEdits, y.raw.ContainerEdits)
 }
@@ -156,8 +173,9 @@ func kindOf(name string) string {
 }
 
 func (r *Registry) undefined(what, kind string) error {
-	if len(r.problems) > 0 {
-		p := r.problems[0]
+	r.need("") // a Spec that cannot be used may be the one that should define it
+	if problems := r.Problems(); len(problems) > 0 {
+		p := problems[0]
 		return fault.New(p.Code, what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
 	}
 	return fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).

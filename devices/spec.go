@@ -28,10 +28,9 @@ type spec struct {
 	notes    []string // what of it was not understood
 }
 
-// readSpec reads one Spec file. Whoever could write the file could run programs as root, so a file that others may change
-// is refused. What of a readable file is not understood makes it no less readable, see [version] and [decodeSpec]; it is
-// in the notes. A file that is no CDI Spec, or whose edits break CDI's rules, is an error.
-func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
+// readSpec returns what a Spec file holds. Whoever could write the file could run programs as root, so a file that others
+// may change is refused.
+func readSpec(path string, owner trust.Owner) ([]byte, error) {
 	file, err := owner.OpenFile(path)
 	if errors.Is(err, trust.ErrUntrusted) {
 		return nil, fault.New(fault.Trust, "", "%w", err).WithHint("chown root:root %s && chmod 644 %s, and the same for its directories", path, path)
@@ -40,22 +39,32 @@ func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
 		return nil, fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
 	}
 	defer file.Close()
-	s, err := parseSpec(file)
+	data, err := io.ReadAll(io.LimitReader(file, maxSpec+1))
+	if err == nil && len(data) > maxSpec {
+		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
+	}
 	if err != nil {
-		return nil, fault.New(fault.Parse, path, "%w", err).WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi generate --output=FILE)", path)
+		return nil, unusable(path, err)
+	}
+	return data, nil
+}
+
+// newSpec returns the Spec that a file holds. What of it is not understood makes it no less readable, see [version] and
+// [decodeSpec]; it is in the notes. A file that is no CDI Spec, or whose edits break CDI's rules, is an error.
+func newSpec(path string, priority int, data []byte) (*spec, error) {
+	s, err := parseSpec(data)
+	if err != nil {
+		return nil, unusable(path, err)
 	}
 	s.path, s.priority = path, priority
 	return s, nil
 }
 
-func parseSpec(r io.Reader) (*spec, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxSpec+1))
-	if err == nil && len(data) > maxSpec {
-		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
-	}
-	if err != nil {
-		return nil, err
-	}
+func unusable(path string, err error) error {
+	return fault.New(fault.Parse, path, "%w", err).WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi generate --output=FILE)", path)
+}
+
+func parseSpec(data []byte) (*spec, error) {
 	raw, notes, err := decodeSpec(data)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func (p *planner) offer(driver string, g *group) (offer, []error) {
 
 func (p *planner) specs() *devices.Registry {
 	if p.registry == nil {
-		p.registry = devices.Load(p.config.CDI.SpecDirs, p.owner)
+		p.registry = devices.Open(p.config.CDI.SpecDirs, p.owner)
 	}
 	return p.registry
 }

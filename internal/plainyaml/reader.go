@@ -152,8 +152,10 @@ func wordsOf(s string) ([]string, bool) {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 func isWord(c byte) bool {
-	return isLetter(c) || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '/' || c == '-'
+	return isLetter(c) || isDigit(c) || c == '_' || c == '.' || c == '/' || c == '-'
 }
 
 // isPrintable reports whether c is a printable ASCII character.
 func isPrintable(c byte) bool { return ' ' <= c && c <= '~' }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
