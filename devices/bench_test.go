@@ -8,9 +8,15 @@ import (
 	"testing"
 )
 
-// Specs of 14 KB (8 GPUs) and 325 KB (60 GPUs in 15 parts each), as nvidia-ctk writes them.
+// Specs of 14 KB (8 GPUs) and 325 KB (60 GPUs in 15 parts each), as nvidia-ctk writes them, and the same as JSON.
 func BenchmarkParseSpec(b *testing.B) {
-	for _, spec := range []struct{ name, text string }{{"14KB", generatedSpec(8, 0, 40)}, {"325KB", generatedSpec(60, 15, 40)}} {
+	small, large := generatedSpec(8, 0, 40), generatedSpec(60, 15, 40)
+	for _, spec := range []struct{ name, text string }{
+		{"14KB", small},
+		{"325KB", large},
+		{"14KB as JSON", string(asJSON(b, small)["compact JSON"])},
+		{"325KB as JSON", string(asJSON(b, large)["compact JSON"])},
+	} {
 		b.Run(spec.name, func(b *testing.B) {
 			b.SetBytes(int64(len(spec.text)))
 			for b.Loop() {

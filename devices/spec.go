@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,14 +40,18 @@ func readSpec(path string, owner trust.Owner) ([]byte, error) {
 		return nil, fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSpec+1))
-	if err == nil && len(data) > maxSpec {
+	var data bytes.Buffer
+	if info, err := file.Stat(); err == nil {
+		data.Grow(int(min(info.Size(), maxSpec)) + bytes.MinRead)
+	}
+	_, err = data.ReadFrom(io.LimitReader(file, maxSpec+1))
+	if err == nil && data.Len() > maxSpec {
 		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
 	}
 	if err != nil {
 		return nil, unusable(path, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // newSpec returns the Spec that a file holds. What of it is not understood makes it no less readable, see [version] and

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
@@ -119,6 +121,11 @@ func TestPlainSpecs(t *testing.T) {
 		if !sameSpec(t, []byte(text)) {
 			t.Errorf("%s: not plain", name)
 		}
+		for form, data := range asJSON(t, text) {
+			if !sameSpec(t, data) {
+				t.Errorf("%s as %s: not plain", name, form)
+			}
+		}
 	}
 	files, err := filepath.Glob("../test/explain/testdata/specs/*")
 	if err != nil || len(files) == 0 {
@@ -133,12 +140,39 @@ func TestPlainSpecs(t *testing.T) {
 	}
 }
 
+// asJSON returns the document as JSON.
+func asJSON(t testing.TB, text string) map[string][]byte {
+	t.Helper()
+	var document map[string]any
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatal(err)
+	}
+	compact, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indented, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{"compact JSON": compact, "indented JSON": append(indented, '\n')}
+}
+
 // Whatever of a plain Spec is changed, the library reads the same, or reads it alone.
 func TestChangedSpecs(t *testing.T) {
 	const text = "---\nkind: a/b\ndevices:\n  - name: \"0\"\n    containerEdits:\n      mounts:\n      - hostPath: /a\n        options: [ro, b]\n      hooks:\n      - timeout: 5\n        args:\n        - 'c'\nx:\n- y: {}\n"
+	testChanged(t, text, 1000)
+	for _, data := range asJSON(t, text) {
+		testChanged(t, string(data), 1000)
+	}
+}
+
+// testChanged changes every byte of the text, and inserts some, which must leave as many plain documents.
+func testChanged(t *testing.T, text string, least int) {
+	t.Helper()
 	plain := 0
 	for i := range len(text) {
-		for _, c := range []string{"", " ", "\n", "\n ", "- ", ":", ": ", "#", " #", "'", "\"", "[", "{", "&", "*", "!", "|", "-", "0", "a", "\t", "\r", "\u0085"} {
+		for _, c := range []string{"", " ", "\n", "\n ", "- ", ":", ": ", "#", " #", "'", "\"", "[", "{", "&", "*", "!", "|", "-", "0", "a", "\t", "\r", "\u0085", "\n# a\n", "\n   # a: 'b\n", ",", "]", "}", "\\", "+"} {
 			for _, changed := range []string{text[:i] + c + text[i+1:], text[:i] + c + text[i:]} {
 				if sameSpec(t, []byte(changed)) {
 					plain++
@@ -146,7 +180,7 @@ func TestChangedSpecs(t *testing.T) {
 			}
 		}
 	}
-	if plain < 1000 {
+	if plain < least {
 		t.Errorf("only %d of the changed Specs are plain", plain)
 	}
 }
@@ -156,6 +190,10 @@ func FuzzDecodeSpec(f *testing.F) {
 	f.Add([]byte(generatedSpec(1, 1, 1)))
 	f.Add([]byte(everyField))
 	f.Add([]byte(everyField + "colour: red\nx:\n- y: [a, b]\n"))
+	for _, data := range asJSON(f, everyField+"colour: red\n") {
+		f.Add(data)
+	}
+	f.Add([]byte("# a\nkind: a/b\n# b\n  # c\n"))
 	f.Add([]byte("kind: a/b\ndevices: []\ncontainerEdits:\n  mounts:\n    - options: [ro, x]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { sameSpec(t, data) })
 }

@@ -28,7 +28,13 @@ type Field struct {
 // structs. Every field has a yaml tag that names it and is not inlined, and no type decodes itself.
 func Decode[T any](document []byte, out *T) ([]Field, bool) {
 	d := &decoder{reader: newReader(string(document)), names: map[reflect.Type][]string{}}
-	ok := d.begin() && d.mapping(0, reflect.ValueOf(out).Elem()) && d.column < 0
+	into := reflect.ValueOf(out).Elem()
+	if strings.HasPrefix(d.text, "{") {
+		j := &json{rest: d.text, line: 1}
+		ok := d.json(j, into) && j.end()
+		return d.unknown, ok
+	}
+	ok := d.begin() && d.mapping(0, into) && d.column < 0
 	return d.unknown, ok
 }
 
@@ -54,9 +60,10 @@ func (d *decoder) mapping(column int, out reflect.Value) bool {
 	if !ok {
 		return false
 	}
+	value := func(out reflect.Value) bool { return d.value(column, out) }
 	for d.column == column {
 		key, ok := d.key()
-		if !ok || !d.entry(&m, key, column) {
+		if !ok || !d.entry(&m, key, value) {
 			return false
 		}
 	}
@@ -65,24 +72,24 @@ func (d *decoder) mapping(column int, out reflect.Value) bool {
 }
 
 // entry reads the value of a key, and stores it in the mapping's target.
-func (d *decoder) entry(m *target, key string, column int) bool {
+func (d *decoder) entry(m *target, key string, read func(out reflect.Value) bool) bool {
 	switch m.out.Kind() {
 	case reflect.Struct:
-		return d.field(m, key, column)
+		return d.field(m, key, read)
 	case reflect.Map:
 		value := reflect.New(m.out.Type().Elem()).Elem()
 		name := reflect.ValueOf(key)
-		if m.out.MapIndex(name).IsValid() || !d.value(column, value) {
+		if m.out.MapIndex(name).IsValid() || !read(value) {
 			return false
 		}
 		m.out.SetMapIndex(name, value)
 		return true
 	default:
-		return d.value(column, reflect.Value{})
+		return read(reflect.Value{})
 	}
 }
 
-func (d *decoder) field(m *target, key string, column int) bool {
+func (d *decoder) field(m *target, key string, read func(out reflect.Value) bool) bool {
 	i, ok := m.first(key)
 	if !ok {
 		return false
@@ -94,7 +101,7 @@ func (d *decoder) field(m *target, key string, column int) bool {
 	} else {
 		d.unknown = append(d.unknown, Field{d.at(), d.line})
 	}
-	ok = d.value(column, value)
+	ok = read(value)
 	d.place = d.place[:len(d.place)-1]
 	return ok
 }
@@ -106,15 +113,20 @@ func (d *decoder) sequence(column int, out reflect.Value) bool {
 		return false
 	}
 	for i := 0; d.column == column && d.item(); i++ {
-		d.place = append(d.place, segment{index: i})
-		ok = d.element(grow(list, i))
-		d.place = d.place[:len(d.place)-1]
-		if !ok {
+		if !d.nth(list, i, d.element) {
 			return false
 		}
 	}
 	d.depth--
 	return d.column <= column
+}
+
+// nth reads an element, and stores it in the list, which had i elements.
+func (d *decoder) nth(list reflect.Value, i int, read func(out reflect.Value) bool) bool {
+	d.place = append(d.place, segment{index: i})
+	ok := read(grow(list, i))
+	d.place = d.place[:len(d.place)-1]
+	return ok
 }
 
 // element reads an element of a sequence, whose indicator is read.

@@ -80,7 +80,8 @@ one:
     list: []
 inner: {}
 `
-	sorted = `far:
+	compact = `{"text":"0.5.0","flag":true,"inners":[{"a":"0","list":["--folder","libcuda.so.1::/lib/libcuda.so"]},{"a":"all"}],"map":{"a.b/c":"d"},"far":[{"a":"/dev/nvidia0","b":195}],"words":[44],"one":{"list":[]},"inner":{}}`
+	sorted  = `far:
 - a: MIG-0000-11
   b: 0
   list:
@@ -96,7 +97,9 @@ text: nvidia.com/gpu`
 
 func TestPlain(t *testing.T) {
 	for _, text := range []string{
-		generated, sorted, "text: a\n", "text: a", "---\n\n\ntext: a\n\n", "texts:\n  - a\n\n  - b\nint: 1\n", "texts: []\n", "map: {}\n", "one: {}\n", "far: []",
+		generated, sorted, compact, strings.NewReplacer(":", ": ", ",", ",\n  ", "}", "\n}", "{", "{\n").Replace(strings.ReplaceAll(compact, "::", "")) + "\n\n",
+		`{"text": "a # b: c, 'd' [e] {f} & * ! | > %"}`, `{"text": 1}`, `{"text": 1.5e+3, "int":-5 , "flag": false}`, `{"text": on}`, `{"colour": [null, {"a b": -1.5}, [[true]], "x"]}`, "{}", "{ \"texts\":\n[ ]\n}\n",
+		"text: a\n", "text: a", "---\n\n\ntext: a\n\n", "# a\ntext: a\n", "---\n#\n # a: 'b\n\n#\ntext: a\n  # b\n#", "texts:\n# a\n- b\n    # c\n- d\n #e\nint: 1\n", "texts:\n  - a\n\n  - b\nint: 1\n", "texts: []\n", "map: {}\n", "one: {}\n", "far: []",
 		"texts: [ro, /a/b, x-y]\n", "text: \"a # b: c\"\n", "text: 'a \"b\"'\n", "text: \"\"\n", "text: a, b {c} [d] & * ! | > ' \" % @ ` = ? ~\n", "text: a:b\n",
 		"text: 2001-01-01\n", "text: 0x1F\n", "text: 1_000\n", "text: yes\n", "text: .5\n", "text: .inf\n", "text: 0o17\n", "text: 1e3\n", "text: true\n",
 		"long: -9223372036854775808\n", "word: 4294967295\n", "map:\n  a: 1\n  b: on\n", "map:\n  true: 1\n", "colour: red\nshape:\n- a: b\n  c:\n  - d\ntext: x\n",
@@ -109,9 +112,12 @@ func TestPlain(t *testing.T) {
 
 func TestNotPlain(t *testing.T) {
 	for _, text := range []string{
-		"", "\n", "---\n", "--- \ntext: a\n", "text: a\n---\n", "text: a\n...\n", "...\n", "%YAML 1.1\n---\ntext: a\n", "a", "- a\n", " text: a\n", "\ufefftext: a\n", "{}", "[]\n",
+		"", "\n", "---\n", "--- \ntext: a\n", "text: a\n---\n", "text: a\n...\n", "...\n", "%YAML 1.1\n---\ntext: a\n", "a", "- a\n", " text: a\n", "\ufefftext: a\n", "[]\n",
+		"{\"text\" : \"a\"}", "{\"text\"\n: \"a\"}", "{\"text\": \"a\",}", "{,}", "{\"texts\": [\"a\",]}", "{\"texts\": [,]}", "{\"texts\": [\"a\"}", "{\"inner\": {\"a\": \"b\"}", "{\"inner\": {\"a\": \"b\"]", "{\"text\": \"a\"} x", "{\"text\": \"a\"}\n---\n", "{\"text\": \"a\"}}", "{\"text\"}", "{\"text\":}", "{\"text\": null}", "{\"text\": \"a\\n\"}",
+		"{\"text\": \"a\nb\"}", "{\"text\": 'a'}", "{text: \"a\"}", "{\"text\": \"a\" \"b\"}", "{\"text\": a b}", "{\"text\": -}", "{\"text\":\n---\n}", "{\"text\": -a}", "{\"text\": +1}", "{\"text\": {}}", "{\"text\": []}", "{\"text\":\t\"a\"}", "{\"text\": \"a\"} # b", "{\"text\": \"\u00e9\"}", "{\"\": 1}", "{\"text\": \"a\", \"text\": \"b\"}", "{\"x\": 1, \"x\": 2}",
+		"{\"map\": {\"a\": \"1\", \"a\": \"2\"}}", "{\"int\": \"1\"}", "{\"int\": 1.0}", "{\"int\": 01}", "{\"flag\": 1}", "{\"words\": [-1]}", "{\"text\": *a}", "{\"text\": &a b}", "{\"text\": !a b}", "{\"x\":" + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + "}", "{\"texts\":[" + strings.Repeat("1,", maxNodes) + "1]}", "{\"" + strings.Repeat("k", maxKey+1) + "\":1}",
 		"text:\n", "text: \n", "text:  a\n", "text: a \n", "text : a\n", "text:a\n", "text: a\r\n", "text:\ta\n", "\ttext: a\n", "text: a\tb\n", "text: a\x00\n", "text: \u00e9\n", "text: \x80\n",
-		"text: a # b\n", "# a\ntext: a\n", "text: a\n#\n", "text: a#b\n", "text: |\n  a\n", "text: >\n  a\n", "text: a\n  b\n", "text: \"a\n  b\"\n", "text: 'a\n\n  b'\n",
+		"text: a # b\n", "# \u00e9\ntext: a\n", "text: a\n#\ta\n", "text: a\n# b\n  c\n", "#a", "text: a#b\n", "text: |\n  a\n", "text: >\n  a\n", "text: a\n  b\n", "text: \"a\n  b\"\n", "text: 'a\n\n  b'\n",
 		"text: &a b\n", "text: *a\n", "text: !!str a\n", "text: ! a\n", "text: \"a\\n\"\n", "text: 'a''b'\n", "text: \"a\" b\n", "text: 'a\n", "text: a: b\n", "text: a:\n", "text: - a\n", "text: -\n", "text: ? a\n",
 		"text: @a\n", "text: `a`\n", "text: %a\n", "text: ~\n", "text: null\n", "text: NULL\n", "text: =\n", "text: <<\n", "text: ,a\n", "text: ]\n", "text: }\n", "text: {a: b}\n", "text: #\n",
 		"\"text\": a\n", "? text\n: a\n", "null: a\n", "~: a\n", "<<: {text: a}\n", "1: a\n", "text: a\ntext: b\n", "colour: a\ncolour: b\n", "map:\n  a: 1\n  a: 2\n", "inner:\n  a: 1\n  a: 2\n",
@@ -177,6 +183,7 @@ func TestScalars(t *testing.T) {
 	for _, context := range []string{
 		"text: %s\n", "text: %s", "flag: %s\n", "int: %s\n", "long: %s\n", "word: %s\n", "pointer: %s\n", "seconds: %s\n", "map: %s\n", "map:\n  k: %s\n", "map:\n  %s: k\n", "map:\n  %s:\n    k\n", "texts: %s\n", "texts:\n- %s\n", "texts:\n- x\n- %s\n- y\nint: 1\n", "texts:\n  - %s\n  - y\n",
 		"texts: [%s]\n", "texts: [a, %s]\n", "words: %s\n", "words: [%s]\n", "words:\n- %s\n", "inner: %s\n", "inner:\n  a: %s\n  b: 1\n", "inners:\n- a: %s\n", "inners:\n- a: %s\n  b: 1\n- a: x\n", "inners:\n- %s: x\n", "inners:\n- %s\n", "far:\n- %s\n", "far:\n    - a: x\n      b: %s\n", "one: %s\n", "one:\n  list:\n  - %s\n",
+		"{\"text\": %s}", "{\"texts\": [\"a\", %s]}", "{\"int\": %s, \"x\": 1}", "{\"map\": {\"a\": %s}}", "{\"%s\": 1}", "{%s: 1}", "{\"x\": %s}", "{\"x\":%s}", "{\"text\":\n%s\n}",
 		"colour: %s\n", "colour:\n- %s\n", "colour:\n- a: %s\n", "colour:\n  a: %s\n", "%s: a\n", "%s:\n- a\n", "text: a\n%s: b\n", "text: a\n%s\n", "%s\ntext: a\n", "%s", "---\n%s\n", "text: a%s\n", "text: %sa\n", "text: a %s b\n", "text: \"%s\"\n", "text: '%s'\n", "texts: %s\ntexts: a\n",
 	} {
 		for _, s := range scalars {
@@ -192,7 +199,7 @@ func TestScalars(t *testing.T) {
 
 // FuzzDecode compares with the library.
 func FuzzDecode(f *testing.F) {
-	for _, text := range []string{generated, sorted, "---\ntext: a\n", "texts: [a, b]\n", "inner: {}\ntexts: []\n", "map:\n  a/b: 'c'\nflag: false\n", "colour:\n- a: \"b\"\n  c: -1\n"} {
+	for _, text := range []string{generated, sorted, compact, `{"text": null, "int": -1, "x": [{"y": "z"}]}` + "\n", "---\ntext: a\n", "texts: [a, b]\n", "inner: {}\ntexts: []\n", "# a\ntexts:\n  # b\n- c\n\n  # d\n#\ntext: e\n", "map:\n  a/b: 'c'\nflag: false\n", "colour:\n- a: \"b\"\n  c: -1\n"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { same(t, text) })

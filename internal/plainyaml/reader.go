@@ -22,23 +22,25 @@ func (r *reader) begin() bool {
 	return r.next() && r.column == 0
 }
 
-// next goes to the next line that is not empty. It returns false at the end.
+// next goes to the next line that is neither empty nor a comment. It returns false at the end.
 func (r *reader) next() bool {
 	for r.text != "" {
-		r.rest, r.text, _ = strings.Cut(r.text, "\n")
+		var line string
+		line, r.text, _ = strings.Cut(r.text, "\n")
 		r.line++
-		if r.rest == "" {
-			continue
+		r.rest = strings.TrimLeft(line, " ")
+		r.column = len(line) - len(r.rest)
+		if line != "" && !isComment(r.rest) {
+			return true
 		}
-		r.column = 0
-		for r.column < len(r.rest) && r.rest[r.column] == ' ' {
-			r.column++
-		}
-		r.rest = r.rest[r.column:]
-		return true
 	}
 	r.rest, r.column = "", -1
 	return false
+}
+
+// isComment reports whether a line is a comment.
+func isComment(s string) bool {
+	return strings.HasPrefix(s, "#") && strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) < 0
 }
 
 // atItem reports whether the rest of the line begins an element of a block sequence.
