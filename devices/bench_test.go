@@ -53,6 +53,22 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
+// "all" of a Spec of 512 devices under two names each.
+func BenchmarkEvery(b *testing.B) {
+	text := generatedSpec(512, 0, 0)
+	s, err := parseSpec([]byte(text))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &Registry{devices: map[string]*device{}}
+	r.add(s)
+	for b.Loop() {
+		if names := r.Every("nvidia.com/gpu"); len(names) != 512 {
+			b.Fatal(len(names))
+		}
+	}
+}
+
 func writeFile(b *testing.B, path, text string) {
 	b.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -103,15 +103,26 @@ func (r *Registry) Whole(kind string) []string {
 // Distinct returns the names without those that are a second name of a device among them, and these by the first.
 func (r *Registry) Distinct(names []string) (distinct []string, again map[string]string) {
 	distinct, again = []string{}, map[string]string{}
+	alike := map[string][]string{} // those of distinct that may be the same
 	for _, name := range names {
-		i := slices.IndexFunc(distinct, func(o string) bool { return o == name || r.same(o, name) })
+		mark := r.mark(name)
+		i := slices.IndexFunc(alike[mark], func(o string) bool { return o == name || r.same(o, name) })
 		if i >= 0 {
-			again[name] = distinct[i]
+			again[name] = alike[mark][i]
 			continue
 		}
+		alike[mark] = append(alike[mark], name)
 		distinct = append(distinct, name)
 	}
 	return distinct, again
+}
+
+// mark is equal for the names of one device. It spares a comparison of each name with all others.
+func (r *Registry) mark(name string) string {
+	if d := r.device(name); d != nil && len(d.raw.ContainerEdits.DeviceNodes) > 0 {
+		return d.raw.ContainerEdits.DeviceNodes[0].Path
+	}
+	return name
 }
 
 // Files returns the edits that every container with a device of the kind gets, without any device node: the driver's
@@ -164,7 +175,7 @@ func (r *Registry) aliases(name string) []string {
 func (r *Registry) same(a, b string) bool {
 	x, y := r.device(a), r.device(b)
 	return x != nil && y != nil && x.spec == y.spec && len(x.raw.ContainerEdits.DeviceNodes) > 0 &&
-		reflect.DeepEqual(x.raw.ContainerEdits, y.raw.ContainerEdits)
+		reflect.DeepEqual(&x.raw.ContainerEdits, &y.raw.ContainerEdits)
 }
 
 func kindOf(name string) string {
