@@ -103,7 +103,7 @@ func (r *Registry) Whole(kind string) []string {
 // Distinct returns the names without those that are a second name of a device among them, and these by the first.
 func (r *Registry) Distinct(names []string) (distinct []string, again map[string]string) {
 	distinct, again = []string{}, map[string]string{}
-	alike := map[string][]string{} // those of distinct that may be the same
+	alike := map[string][]string{} // those of distinct, by their marks
 	for _, name := range names {
 		mark := r.mark(name)
 		i := slices.IndexFunc(alike[mark], func(o string) bool { return o == name || r.same(o, name) })
@@ -117,7 +117,7 @@ func (r *Registry) Distinct(names []string) (distinct []string, again map[string
 	return distinct, again
 }
 
-// mark is equal for the names of one device. It spares a comparison of each name with all others.
+// mark returns a text that all names of one device have in common, so that not every name is compared with all others.
 func (r *Registry) mark(name string) string {
 	if d := r.device(name); d != nil && len(d.raw.ContainerEdits.DeviceNodes) > 0 {
 		return d.raw.ContainerEdits.DeviceNodes[0].Path

@@ -37,7 +37,7 @@ type dir struct {
 type file struct {
 	path     string
 	priority int
-	kind     string // of a Spec that was passed over because another kind was needed
+	kind     string // of a Spec that was not decoded because another kind was needed
 	spec     *spec
 	problem  *fault.Error
 }
@@ -56,9 +56,9 @@ func Load(dirs []string, owner trust.Owner) *Registry {
 	return r
 }
 
-// Open is Load for who needs a kind or two. Once devices of a kind are asked for, every file is opened. One that shows
-// another kind at the first glance is not read further until that kind, or a list of everything, is asked for. It may be
-// no valid Spec; then it is no problem until it is read.
+// Open is like Load, but reads Specs when they are needed. The first question about a kind opens every file. A Spec whose
+// kind is another, see [plainyaml.Find], is decoded once somebody asks about that kind, or about all kinds. Until then it
+// defines nothing, and what is wrong with it is not among the problems.
 func Open(dirs []string, owner trust.Owner) *Registry {
 	r := &Registry{owner: owner, devices: map[string]*device{}}
 	for priority, path := range dirs {
@@ -105,7 +105,7 @@ func (r *Registry) need(kind string) {
 	}
 }
 
-// read reads the file unless it was read, or is known to be of another kind. It reports whether it has become a Spec now.
+// read reads the file unless it was read, or is known to be of another kind. It reports whether that made it a Spec.
 func (f *file) read(kind string, owner trust.Owner) bool {
 	if f.spec != nil || f.problem != nil || (kind != "" && f.kind != "" && f.kind != kind) {
 		return false

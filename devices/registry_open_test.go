@@ -22,7 +22,8 @@ func hostOfMany(t *testing.T) string {
 		"a/d.yaml": "kind: acme.com/dpu\ndevices: []\n",
 		"a/e.yaml": "{kind: acme.com/npu}",
 		"a/f.yaml": flow("acme.com/npu", "3"),
-		"a/g.json": `{"cdiVersion": "0.5.0", "kind": "acme.com/fpga", "devices": [{"name": "0", "containerEdits": {"env": ["G=1"]}}]}`,
+		"a/g.json": `{"cdiVersion": "0.5.0", "kind": "acme.com/fpga", "devices": [
+			{"name": "0", "containerEdits": {"env": ["G=1"]}}]}`,
 		"b/a.yaml": specText("acme.com/npu", "D", "2", "3"),
 		"b/b.yaml": flow("acme.com/npu", "4"),
 		"b/c.yaml": "kind: acme.com/npu\nkind: nvidia.com/gpu\n",
@@ -93,8 +94,9 @@ func TestOpenPassesOver(t *testing.T) {
 	if got := problems(); got != "a/e.yaml" {
 		t.Errorf("of one kind: %s", got)
 	}
-	if i := slices.IndexFunc(r.files, func(f *file) bool { return f.path == top+"/a/g.json" }); r.files[i].kind != "acme.com/fpga" || r.files[i].spec != nil {
-		t.Errorf("passed over: %+v", r.files[i])
+	i := slices.IndexFunc(r.files, func(f *file) bool { return f.path == top+"/a/g.json" })
+	if f := r.files[i]; f.kind != "acme.com/fpga" || f.spec != nil {
+		t.Errorf("passed over: %+v", f)
 	}
 	if names := r.Every("acme.com/npu"); len(names) != 5 {
 		t.Errorf("%q", names)

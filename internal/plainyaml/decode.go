@@ -1,7 +1,7 @@
-// Package plainyaml reads the plain block style of YAML in which tools write CDI Specs, without the cost of a parser for
-// the whole language: block mappings and block sequences of scalars on one line each. It reads nothing in a way of its
-// own. Whatever it accepts means to go.yaml.in/yaml/v3 exactly what it means here; all else is "not plain", whether valid
-// or not, and for the caller to read with that library.
+// Package plainyaml reads the style of YAML in which tools write CDI Specs, without the cost of a parser for the whole
+// language. Plain is a document of block mappings and block sequences whose scalars are on one line each, and JSON
+// without escapes. For a plain document the result is exactly that of go.yaml.in/yaml/v3. Anything else, valid or not,
+// is left to the caller to read with that library.
 package plainyaml
 
 import (
@@ -30,7 +30,7 @@ func Decode[T any](document []byte, out *T) ([]Field, bool) {
 	d := &decoder{reader: newReader(string(document)), names: map[reflect.Type][]string{}}
 	into := reflect.ValueOf(out).Elem()
 	if strings.HasPrefix(d.text, "{") {
-		j := &json{rest: d.text, line: 1}
+		j := &jsonReader{rest: d.text, line: 1}
 		ok := d.json(j, into) && j.end()
 		return d.unknown, ok
 	}
@@ -151,7 +151,7 @@ func (d *decoder) value(column int, out reflect.Value) bool {
 	}
 }
 
-// inline reads the value that the rest of the line is: a scalar or a sequence of words or nothing.
+// inline reads the value that is the rest of the line: a scalar, a flow sequence of words, or {}.
 func (d *decoder) inline(out reflect.Value) bool {
 	rest := d.rest
 	ok := d.nodes < maxNodes

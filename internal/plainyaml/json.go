@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// json reads a JSON document token by token. The library reads JSON as YAML.
-type json struct {
+// jsonReader reads a JSON document token by token. The library reads JSON as YAML.
+type jsonReader struct {
 	rest  string
 	line  int    // of the token
 	last  byte   // token: a structural character, '"' for a string or 'a' for another scalar; 0 at the beginning
@@ -14,8 +14,8 @@ type json struct {
 	depth int
 }
 
-// json reads a value. All of its mappings' keys are strings.
-func (d *decoder) json(j *json, out reflect.Value) bool {
+// json reads a JSON value.
+func (d *decoder) json(j *jsonReader, out reflect.Value) bool {
 	if !j.step() {
 		return false
 	}
@@ -32,7 +32,7 @@ func (d *decoder) json(j *json, out reflect.Value) bool {
 	}
 }
 
-func (d *decoder) object(j *json, out reflect.Value) bool {
+func (d *decoder) object(j *jsonReader, out reflect.Value) bool {
 	m, ok := d.open(out)
 	ok = ok && j.each('}', func() bool {
 		key, ok := j.key()
@@ -43,7 +43,7 @@ func (d *decoder) object(j *json, out reflect.Value) bool {
 	return ok
 }
 
-func (d *decoder) array(j *json, out reflect.Value) bool {
+func (d *decoder) array(j *jsonReader, out reflect.Value) bool {
 	list, ok := d.list(out)
 	i := -1
 	ok = ok && j.each(']', func() bool {
@@ -55,7 +55,7 @@ func (d *decoder) array(j *json, out reflect.Value) bool {
 }
 
 // each reads what a collection has, up to its end.
-func (j *json) each(end byte, read func() bool) bool {
+func (j *jsonReader) each(end byte, read func() bool) bool {
 	if j.steps(end) {
 		return true
 	}
@@ -68,19 +68,19 @@ func (j *json) each(end byte, read func() bool) bool {
 }
 
 // key reads a key with its colon, which the library wants on the same line, and not far away.
-func (j *json) key() (string, bool) {
+func (j *jsonReader) key() (string, bool) {
 	ok := j.steps('"') && strings.HasPrefix(j.rest, ":")
 	key := j.text
 	return key, ok && key != "" && len(key) <= maxKey && j.step()
 }
 
 // end reports whether nothing follows.
-func (j *json) end() bool {
+func (j *jsonReader) end() bool {
 	j.space()
 	return j.rest == ""
 }
 
-func (j *json) find(key string) (string, bool) {
+func (j *jsonReader) find(key string) (string, bool) {
 	for j.step() && j.depth > 0 {
 		if j.depth > 1 || j.last == ':' || !j.before(`"`+key+`"`) {
 			continue
@@ -94,7 +94,7 @@ func (j *json) find(key string) (string, bool) {
 }
 
 // value returns the string that comes next, if a member or the end of the object follows it.
-func (j *json) value() (string, bool) {
+func (j *jsonReader) value() (string, bool) {
 	if !j.before(`"`) {
 		return "", false
 	}
@@ -103,13 +103,13 @@ func (j *json) value() (string, bool) {
 }
 
 // before reports whether the text comes next.
-func (j *json) before(text string) bool {
+func (j *jsonReader) before(text string) bool {
 	j.space()
 	return strings.HasPrefix(j.rest, text)
 }
 
 // space reads spaces and line ends.
-func (j *json) space() {
+func (j *jsonReader) space() {
 	n := 0
 	for ; n < len(j.rest) && (j.rest[n] == ' ' || j.rest[n] == '\n'); n++ {
 		if j.rest[n] == '\n' {
@@ -120,7 +120,7 @@ func (j *json) space() {
 }
 
 // steps reads these tokens. It returns false at the first that does not come next, and leaves it.
-func (j *json) steps(tokens ...byte) bool {
+func (j *jsonReader) steps(tokens ...byte) bool {
 	for _, token := range tokens {
 		if !j.before(string(rune(token))) || !j.step() {
 			return false
@@ -130,7 +130,7 @@ func (j *json) steps(tokens ...byte) bool {
 }
 
 // step reads a token. It returns false at the end, and where the document is not JSON.
-func (j *json) step() bool {
+func (j *jsonReader) step() bool {
 	if j.space(); j.rest == "" {
 		return false
 	}
@@ -176,7 +176,7 @@ func follows(last, token byte) bool {
 	}
 }
 
-// jsonString returns the length of the string that s begins with, or 0 for one with escapes, which would need a closer look.
+// jsonString returns the length of the string that s begins with, or 0 for one with escapes.
 func jsonString(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch c := s[i]; {

@@ -1,20 +1,18 @@
 package plainyaml
 
-import (
-	"strings"
-)
+import "strings"
 
 // reader reads a document line by line, and a line from left to right.
 type reader struct {
 	text   string // after the current line
-	rest   string // of the current line, never with a space at its end
+	rest   string // of the current line
 	column int    // of rest; -1 after the last line
 	line   int    // from 1 on
 }
 
 func newReader(text string) *reader { return &reader{text: text} }
 
-// begin goes to the first line of the document, past the mark that may stand before it.
+// begin goes to the first line of the document, past the marker "---" that may precede it.
 func (r *reader) begin() bool {
 	if after, ok := strings.CutPrefix(r.text, "---\n"); ok {
 		r.text, r.line = after, 1
@@ -76,8 +74,8 @@ func (r *reader) key() (string, bool) {
 // maxKey bounds the length of a key. The library has a bound of 1024.
 const maxKey = 256
 
-// keyLength returns the length of the key that s begins with, or 0: a letter, letters, digits and "_./-" after it, and a
-// colon before a space or the end of the line. A key that may be null is none.
+// keyLength returns the length of the key that s begins with, or 0. A key is a letter followed by letters, digits and
+// "_./-", and is not null; the colon after it is before a space or the end of the line.
 func keyLength(s string) int {
 	n := 0
 	for n < len(s) && isWord(s[n]) {
@@ -92,8 +90,8 @@ func keyLength(s string) int {
 	return n
 }
 
-// scalarOf returns the scalar that s, the rest of a line, is. It returns false for anything else, and for what would need
-// a closer look: escapes, quotes within quotes, comments.
+// scalarOf returns the scalar that s, the rest of a line, is. It returns false for anything else, and for escapes,
+// quotes within quotes and comments.
 func scalarOf(s string) (scalar, bool) {
 	switch c := s[0]; {
 	case c == '"' || c == '\'':
@@ -131,7 +129,8 @@ func isPlain(s string) bool {
 	return s[len(s)-1] != ' '
 }
 
-// wordsOf returns the words of a flow sequence. Each is a letter or a slash, and letters, digits and "_./-" after it.
+// wordsOf returns the words of a flow sequence such as [ro, nosuid]. A word is a letter or a slash followed by letters,
+// digits and "_./-".
 func wordsOf(s string) ([]string, bool) {
 	inner, ok := strings.CutSuffix(strings.TrimPrefix(s, "["), "]")
 	if !ok || inner == "" {

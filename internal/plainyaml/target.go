@@ -100,8 +100,8 @@ func pointed(out reflect.Value) reflect.Value {
 	return out
 }
 
-// store stores a scalar. Numbers and booleans are plain only in the form in which they are always written: decimal digits,
-// true and false.
+// store stores a scalar. Numbers and booleans are plain only in the form in which they are always written: decimal
+// digits, true and false.
 func store(s scalar, out reflect.Value) bool {
 	if !out.IsValid() {
 		return true
@@ -122,7 +122,7 @@ func store(s scalar, out reflect.Value) bool {
 		return ok && !out.OverflowInt(n)
 	case reflect.Uint32:
 		n, ok := s.integer()
-		out.SetUint(uint64(n)) //nolint:gosec // checked below
+		out.SetUint(uint64(n))
 		return ok && n >= 0 && !out.OverflowUint(uint64(n))
 	default:
 		return false
