@@ -34,6 +34,7 @@ func Decode[T any](document []byte, out *T) ([]Field, bool) {
 		ok := d.json(j, into) && j.end()
 		return d.unknown, ok
 	}
+	// A line whose indentation is that of no collection around it ends all of them before the document ends.
 	ok := d.begin() && d.mapping(0, into) && d.column < 0
 	return d.unknown, ok
 }
@@ -68,7 +69,7 @@ func (d *decoder) mapping(column int, out reflect.Value) bool {
 		}
 	}
 	d.depth--
-	return d.column < column
+	return true
 }
 
 // entry reads the value of a key, and stores it in the mapping's target.
@@ -118,7 +119,7 @@ func (d *decoder) sequence(column int, out reflect.Value) bool {
 		}
 	}
 	d.depth--
-	return d.column <= column
+	return true
 }
 
 // nth reads an element, and stores it in the list, which had i elements.
@@ -167,7 +168,8 @@ func (d *decoder) inline(out reflect.Value) bool {
 		s, plain := scalarOf(rest)
 		ok = plain && store(s, out)
 	}
-	return ok && (d.next() || d.column < 0)
+	d.next()
+	return ok
 }
 
 // words reads a flow sequence of words: [], [ro, nosuid].

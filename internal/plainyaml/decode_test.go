@@ -157,6 +157,8 @@ func TestNotPlain(t *testing.T) {
 		"texts: [1]\n", "texts: [a: b]\n", "texts: [\"a\"]\n", "texts: [a\n]\n", "inner:\n  a: b\n b: 1\n",
 		"inner:\n  a: b\n   b: 1\n", "inner:\n  a: b\n  - c\n", "inner:\na: b\nint:\n", "text: a\n  \n",
 		"text: a\n   ", "map:\n  a:\n    b: c\n",
+		"one:\n  list:\n- a\n", "one:\n  list:\n - a\n", "texts: [" + strings.Repeat("a, ", maxNodes) + "a]\n",
+		`{"x":[` + strings.Repeat("[],", maxNodes) + "[]]}", "x:\n" + strings.Repeat("- {}\n", maxNodes+1),
 		strings.Repeat("k", maxKey+1) + ": a\n", deep(maxDepth + 1), "texts:\n" + strings.Repeat("- a\n", maxNodes+1),
 		unknown(maxUnknown + 1),
 	} {
@@ -204,6 +206,10 @@ func TestUnknownFields(t *testing.T) {
 	want := []Field{{"colour", 2}, {"inner.size", 4}, {"far[1].taste", 11}, {"one.more", 14}}
 	if !ok || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, ok, want)
+	}
+	got, ok = Decode([]byte("{\n\"colour\": [\n1],\n\n\"far\": [{}, {\"taste\":\n2}]}\n"), &document{})
+	if want := []Field{{"colour", 2}, {"far[1].taste", 5}}; !ok || !slices.Equal(got, want) {
+		t.Errorf("JSON: %v, %v; want %v", got, ok, want)
 	}
 }
 

@@ -56,18 +56,14 @@ func (r *reader) item() bool {
 // atKey reports whether the rest of the line begins with a key.
 func (r *reader) atKey() bool { return keyLength(r.rest) > 0 }
 
-// key reads a key with its colon, and the space after it unless the line ends there.
+// key reads a key with its colon and the space after it.
 func (r *reader) key() (string, bool) {
 	n := keyLength(r.rest)
 	if n == 0 {
 		return "", false
 	}
 	key := r.rest[:n]
-	r.rest = r.rest[n+1:]
-	if r.rest != "" {
-		r.rest = r.rest[1:]
-		return key, r.rest != ""
-	}
+	r.rest = strings.TrimPrefix(r.rest[n+1:], " ")
 	return key, true
 }
 

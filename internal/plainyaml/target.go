@@ -123,7 +123,7 @@ func store(s scalar, out reflect.Value) bool {
 	case reflect.Uint32:
 		n, ok := s.integer()
 		out.SetUint(uint64(n))
-		return ok && n >= 0 && !out.OverflowUint(uint64(n))
+		return ok && !out.OverflowUint(uint64(n))
 	default:
 		return false
 	}
