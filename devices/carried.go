@@ -50,7 +50,7 @@ func (r *Registry) Covered(names, carried []string) bool {
 }
 
 // Defines reports whether a Spec of this host defines the name.
-func (r *Registry) Defines(name string) bool { return r.devices[name] != nil }
+func (r *Registry) Defines(name string) bool { return r.device(name) != nil }
 
 // OwnNode reports whether a Spec gives the node to one of the named devices itself, and not to all devices of the Spec.
 func (r *Registry) OwnNode(node string, names []string) bool {
@@ -73,7 +73,7 @@ func (r *Registry) carries(name string, others, nodes []string) bool {
 
 // ownNodes returns the paths of the nodes in the device's own edits.
 func (r *Registry) ownNodes(name string) []string {
-	d := r.devices[name]
+	d := r.device(name)
 	if d == nil {
 		return nil
 	}

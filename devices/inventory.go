@@ -49,8 +49,8 @@ func (r *Registry) Conflicts() []Conflict {
 // Specs returns the paths of the files that define devices of the kind.
 func (r *Registry) Specs(kind string) []string {
 	out := []string{}
-	for _, name := range r.names() {
-		if path := r.devices[name].spec.path; kindOf(name) == kind && !slices.Contains(out, path) {
+	for _, name := range r.namesOf(kind) {
+		if path := r.devices[name].spec.path; !slices.Contains(out, path) {
 			out = append(out, path)
 		}
 	}
@@ -61,13 +61,13 @@ func (r *Registry) Specs(kind string) []string {
 // returned once, by its first name. "all" and "none" are not devices, unless "all" is the only name.
 func (r *Registry) Every(kind string) []string {
 	var names []string
-	for _, name := range r.names() {
+	for _, name := range r.namesOf(kind) {
 		_, device, _ := strings.Cut(name, "=")
-		if kindOf(name) == kind && device != "all" && device != "none" {
+		if device != "all" && device != "none" {
 			names = append(names, name)
 		}
 	}
-	if whole := kind + "=all"; len(names) == 0 && r.devices[whole] != nil {
+	if whole := kind + "=all"; len(names) == 0 && r.device(whole) != nil {
 		return []string{whole}
 	}
 	distinct, _ := r.Distinct(names)
@@ -84,7 +84,7 @@ func (r *Registry) First(kind string, n int) []string {
 	indices := make([]string, 0, n)
 	for i := range n {
 		name := kind + "=" + strconv.Itoa(i)
-		if r.devices[name] == nil {
+		if r.device(name) == nil {
 			return every[:n]
 		}
 		indices = append(indices, name)
@@ -94,7 +94,7 @@ func (r *Registry) First(kind string, n int) []string {
 
 // Whole returns what "all" of the kind means: the device "all" if a Spec defines it, and else every device.
 func (r *Registry) Whole(kind string) []string {
-	if whole := kind + "=all"; r.devices[whole] != nil {
+	if whole := kind + "=all"; r.device(whole) != nil {
 		return []string{whole}
 	}
 	return r.Every(kind)
@@ -104,23 +104,34 @@ func (r *Registry) Whole(kind string) []string {
 // of its device.
 func (r *Registry) Distinct(names []string) (distinct []string, again map[string]string) {
 	distinct, again = []string{}, map[string]string{}
+	alike := map[string][]string{} // those of distinct, by their marks
 	for _, name := range names {
-		i := slices.IndexFunc(distinct, func(o string) bool { return o == name || r.same(o, name) })
+		mark := r.mark(name)
+		i := slices.IndexFunc(alike[mark], func(o string) bool { return o == name || r.same(o, name) })
 		if i >= 0 {
-			again[name] = distinct[i]
+			again[name] = alike[mark][i]
 			continue
 		}
+		alike[mark] = append(alike[mark], name)
 		distinct = append(distinct, name)
 	}
 	return distinct, again
+}
+
+// mark returns a text that all names of one device have in common, so that not every name is compared with all others.
+func (r *Registry) mark(name string) string {
+	if d := r.device(name); d != nil && len(d.raw.ContainerEdits.DeviceNodes) > 0 {
+		return d.raw.ContainerEdits.DeviceNodes[0].Path
+	}
+	return name
 }
 
 // Files returns the edits that every container with a device of the kind gets, without device nodes. These are the
 // driver's files.
 func (r *Registry) Files(kind string) (*Resolved, error) {
 	out := &Resolved{Edits: NewEdits()}
-	for _, name := range r.names() {
-		if d := r.devices[name]; kindOf(name) == kind && d.rival == "" {
+	for _, name := range r.namesOf(kind) {
+		if d := r.devices[name]; d.rival == "" {
 			out.common(d.spec)
 		}
 	}
@@ -132,7 +143,24 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 }
 
 // names returns the names of all devices in the order of [Natural].
-func (r *Registry) names() []string { return slices.SortedFunc(maps.Keys(r.devices), Natural) }
+func (r *Registry) names() []string {
+	r.need("")
+	return r.known()
+}
+
+// namesOf returns the names of the devices of the kind, in the same order.
+func (r *Registry) namesOf(kind string) []string {
+	r.need(kind)
+	return slices.DeleteFunc(slices.Clone(r.known()), func(name string) bool { return kindOf(name) != kind })
+}
+
+// known returns the names of the devices of all Specs that were read, in the same order.
+func (r *Registry) known() []string {
+	if r.sorted == nil {
+		r.sorted = slices.SortedFunc(maps.Keys(r.devices), Natural)
+	}
+	return r.sorted
+}
 
 // aliases returns the other names of the device.
 func (r *Registry) aliases(name string) []string {
@@ -147,9 +175,9 @@ func (r *Registry) aliases(name string) []string {
 
 // same reports whether two names are of one device: one Spec gives both the same edits, with a device node among them.
 func (r *Registry) same(a, b string) bool {
-	x, y := r.devices[a], r.devices[b]
+	x, y := r.device(a), r.device(b)
 	return x != nil && y != nil && x.spec == y.spec && len(x.raw.ContainerEdits.DeviceNodes) > 0 &&
-		reflect.DeepEqual(x.raw.ContainerEdits, y.raw.ContainerEdits)
+		reflect.DeepEqual(&x.raw.ContainerEdits, &y.raw.ContainerEdits)
 }
 
 func kindOf(name string) string {
@@ -159,8 +187,9 @@ func kindOf(name string) string {
 
 // undefined returns the error for a kind that no Spec defines. If Specs were left out, the first of these is the cause.
 func (r *Registry) undefined(what, kind string) error {
-	if len(r.problems) > 0 {
-		p := r.problems[0]
+	r.need("") // a Spec that cannot be used may be the one that should define it
+	if problems := r.Problems(); len(problems) > 0 {
+		p := problems[0]
 		return fault.New(p.Code(), what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).
 			WithHint("%s", p.Hint())
 	}

@@ -12,21 +12,34 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // Registry is what the CDI Specs of this host define. A Spec that cannot be read or trusted defines nothing and hides
 // no other Spec. [Registry.Problems] returns the reason.
 type Registry struct {
-	dirs     []dir
-	devices  map[string]*device
-	problems []*fault.Error
+	owner   trust.Owner
+	dirs    []dir
+	files   []*file  // in the order of directories and names
+	kinds   []string // that were needed so far, "" for all
+	devices map[string]*device
+	sorted  []string // the names of the devices, or nil
 }
 
 type dir struct {
 	path  string
 	files int
 	err   error
+}
+
+// file is a Spec file, or the place of a directory that cannot be read.
+type file struct {
+	path     string
+	priority int
+	kind     string // of a Spec that was not decoded because another kind was needed
+	spec     *spec
+	problem  *fault.Error
 }
 
 type device struct {
@@ -38,33 +51,84 @@ type device struct {
 // Load reads every .json and .yaml file in the directories, but not in their subdirectories, as CDI requires. A later
 // directory overrides an earlier one. A name that two Specs of one directory define is a conflict.
 func Load(dirs []string, owner trust.Owner) *Registry {
-	r := &Registry{devices: map[string]*device{}}
+	r := Open(dirs, owner)
+	r.need("")
+	return r
+}
+
+// Open is like Load, but reads Specs when they are needed. The first question about a kind opens every file. A Spec whose
+// kind is another, see [plainyaml.Find], is decoded once somebody asks about that kind, or about all kinds. Until then it
+// defines nothing, and what is wrong with it is not among the problems.
+func Open(dirs []string, owner trust.Owner) *Registry {
+	r := &Registry{owner: owner, devices: map[string]*device{}}
 	for priority, path := range dirs {
 		d := dir{path: path}
 		entries, err := os.ReadDir(path)
 		d.err = err
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			r.problems = append(r.problems, fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).
-				WithHint("make %s a readable directory", path))
+			problem := fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).
+				WithHint("make %s a readable directory", path)
+			r.files = append(r.files, &file{path: path, problem: problem})
 		}
 		for _, entry := range entries {
 			if ext := filepath.Ext(entry.Name()); entry.IsDir() || (ext != ".json" && ext != ".yaml") {
 				continue
 			}
 			d.files++
-			s, err := readSpec(filepath.Join(path, entry.Name()), priority, owner)
-			if err != nil {
-				r.problems = append(r.problems, fault.From(err))
-				continue
-			}
-			r.add(s)
+			r.files = append(r.files, &file{path: filepath.Join(path, entry.Name()), priority: priority})
 		}
 		r.dirs = append(r.dirs, d)
 	}
 	return r
 }
 
+// need reads the files that may define devices of the kind, or all files where it is "".
+func (r *Registry) need(kind string) {
+	if slices.Contains(r.kinds, kind) {
+		return
+	}
+	r.kinds = append(r.kinds, kind)
+	var found bool
+	for _, f := range r.files {
+		if f.read(kind, r.owner) {
+			found = true
+		}
+	}
+	if !found {
+		return
+	}
+	// Which definition of a name holds depends on the order of the files, not on that in which they were needed.
+	r.devices = map[string]*device{}
+	for _, f := range r.files {
+		if f.spec != nil {
+			r.add(f.spec)
+		}
+	}
+}
+
+// read reads the file unless it was read, or is known to be of another kind. It reports whether that made it a Spec.
+func (f *file) read(kind string, owner trust.Owner) bool {
+	if f.spec != nil || f.problem != nil || (kind != "" && f.kind != "" && f.kind != kind) {
+		return false
+	}
+	data, err := readSpec(f.path, owner)
+	if err == nil && kind != "" {
+		if other, ok := plainyaml.Find(data, "kind"); ok && other != kind {
+			f.kind = other
+			return false
+		}
+	}
+	if err == nil {
+		f.spec, err = newSpec(f.path, f.priority, data)
+	}
+	if err != nil {
+		f.problem = fault.From(err)
+	}
+	return f.spec != nil
+}
+
 func (r *Registry) add(s *spec) {
+	r.sorted = nil
 	for i := range s.raw.Devices {
 		raw := &s.raw.Devices[i]
 		name := Name{s.vendor, s.class, raw.Name}.String()
@@ -76,8 +140,22 @@ func (r *Registry) add(s *spec) {
 	}
 }
 
-// Problems returns why Specs of this host were left out.
-func (r *Registry) Problems() []*fault.Error { return r.problems }
+// device returns the device of a qualified name, or nil.
+func (r *Registry) device(name string) *device {
+	r.need(kindOf(name))
+	return r.devices[name]
+}
+
+// Problems returns why Specs of this host were left out, as far as they were read.
+func (r *Registry) Problems() []*fault.Error {
+	var out []*fault.Error
+	for _, f := range r.files {
+		if f.problem != nil {
+			out = append(out, f.problem)
+		}
+	}
+	return out
+}
 
 // Notes returns what was not understood of the Specs that define something.
 func (r *Registry) Notes() []*fault.Error {
@@ -128,8 +206,8 @@ func (r *Resolved) add(share *Share, e *Edits) {
 func (r *Registry) Resolve(names []string) (*Resolved, error) {
 	out := &Resolved{Edits: NewEdits()}
 	for _, name := range names {
-		d, ok := r.devices[name]
-		if !ok {
+		d := r.device(name)
+		if d == nil {
 			return nil, r.unresolved(name)
 		}
 		if d.rival != "" {
@@ -150,10 +228,8 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 func (r *Registry) unresolved(name string) error {
 	kind := kindOf(name)
 	var known []string
-	for _, n := range r.names() {
-		if kindOf(n) == kind {
-			known = append(known, n[len(kind)+1:])
-		}
+	for _, n := range r.namesOf(kind) {
+		known = append(known, n[len(kind)+1:])
 	}
 	if len(known) == 0 {
 		return r.undefined(name, kind)

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,13 +30,9 @@ type spec struct {
 	notes    []string // what was not understood
 }
 
-// readSpec reads one Spec file. It refuses a file that others than the owner can change, because a Spec names programs
-// that run as the owner, who is root or the user of a rootless engine. A file that is not a CDI Spec, or whose edits
-// break CDI's rules, is an error.
-//
-// A file of which some parts are not understood is still read, and the notes of the result list these parts; see
-// [version] and [decodeSpec].
-func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
+// readSpec returns what a Spec file contains. It refuses a file that others than the owner can change, because a Spec
+// names programs that run as the owner, who is root or the user of a rootless engine.
+func readSpec(path string, owner trust.Owner) ([]byte, error) {
 	file, err := owner.OpenFile(path)
 	if errors.Is(err, trust.ErrUntrusted) {
 		return nil, fault.New(fault.Trust, "", "%w", err).
@@ -45,23 +42,37 @@ func readSpec(path string, priority int, owner trust.Owner) (*spec, error) {
 		return nil, fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
 	}
 	defer file.Close()
-	s, err := parseSpec(file)
+	var data bytes.Buffer
+	if info, err := file.Stat(); err == nil {
+		data.Grow(int(min(info.Size(), maxSpec)) + bytes.MinRead)
+	}
+	_, err = data.ReadFrom(io.LimitReader(file, maxSpec+1))
+	if err == nil && data.Len() > maxSpec {
+		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
+	}
 	if err != nil {
-		return nil, fault.New(fault.Parse, path, "%w", err).
-			WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi generate --output=FILE)", path)
+		return nil, unusable(path, err)
+	}
+	return data.Bytes(), nil
+}
+
+// newSpec returns the Spec that a file contains. A file that is not a CDI Spec, or whose edits break CDI's rules, is an
+// error. A file of which some parts are not understood is still a Spec, and the notes of the result list these parts; see
+// [version] and [decodeSpec].
+func newSpec(path string, priority int, data []byte) (*spec, error) {
+	s, err := parseSpec(data)
+	if err != nil {
+		return nil, unusable(path, err)
 	}
 	s.path, s.priority = path, priority
 	return s, nil
 }
 
-func parseSpec(r io.Reader) (*spec, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxSpec+1))
-	if err == nil && len(data) > maxSpec {
-		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
-	}
-	if err != nil {
-		return nil, err
-	}
+func unusable(path string, err error) error {
+	return fault.New(fault.Parse, path, "%w", err).WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi generate --output=FILE)", path)
+}
+
+func parseSpec(data []byte) (*spec, error) {
 	raw, notes, err := decodeSpec(data)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package devices
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -31,7 +30,7 @@ func TestNullInEveryList(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = parseSpec(bytes.NewReader(text))
+			_, err = parseSpec(text)
 			if want := fmt.Sprintf("%s[1] is null", place.at); err == nil || err.Error() != want {
 				t.Errorf("error %v, not %q", err, want)
 			}

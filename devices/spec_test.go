@@ -135,7 +135,7 @@ func FuzzParseSpec(f *testing.F) {
 	f.Add("cdiVersion: 1.1.0\nkind: a/b\n" +
 		"devices: [{name: c, containerEdits: {netDevices: [{name: d}], intelRdt: {closID: /}, mounts: [null]}}]\n---\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := parseSpec(strings.NewReader(text))
+		s, err := parseSpec([]byte(text))
 		if err != nil {
 			return
 		}

@@ -20,7 +20,7 @@ func TestBundlesOfKilledRuns(t *testing.T) {
 	if err := os.Chmod(run, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	old := time.Now().Add(-2 * forgotten)
+	old := time.Now().Add(-2 * abandoned)
 	for name, at := range map[string]time.Time{"delegate-old": old, "delegate-new": time.Now(), "records": old} {
 		dir := filepath.Join(run, name)
 		err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(dir+"/config.json", nil, 0o600), os.Chtimes(dir, at, at))

@@ -104,7 +104,7 @@ func (p *Planner) present() int {
 // specs returns the CDI Specs of the host. They are read when they are first needed.
 func (p *Planner) specs() *devices.Registry {
 	if p.registry == nil {
-		p.registry = devices.Load(p.Config.CDI.SpecDirs, p.Config.Self.Owner)
+		p.registry = devices.Open(p.Config.CDI.SpecDirs, p.Config.Self.Owner)
 	}
 	return p.registry
 }
