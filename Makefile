@@ -50,7 +50,7 @@ bench:
 	test/setup bench
 	for program in cmd/gpu-hook test/bench/empty test/bench/gofloor test/bench/start test/bench; do \
 		$(GO) build -trimpath -ldflags '-s -w' -o bin/bench/$$(basename $$program) ./$$program || exit 1; done
-	gcc -O2 -static -o bin/bench/floor test/bench/floor/floor.c
+	gcc -O2 -Wall -static -o bin/bench/floor test/bench/floor/floor.c
 	bin/bench/bench -n $(ROUNDS)
 
 lint:

@@ -170,7 +170,7 @@ func (b *bench) engines(makers ...func() (side, error)) (comparison, error) {
 		}
 		sides = append(sides, s)
 	}
-	return b.versus(max(b.rounds/engineDivisor, 1), sides...)
+	return b.versus(b.rounds/engineDivisor, sides...)
 }
 
 // delegating is the place where NVIDIA's hook serves, with a nvidia-container-cli that does nothing.
@@ -214,7 +214,8 @@ func copyFile(from, to string) error {
 
 // podman is a podman with stores of its own on a host with 8 GPUs. Its containers have busybox's root filesystem.
 func (b *bench) podman(name string, bundle gpuhost.Bundle, more ...string) (side, error) {
-	if _, err := installed("podman"); err != nil {
+	program, err := installed("podman")
+	if err != nil {
 		return side{}, err
 	}
 	dir, err := os.MkdirTemp(b.dir, "podman")
@@ -235,8 +236,9 @@ func (b *bench) podman(name string, bundle gpuhost.Bundle, more ...string) (side
 	}
 	b.cleanups = append(b.cleanups, pod.Close)
 	bundle.Args, bundle.Overlay = []string{"true"}, true
-	argv := pod.Command(slices.Concat([]string{"run", "--rm"}, more, pod.Container(bundle))...)
-	return command(name, nil, argv...), nil
+	podman := pod.Command(slices.Concat([]string{"run", "--rm"}, more, pod.Container(bundle))...)
+	podman[0] = program
+	return b.starter(name, "whole", "", podman...), nil
 }
 
 // podmanQuiet compares podman run with both stages of gpu-hook with podman run, for a container that asks for nothing.

@@ -48,12 +48,14 @@ func (b *bench) program(name string) string { return filepath.Join(b.bin, name) 
 func run() (err error) {
 	rounds := flag.Int("n", 60, "rounds of each row; rows that start engines take a third")
 	only := flag.String("run", "", "only the rows whose names match the `REGEXP`")
+	keep := flag.String("keep", "", "make hosts and bundles in `DIR` and leave them there, to profile with")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		return errors.New("it makes device nodes and mounts: run it as root")
 	}
 	if os.Getenv(aloneEnv) == "" {
-		return alone()
+		// What we have inherited must not reach what is measured.
+		return errors.Join(unix.CloseRange(3, ^uint(0), 0), alone())
 	}
 	pattern, err := regexp.Compile(*only)
 	if err != nil {
@@ -63,11 +65,15 @@ func run() (err error) {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	// Not in /tmp, which the systemd that is started has one of its own for.
-	dir, err := os.MkdirTemp("/var/lib", "gpu-hook-bench-")
-	if err != nil {
+	dir := *keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("/var/lib", "gpu-hook-bench-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, removeAll(dir)) }()
+	} else if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // as the host's own folders
 		return err
 	}
-	defer func() { err = errors.Join(err, removeAll(dir)) }()
 	b := &bench{dir: dir, bin: filepath.Join(dir, "bin"), rounds: *rounds}
 	defer func() {
 		for _, clean := range slices.Backward(b.cleanups) {

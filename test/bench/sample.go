@@ -80,6 +80,7 @@ const warmups = 2
 
 // compare starts the sides in turns, each round beginning with another one, and returns the samples of each.
 func compare(rounds int, sides ...side) ([][]sample, error) {
+	rounds = max(rounds, 1)
 	all := make([][]sample, len(sides))
 	for round := range rounds + warmups {
 		for i := range sides {

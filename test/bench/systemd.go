@@ -23,10 +23,12 @@ func (b *bench) systemd(mode string) func() (comparison, error) {
 		if err != nil {
 			return comparison{}, err
 		}
-		return b.engines(
-			func() (side, error) { return b.scoped(pid, "gpu-hook", mode) },
-			func() (side, error) { return b.scoped(pid, "without systemd", "untold") },
-		)
+		subject, err := b.scoped(pid, "gpu-hook", mode)
+		reference, otherErr := b.scoped(pid, "without systemd", "untold")
+		if err := errors.Join(err, otherErr); err != nil {
+			return comparison{}, err
+		}
+		return b.versus(b.rounds, subject, reference)
 	}
 }
 

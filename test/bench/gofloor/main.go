@@ -1,8 +1,14 @@
-// gofloor STATE<stdin PLAN ROOTFS [check]: floor.c in Go with raw file descriptors; with "check" the checks that gpu-hook makes by handle.
+// Command gofloor is floor in Go, by raw file descriptors, with the checks that gpu-hook makes by handle: what a hook in
+// Go must cost that is as careful.
+//
+//	gofloor PLAN ROOTFS < STATE
+//
+// The plan is as floor reads it: lines "m HOSTPATH CONTAINERPATH" and "d CONTAINERPATH MAJOR MINOR".
 package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -11,194 +17,191 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func die(what string, err error) {
-	os.Stderr.WriteString(what + ": " + err.Error() + "\n")
-	unix.Exit(1)
-}
-
-var how = unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-
-func in(root int, p string) (int, error) { return unix.Openat2(root, p, &how) }
-
-type op struct {
-	fd       int
-	host, at string
-	maj, min uint32
-	ino, dev uint64
-}
-
-func readAll(fd int) []byte {
-	b := make([]byte, 64<<10)
-	n, err := unix.Read(fd, b)
+func must(what string, err error) {
 	if err != nil {
-		die("read", err)
-	}
-	return b[:n]
-}
-
-func mountID(fd int) {
-	var st unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		die("statx", err)
+		_, _ = os.Stderr.WriteString("gofloor: " + what + ": " + err.Error() + "\n")
+		unix.Exit(1)
 	}
 }
 
-func kernel(fd int) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(fd, &st); err != nil || st.Type == unix.PROC_SUPER_MAGIC {
-		die("fstatfs", err)
-	}
+// edit is a line of the plan. tree is the clone of what is mounted, -1 for a device node.
+type edit struct {
+	tree         int
+	source       unix.Stat_t
+	at           string
+	major, minor uint32
 }
 
 func main() {
-	check := len(os.Args) > 3
-	st := readAll(0)
-	i := bytes.Index(st, []byte(`"pid": `)) + 7
-	pid := string(st[i : i+bytes.IndexByte(st[i:], ',')])
-	i = bytes.Index(st, []byte(`"bundle": "`)) + 11
-	bundle := string(st[i : i+bytes.IndexByte(st[i:], '"')])
-	c, err := unix.Open(bundle+"/config.json", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		die("config", err)
-	}
-	readAll(c)
-	pf, _ := unix.Open(os.Args[1], unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	plan := string(readAll(pf))
-	ns, err := unix.Open("/proc/"+pid+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		die("ns", err)
-	}
-	ops := make([]op, 0, 128)
-	for l := range strings.Lines(plan) {
-		l = strings.TrimSuffix(l, "\n")
-		a, b, _ := strings.Cut(l[2:], " ")
-		if l[0] == 'm' {
-			fd, err := unix.OpenTree(unix.AT_FDCWD, a, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-			if err != nil {
-				die(a, err)
-			}
-			o := op{fd: fd, host: a, at: b}
-			if check {
-				var s unix.Stat_t
-				_ = unix.Fstat(fd, &s)
-				o.ino, o.dev = s.Ino, s.Dev
-				if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}); err != nil {
-					die("setattr", err)
-				}
-			}
-			ops = append(ops, o)
-			continue
-		}
-		ma, mi, _ := strings.Cut(b, " ")
-		x, _ := strconv.Atoi(ma)
-		y, _ := strconv.Atoi(mi)
-		ops = append(ops, op{fd: -1, at: a, maj: uint32(x), min: uint32(y)})
-		if check {
-			var s unix.Stat_t
-			_ = unix.Lstat("/dev/null", &s)
-		}
-	}
-	done := make(chan bool)
+	namespace := readState()
+	edits := readPlan(os.Args[1])
+	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_FS); err != nil {
-			die("unshare", err)
-		}
-		if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
-			die("setns", err)
-		}
-		root, err := unix.Open(os.Args[2], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			die("root", err)
-		}
-		unix.Umask(0)
-		parents := map[string]bool{}
-		for i := range ops {
-			o := &ops[i]
-			dirname, base := o.at[:strings.LastIndexByte(o.at, '/')], o.at[strings.LastIndexByte(o.at, '/')+1:]
-			if o.fd >= 0 {
-				t, err := in(root, o.at)
-				if err != nil {
-					if !parents[dirname] {
-						for j := 1; j < len(o.at); j++ {
-							if o.at[j] == '/' {
-								if d, err := in(root, o.at[:j]); err != nil {
-									_ = unix.Mkdirat(root, o.at[1:j], 0o755)
-								} else {
-									unix.Close(d)
-								}
-							}
-						}
-						parents[dirname] = true
-					}
-					d, err := in(root, dirname)
-					if err != nil {
-						die(dirname, err)
-					}
-					if check {
-						kernel(d)
-						mountID(d)
-					}
-					if t, err = unix.Openat(d, base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, 0o644); err != nil {
-						die(o.at, err)
-					}
-					if !check {
-						unix.Close(d)
-					} // else: kept for the journal
-				} else if check {
-					kernel(t)
-					mountID(t)
-					var s unix.Stat_t
-					_ = unix.Fstat(t, &s)
-				}
-				if err := unix.MoveMount(o.fd, "", t, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-					die("move_mount", err)
-				}
-				if check {
-					v, err := in(root, o.at)
-					if err != nil {
-						die("verify", err)
-					}
-					var s unix.Stat_t
-					_ = unix.Fstat(v, &s)
-					if s.Ino != o.ino || s.Dev != o.dev {
-						die("astray", unix.ESTALE)
-					}
-					unix.Close(v)
-				}
-				unix.Close(t)
-				unix.Close(o.fd)
-				continue
-			}
-			d, err := in(root, dirname)
-			if err != nil {
-				if err = unix.Mkdirat(root, dirname[1:], 0o755); err == nil {
-					d, err = in(root, dirname)
-				}
-				if err != nil {
-					die(dirname, err)
-				}
-			}
-			if check {
-				kernel(d)
-				mountID(d)
-			}
-			if err := unix.Mknodat(d, base, unix.S_IFCHR|0o666, int(unix.Mkdev(o.maj, o.min))); err != nil && err != unix.EEXIST {
-				die("mknod", err)
-			}
-			if check {
-				v, err := unix.Openat(d, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-				if err != nil {
-					die("verify", err)
-				}
-				var s unix.Stat_t
-				_ = unix.Fstat(v, &s)
-				unix.Close(v)
-			}
-			unix.Close(d)
-		}
-		done <- true
+		must("unshare", unix.Unshare(unix.CLONE_FS))
+		must("setns", unix.Setns(namespace, unix.CLONE_NEWNS))
+		apply(os.Args[2], edits)
+		close(done)
 	}()
 	<-done
 	unix.Exit(0)
+}
+
+func read(fd int) []byte {
+	data := make([]byte, 64<<10)
+	n, err := unix.Read(fd, data)
+	must("read", err)
+	return data[:n]
+}
+
+func open(path string, flags int) int {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	must(path, err)
+	return fd
+}
+
+// readState reads the state and config.json, and returns the handle of the container's mount namespace.
+func readState() int {
+	state := read(0)
+	field := func(name string, end byte) string {
+		_, rest, found := bytes.Cut(state, []byte(name))
+		i := bytes.IndexByte(rest, end)
+		if !found || i < 0 {
+			must("state", unix.EINVAL)
+		}
+		return string(rest[:i])
+	}
+	read(open(field(`"bundle": "`, '"')+"/config.json", unix.O_RDONLY))
+	return open("/proc/"+field(`"pid": `, ',')+"/ns/mnt", unix.O_RDONLY)
+}
+
+// readPlan reads the edits and clones the mounts on the way, with their attributes.
+func readPlan(path string) []edit {
+	edits := make([]edit, 0, 128)
+	for line := range strings.Lines(string(read(open(path, unix.O_RDONLY)))) {
+		first, rest, _ := strings.Cut(strings.TrimSuffix(line[2:], "\n"), " ")
+		e := edit{tree: -1, at: first}
+		if line[0] == 'm' {
+			e.at = rest
+			e.clone(first)
+		} else {
+			major, minor, _ := strings.Cut(rest, " ")
+			e.major, e.minor = number(major), number(minor)
+			must("lstat", unix.Lstat("/dev/null", &unix.Stat_t{})) // as the node on the host would be looked at
+		}
+		edits = append(edits, e)
+	}
+	return edits
+}
+
+func number(text string) uint32 {
+	n, err := strconv.ParseUint(text, 10, 32)
+	must(text, err)
+	return uint32(n)
+}
+
+func (e *edit) clone(hostPath string) {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, hostPath, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	must(hostPath, err)
+	e.tree = tree
+	must("fstat", unix.Fstat(tree, &e.source))
+	must("mount_setattr", unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE,
+	}))
+}
+
+// rootfs is the container's root filesystem. made are the directories whose parents are known to be there.
+type rootfs struct {
+	root int
+	made map[string]bool
+}
+
+func apply(root string, edits []edit) {
+	r := &rootfs{open(root, unix.O_PATH|unix.O_DIRECTORY), map[string]bool{}}
+	unix.Umask(0)
+	for i := range edits {
+		if edits[i].tree >= 0 {
+			r.attach(&edits[i])
+		} else {
+			r.makeNode(&edits[i])
+		}
+	}
+}
+
+func (r *rootfs) lookup(path string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	return unix.Openat2(r.root, path, &how)
+}
+
+// dir opens the directory of a path, making what is missing of it.
+func (r *rootfs) dir(dirname string) int {
+	for i := 1; !r.made[dirname] && i <= len(dirname); i++ {
+		if i < len(dirname) && dirname[i] != '/' {
+			continue
+		}
+		if fd, err := r.lookup(dirname[:i]); err == nil {
+			_ = unix.Close(fd)
+		} else if err := unix.Mkdirat(r.root, dirname[1:i], 0o755); !errors.Is(err, unix.EEXIST) {
+			must(dirname[:i], err)
+		}
+	}
+	r.made[dirname] = true
+	fd, err := r.lookup(dirname)
+	must(dirname, err)
+	checkGround(fd)
+	return fd
+}
+
+// checkGround looks at where something is made or mounted: not on the kernel's own filesystems, and on which mount.
+func checkGround(fd int) {
+	var filesystem unix.Statfs_t
+	must("fstatfs", unix.Fstatfs(fd, &filesystem))
+	if filesystem.Type == unix.PROC_SUPER_MAGIC {
+		must("ground", unix.EPERM)
+	}
+	must("statx", unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &unix.Statx_t{}))
+}
+
+func split(path string) (dirname, base string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:i], path[i+1:]
+}
+
+// attach puts a mount in its place and verifies it. The directory's handle is kept, as a journal would.
+func (r *rootfs) attach(e *edit) {
+	target, err := r.lookup(e.at)
+	if err != nil {
+		dirname, base := split(e.at)
+		target, err = unix.Openat(r.dir(dirname), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+		must(e.at, err)
+	} else {
+		checkGround(target)
+		must("fstat", unix.Fstat(target, &unix.Stat_t{}))
+	}
+	must("move_mount", unix.MoveMount(e.tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	attached, err := r.lookup(e.at)
+	must("verify", err)
+	var st unix.Stat_t
+	must("fstat", unix.Fstat(attached, &st))
+	if st.Ino != e.source.Ino || st.Dev != e.source.Dev {
+		must("verify", unix.ESTALE)
+	}
+	for _, fd := range []int{attached, target, e.tree} {
+		_ = unix.Close(fd)
+	}
+}
+
+// makeNode makes a device node and verifies it.
+func (r *rootfs) makeNode(e *edit) {
+	dirname, base := split(e.at)
+	dir := r.dir(dirname)
+	device := int(unix.Mkdev(e.major, e.minor)) //nolint:gosec // a device number
+	if err := unix.Mknodat(dir, base, unix.S_IFCHR|0o666, device); !errors.Is(err, unix.EEXIST) {
+		must("mknod", err)
+	}
+	node, err := unix.Openat(dir, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	must("verify", err)
+	must("fstat", unix.Fstat(node, &unix.Stat_t{}))
+	_ = unix.Close(node)
+	_ = unix.Close(dir)
 }

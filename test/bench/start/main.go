@@ -4,8 +4,9 @@
 //
 // The modes are "bare": nothing on standard input; "state": the state of a container; "held": that of a container that
 // exists, whose root filesystem is a new overlay; "told": as held, in a scope of systemd's that denies devices; "listed":
-// in one that allows the synthetic GPUs; "untold": as told, where systemd is not to be found when the program starts; a
-// number: so many starts at once, as by "state". The program inherits
+// in one that allows the synthetic GPUs; "untold": as told, where systemd is not to be found when the program starts; "whole":
+// nothing on standard input, and the figures of what the program leaves running count too; a number: so many starts at
+// once, as by "state". The program inherits
 // no descriptor beyond 2 and finds a descriptor table of 64 entries, as a hook of a runtime does.
 //
 // It prints one line: nanoseconds from the start to the end, microseconds of user and of system time, the peak of the
@@ -33,6 +34,8 @@ func init() {
 }
 
 func main() {
+	// One inherited descriptor above 63 would enlarge the tables of all that is started from here.
+	must("close", unix.CloseRange(3, ^uint(0), 0))
 	mode, bundle := os.Args[1], os.Args[2]
 	if mode == holder {
 		hold(bundle + "/rootfs")
@@ -42,8 +45,8 @@ func main() {
 		m.argv[i] = strings.ReplaceAll(arg, "{rootfs}", bundle+"/rootfs")
 	}
 	switch mode {
-	case "bare":
-		m.bundle = ""
+	case "bare", "whole":
+		m.bundle, m.whole = "", mode == "whole"
 	case "state":
 	case "held":
 		m.hold()
@@ -74,6 +77,7 @@ type measurement struct {
 	argv       []string
 	starts     int
 	holder     int
+	whole      bool
 }
 
 // hold starts the holder in a mount namespace of its own below ours, where the root filesystem is an overlay.
@@ -144,6 +148,15 @@ func hold(root string) {
 	}
 }
 
+// env is what hooks get; an engine gets ours.
+func (m *measurement) env() []string {
+	if m.whole {
+		must("subreaper", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+		return os.Environ()
+	}
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+}
+
 // run starts, waits and prints.
 func (m *measurement) run() {
 	stderr, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
@@ -151,7 +164,7 @@ func (m *measurement) run() {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	must("/dev/null", err)
 	attr := syscall.ProcAttr{
-		Env:   []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		Env:   m.env(),
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(stderr)},
 	}
 	// One input at a time, since more than 64 descriptors of ours would enlarge the children's tables.
@@ -170,9 +183,13 @@ func (m *measurement) run() {
 	}
 	var sum figures
 	for range m.starts {
-		sum.wait(m.holder)
+		if !sum.wait(m.holder) {
+			must("wait", syscall.ECHILD)
+		}
 	}
 	sum.wall = time.Since(begin)
+	for m.whole && sum.wait(m.holder) {
+	}
 	if sum.status != 0 {
 		text := make([]byte, 4096)
 		n, _ := unix.Pread(stderr, text, 0)
@@ -209,14 +226,17 @@ type figures struct {
 	status       int
 }
 
-// wait adds the figures of a child that is not the holder. It waits without telling Go's scheduler, whose answer would
-// come late.
-func (f *figures) wait(holder int) {
+// wait adds the figures of the next child that ends, which must not be the holder, and reports whether there was one. It
+// waits without telling Go's scheduler, whose answer would come late.
+func (f *figures) wait(holder int) bool {
 	var status syscall.WaitStatus
 	var usage syscall.Rusage
 	pid, _, errno := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), 0, uintptr(unsafe.Pointer(&usage)), 0, 0)
+	if errno == syscall.ECHILD {
+		return false
+	}
 	if errno != 0 || int(pid) == holder { //nolint:gosec // a pid
-		must("wait", syscall.ECHILD)
+		must("wait", syscall.ESRCH)
 	}
 	f.user += usage.Utime.Sec*1e6 + usage.Utime.Usec
 	f.system += usage.Stime.Sec*1e6 + usage.Stime.Usec
@@ -224,6 +244,7 @@ func (f *figures) wait(holder int) {
 	if status != 0 {
 		f.status = int(status)
 	}
+	return true
 }
 
 func (f *figures) print() {
