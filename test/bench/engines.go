@@ -57,30 +57,37 @@ func (b *bench) creates(name string, p *place, hook json.RawMessage, env []strin
 	if err != nil {
 		return side{}, err
 	}
-	if hook != nil {
-		var spec map[string]any
-		if err := json.Unmarshal(original, &spec); err != nil {
-			return side{}, err
-		}
-		spec["hooks"] = map[string]any{"createRuntime": []json.RawMessage{hook}}
-		if original, err = json.Marshal(spec); err != nil {
-			return side{}, err
-		}
+	text, err := withHook(original, hook)
+	if err != nil {
+		return side{}, err
 	}
 	root, id := filepath.Join(b.dir, "runc"), fmt.Sprintf("gpu-hook-bench-%d", os.Getpid())
 	s := command(name, env, runtime, "--root", root, "create", "--bundle", p.bundle, id)
 	s.prepare = func() error {
-		// A runtime that edits the spec leaves it edited.
-		return errors.Join(os.WriteFile(config, original, 0o600), p.overlay())
+		return errors.Join(os.WriteFile(config, text, 0o600), p.overlay())
 	}
 	s.clean = func() error {
 		out, err := exec.Command("runc", "--root", root, "delete", "--force", id).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("runc delete: %w: %s", err, out)
 		}
+		// A runtime that edits the spec leaves it edited.
 		return errors.Join(err, p.plain(), os.WriteFile(config, original, 0o600))
 	}
 	return s, nil
+}
+
+// withHook is config.json with the hook, if there is one.
+func withHook(config []byte, hook json.RawMessage) ([]byte, error) {
+	if hook == nil {
+		return config, nil
+	}
+	var spec map[string]any
+	if err := json.Unmarshal(config, &spec); err != nil {
+		return nil, err
+	}
+	spec["hooks"] = map[string]any{"createRuntime": []json.RawMessage{hook}}
+	return json.Marshal(spec)
 }
 
 // overlay puts a new overlay over the root filesystem, and plain takes it away.
