@@ -42,7 +42,8 @@ func BenchmarkQuiet(b *testing.B) {
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			p := at(b, s.shape)
-			text := fmt.Sprintf(`{"ociVersion": "1.0.2", "id": "test", "status": "creating", "pid": %d, "bundle": %q}`, os.Getpid(), p.bundle)
+			const form = `{"ociVersion": "1.0.2", "id": "test", "status": "creating", "pid": %d, "bundle": %q}`
+			text := fmt.Sprintf(form, os.Getpid(), p.bundle)
 			b.ReportAllocs()
 			for b.Loop() {
 				start := hook.Plan(hook.Options{Config: p.Path("config.toml")}, strings.NewReader(text))
@@ -74,7 +75,9 @@ func BenchmarkPlan(b *testing.B) {
 
 // BenchmarkSpecs reads the CDI Specs of a host.
 func BenchmarkSpecs(b *testing.B) {
-	for _, s := range []named{{"17devices", shape{}}, {"1025devices", shape{instances: instances}}, {"21files", shape{others: 20}}} {
+	for _, s := range []named{
+		{"17devices", shape{}}, {"1025devices", shape{instances: instances}}, {"21files", shape{others: 20}},
+	} {
 		b.Run(s.name, func(b *testing.B) {
 			p := at(b, s.shape)
 			b.ReportAllocs()

@@ -15,7 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// engineDivisor is how many fewer rounds the rows get whose starts take a tenth of a second.
+// engineDivisor is how many fewer rounds the rows get whose starts take some tenths of a second.
 const engineDivisor = 3
 
 // all asks for every GPU as images do.
@@ -62,7 +62,8 @@ func (b *bench) creates(name string, p *place, hook json.RawMessage, env []strin
 		return side{}, err
 	}
 	root, id := filepath.Join(b.dir, "runc"), fmt.Sprintf("gpu-hook-bench-%d", os.Getpid())
-	s := command(name, env, runtime, "--root", root, "create", "--bundle", p.bundle, id)
+	// The container's own process makes mounts and nodes, and counts.
+	s := b.started(name, slices.Concat([]string{"env"}, env, []string{b.program("start"), "created", "", runtime, "--root", root, "create", "--bundle", p.bundle, id}))
 	s.prepare = func() error {
 		return errors.Join(os.WriteFile(config, text, 0o600), p.overlay())
 	}
@@ -164,11 +165,11 @@ spec-dirs = [%q]
 
 // runcCreate compares what gpu-hook and nvidia-container-runtime add to runc create.
 func (b *bench) runcCreate() (comparison, error) {
-	return b.engines(b.hookCreate, b.runtimeCreate, b.plainCreate)
+	return b.engines(b.rounds, b.hookCreate, b.runtimeCreate, b.plainCreate)
 }
 
 // engines compares sides that start engines.
-func (b *bench) engines(makers ...func() (side, error)) (comparison, error) {
+func (b *bench) engines(rounds int, makers ...func() (side, error)) (comparison, error) {
 	var sides []side
 	for _, m := range makers {
 		s, err := m()
@@ -177,7 +178,7 @@ func (b *bench) engines(makers ...func() (side, error)) (comparison, error) {
 		}
 		sides = append(sides, s)
 	}
-	return b.versus(b.rounds/engineDivisor, sides...)
+	return b.versus(rounds, sides...)
 }
 
 // delegating is the place where NVIDIA's hook serves, with a nvidia-container-cli that does nothing.
@@ -250,7 +251,7 @@ func (b *bench) podman(name string, bundle gpuhost.Bundle, more ...string) (side
 
 // podmanQuiet compares podman run with both stages of gpu-hook with podman run, for a container that asks for nothing.
 func (b *bench) podmanQuiet() (comparison, error) {
-	return b.engines(
+	return b.engines(b.rounds/engineDivisor,
 		func() (side, error) {
 			return b.podman("with gpu-hook", gpuhost.Bundle{HooksDirs: []string{"precreate.d"}})
 		},
@@ -303,10 +304,10 @@ func (b *bench) starters() []starterRow {
 	gpus := gpuhost.Bundle{Env: []string{visible + "all"}}
 	return []starterRow{
 		{"runc create", func() (comparison, error) {
-			return b.engines(b.hookCreate, b.plainCreate, legacy, b.runtimeCreate)
+			return b.engines(b.rounds, b.hookCreate, b.plainCreate, legacy, b.runtimeCreate)
 		}},
 		{"podman run", func() (comparison, error) {
-			return b.engines(
+			return b.engines(b.rounds/engineDivisor,
 				func() (side, error) { return b.podman("with gpu-hook", gpus) },
 				func() (side, error) { return b.podman("podman run", gpuhost.Bundle{OwnHooks: true}) },
 				b.engineCDI,

@@ -46,7 +46,7 @@ type bench struct {
 func (b *bench) program(name string) string { return filepath.Join(b.bin, name) }
 
 func run() (err error) {
-	rounds := flag.Int("n", 60, "rounds of each row; rows that start engines take a third")
+	rounds := flag.Int("n", 60, "rounds of each row; those of podman and of 100 starts at once take a third, quiet ones three times as many")
 	only := flag.String("run", "", "only the rows whose names match the `REGEXP`")
 	keep := flag.String("keep", "", "make hosts and bundles in `DIR` and leave them there, to profile with")
 	flag.Parse()

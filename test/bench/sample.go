@@ -3,12 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
-	"strings"
-	"syscall"
-	"time"
 )
 
 // sample is what one start cost, in milliseconds and MiB.
@@ -45,33 +41,6 @@ func (b *bench) started(name string, argv []string) side {
 			return sample{}, fmt.Errorf("%s: wait status %v: %s", name, status, &stderr)
 		}
 		return sample{wall / 1e6, (user + system) / 1e3, peak / 1024}, nil
-	}}
-}
-
-// command is a side that is a command of its own. Its CPU time is that of the processes that it waits for.
-func command(name string, env []string, argv ...string) side {
-	return side{name: name, run: func() (sample, error) {
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/root"}, env...)
-		// A file, since a container that goes on would keep a pipe open.
-		out, err := os.CreateTemp("", "gpu-hook-bench-")
-		if err != nil {
-			return sample{}, err
-		}
-		defer out.Close()
-		defer os.Remove(out.Name())
-		cmd.Stdout, cmd.Stderr = out, out
-		begin := time.Now()
-		err = cmd.Run()
-		wall := time.Since(begin)
-		if err != nil {
-			text, _ := os.ReadFile(out.Name())
-			return sample{}, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, text)
-		}
-		usage := cmd.ProcessState.SysUsage().(*syscall.Rusage) //nolint:forcetypeassert // Linux
-		return sample{
-			float64(wall.Nanoseconds()) / 1e6, float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e6, float64(usage.Maxrss) / 1024,
-		}, nil
 	}}
 }
 

@@ -80,8 +80,8 @@ type table struct {
 const columns = "| %-52s | %15s | %-58s | %19s | %19s | %-10s | %-3s |\n"
 
 func (t *table) begin(rounds int) {
-	fmt.Printf("%d rounds a row, a third of them where engines are started; %d processors. Figures are medians, wall ms / CPU ms; results are\n"+
-		"medians over pairs of starts, and in brackets what comes of the minimums.\n\n", rounds, runtime.NumCPU())
+	fmt.Printf("%d rounds a row; three times as many where nothing is asked, a third for podman and 100 at once; %d processors.\n"+
+		"Figures are medians, wall ms / CPU ms. Results are medians over pairs of starts; in brackets what comes of the minimums.\n\n", rounds, runtime.NumCPU())
 	fmt.Printf(columns, "case", "figure", "reference", "wall", "CPU", "goal", "met")
 	fmt.Printf(columns, "---", "---:", "---", "---:", "---:", "---", "---")
 }

@@ -5,8 +5,8 @@
 // The modes are "bare": nothing on standard input; "state": the state of a container; "held": that of a container that
 // exists, whose root filesystem is a new overlay; "told": as held, in a scope of systemd's that denies devices; "listed":
 // in one that allows the synthetic GPUs; "untold": as told, where systemd is not to be found when the program starts; "whole":
-// nothing on standard input, and the figures of what the program leaves running count too; a number: so many starts at
-// once, as by "state". The program inherits
+// nothing on standard input, and the figures of what the program leaves running count too; "created": so too, but what is
+// left is killed; a number: so many starts at once, as by "state". The program inherits
 // no descriptor beyond 2 and finds a descriptor table of 64 entries, as a hook of a runtime does.
 //
 // It prints one line: nanoseconds from the start to the end, microseconds of user and of system time, the peak of the
@@ -16,6 +16,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -45,8 +46,10 @@ func main() {
 		m.argv[i] = strings.ReplaceAll(arg, "{rootfs}", bundle+"/rootfs")
 	}
 	switch mode {
-	case "bare", "whole":
-		m.bundle, m.whole = "", mode == "whole"
+	case "bare":
+		m.bundle = ""
+	case "whole", "created":
+		m.bundle, m.whole, m.kill = "", true, mode == "created"
 	case "state":
 	case "held":
 		m.hold()
@@ -77,7 +80,8 @@ type measurement struct {
 	argv       []string
 	starts     int
 	holder     int
-	whole      bool
+	whole      bool // what is left running counts
+	kill       bool // and is killed
 }
 
 // hold starts the holder in a mount namespace of its own below ours, where the root filesystem is an overlay.
@@ -188,8 +192,13 @@ func (m *measurement) run() {
 		}
 	}
 	sum.wall = time.Since(begin)
+	status := sum.status
+	if m.kill {
+		killChildren()
+	}
 	for m.whole && sum.wait(m.holder) {
 	}
+	sum.status = status // of what was started
 	if sum.status != 0 {
 		text := make([]byte, 4096)
 		n, _ := unix.Pread(stderr, text, 0)
@@ -198,6 +207,21 @@ func (m *measurement) run() {
 	sum.print()
 	if m.holder != 0 {
 		_ = unix.Kill(m.holder, unix.SIGKILL)
+	}
+}
+
+// killChildren ends what has become a child of ours, such as the container that a runtime has made and left waiting.
+func killChildren() {
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	must("children", err)
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		must("children", err)
+		for _, field := range strings.Fields(string(text)) {
+			pid, err := strconv.Atoi(field)
+			must("children", err)
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 	}
 }
 
