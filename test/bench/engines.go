@@ -18,9 +18,6 @@ import (
 // engineDivisor is how many fewer rounds the rows get whose starts take some tenths of a second.
 const engineDivisor = 3
 
-// all asks for every GPU as images do.
-func all() shape { return shape{env: []string{visible + "all"}} }
-
 // tool is a program that test/setup has built, or a reason why there is none.
 func (b *bench) tool(name string) (string, error) {
 	path := b.program(name)
@@ -41,17 +38,21 @@ func installed(name string) (string, error) {
 
 // hookOf is an element of hooks.createRuntime.
 func hookOf(argv ...string) json.RawMessage {
-	data, err := json.Marshal(map[string]any{
-		"path": argv[0], "args": argv, "env": []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-	})
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	data, err := json.Marshal(map[string]any{"path": argv[0], "args": argv, "env": env})
 	if err != nil {
 		panic(err) // strings
 	}
 	return data
 }
 
-// creates is runc create, or a runtime's around it, on a bundle whose root filesystem is a new overlay each time.
-func (b *bench) creates(name string, p *place, hook json.RawMessage, env []string, runtime string) (side, error) {
+// creates is runc create, or a runtime's around it, of a container whose environment asks for 8 GPUs and whose root
+// filesystem is a new overlay each time.
+func (b *bench) creates(name string, hook json.RawMessage, env []string, runtime string) (side, error) {
+	p, err := b.place(all())
+	if err != nil {
+		return side{}, err
+	}
 	config := filepath.Join(p.bundle, "config.json")
 	original, err := os.ReadFile(config)
 	if err != nil {
@@ -63,10 +64,9 @@ func (b *bench) creates(name string, p *place, hook json.RawMessage, env []strin
 	}
 	root, id := filepath.Join(b.dir, "runc"), fmt.Sprintf("gpu-hook-bench-%d", os.Getpid())
 	// The container's own process makes mounts and nodes, and counts.
-	s := b.started(name, slices.Concat([]string{"env"}, env, []string{b.program("start"), "created", "", runtime, "--root", root, "create", "--bundle", p.bundle, id}))
-	s.prepare = func() error {
-		return errors.Join(os.WriteFile(config, text, 0o600), p.overlay())
-	}
+	argv := append(append([]string{"env"}, env...), b.program("start"), "created", "")
+	s := b.started(name, append(argv, runtime, "--root", root, "create", "--bundle", p.bundle, id))
+	s.prepare = func() error { return errors.Join(os.WriteFile(config, text, 0o600), p.overlay()) }
 	s.clean = func() error {
 		out, err := exec.Command("runc", "--root", root, "delete", "--force", id).CombinedOutput()
 		if err != nil {
@@ -94,56 +94,71 @@ func withHook(config []byte, hook json.RawMessage) ([]byte, error) {
 // overlay puts a new overlay over the root filesystem, and plain takes it away.
 func (p *place) overlay() error {
 	scratch, root := filepath.Join(p.bundle, "scratch"), filepath.Join(p.bundle, "rootfs")
-	err := unix.Mount("tmpfs", scratch, "tmpfs", 0, "")
-	for _, sub := range []string{"/upper", "/work"} {
-		err = errors.Join(err, os.Mkdir(scratch+sub, 0o755))
+	if err := unix.Mount("tmpfs", scratch, "tmpfs", 0, ""); err != nil {
+		return err
 	}
-	return errors.Join(err, unix.Mount("overlay", root, "overlay", 0, "lowerdir="+root+",upperdir="+scratch+"/upper,workdir="+scratch+"/work"))
+	return overlay(root, scratch)
 }
 
 func (p *place) plain() error {
 	return errors.Join(
-		unix.Unmount(filepath.Join(p.bundle, "rootfs"), unix.MNT_DETACH), unix.Unmount(filepath.Join(p.bundle, "scratch"), unix.MNT_DETACH),
+		unix.Unmount(filepath.Join(p.bundle, "rootfs"), unix.MNT_DETACH),
+		unix.Unmount(filepath.Join(p.bundle, "scratch"), unix.MNT_DETACH),
 	)
 }
 
-// plainCreate is runc create alone.
+// overlay mounts an overlay over a directory, with its changes in scratch.
+func overlay(dir, scratch string) error {
+	err := errors.Join(os.Mkdir(scratch+"/upper", 0o755), os.Mkdir(scratch+"/work", 0o755)) //nolint:gosec // as dir
+	options := "lowerdir=" + dir + ",upperdir=" + scratch + "/upper,workdir=" + scratch + "/work"
+	return errors.Join(err, unix.Mount("overlay", dir, "overlay", 0, options))
+}
+
+// plainCreate is runc create alone, hookCreate that with gpu-hook.
 func (b *bench) plainCreate() (side, error) {
-	p, err := b.place(all())
-	if err != nil {
-		return side{}, err
-	}
 	runc, err := installed("runc")
 	if err != nil {
 		return side{}, err
 	}
-	return b.creates("runc create", p, nil, nil, runc)
+	return b.creates("runc create", nil, nil, runc)
 }
 
-// hookCreate is runc create with gpu-hook.
 func (b *bench) hookCreate() (side, error) {
-	p, err := b.place(all())
-	if err != nil {
-		return side{}, err
-	}
 	runc, err := installed("runc")
 	if err != nil {
 		return side{}, err
 	}
-	return b.creates("with gpu-hook", p, hookOf(p.gpuHook(b)...), nil, runc)
-}
-
-// runtimeCreate is that of nvidia-container-runtime in CDI mode, which edits the spec and runs runc.
-func (b *bench) runtimeCreate() (side, error) {
 	p, err := b.place(all())
 	if err != nil {
 		return side{}, err
 	}
+	return b.creates("with gpu-hook", hookOf(p.gpuHook(b)...), nil, runc)
+}
+
+// legacyCreate is runc create with NVIDIA's hook.
+func (b *bench) legacyCreate() (side, error) {
+	runc, err := installed("runc")
+	if err != nil {
+		return side{}, err
+	}
+	p, hook, err := b.delegating()
+	if err != nil {
+		return side{}, err
+	}
+	return b.creates("with NVIDIA's legacy hook", hookOf(hook, "-config", p.Path("nvidia.toml"), "prestart"), nil, runc)
+}
+
+// runtimeCreate is the create of nvidia-container-runtime in CDI mode, which edits the spec and runs runc.
+func (b *bench) runtimeCreate() (side, error) {
 	runc, err := installed("runc")
 	if err != nil {
 		return side{}, err
 	}
 	runtime, err := b.tool("nvidia-container-runtime")
+	if err != nil {
+		return side{}, err
+	}
+	p, err := b.place(all())
 	if err != nil {
 		return side{}, err
 	}
@@ -154,18 +169,21 @@ runtimes = [%q]
 default-kind = "nvidia.com/gpu"
 spec-dirs = [%q]
 `, runc, p.Path("cdi"))
-	if err := os.MkdirAll(p.Path("xdg/nvidia-container-runtime"), 0o755); err != nil {
+	err = os.MkdirAll(p.Path("xdg/nvidia-container-runtime"), 0o755) //nolint:gosec // as the host's own folders
+	if err = errors.Join(err, p.Write("xdg/nvidia-container-runtime/config.toml", config, 0o644)); err != nil {
 		return side{}, err
 	}
-	if err := p.Write("xdg/nvidia-container-runtime/config.toml", config, 0o644); err != nil {
-		return side{}, err
-	}
-	return b.creates("nvidia-container-runtime (CDI)", p, nil, []string{"XDG_CONFIG_HOME=" + p.Path("xdg")}, runtime)
+	return b.creates("nvidia-container-runtime (CDI)", nil, []string{"XDG_CONFIG_HOME=" + p.Path("xdg")}, runtime)
 }
 
 // runcCreate compares what gpu-hook and nvidia-container-runtime add to runc create.
 func (b *bench) runcCreate() (comparison, error) {
 	return b.engines(b.rounds, b.hookCreate, b.runtimeCreate, b.plainCreate)
+}
+
+// runcStarts compares the ways of giving 8 GPUs to runc's containers, as whole starts.
+func (b *bench) runcStarts() (comparison, error) {
+	return b.engines(b.rounds, b.hookCreate, b.plainCreate, b.legacyCreate, b.runtimeCreate)
 }
 
 // engines compares sides that start engines.
@@ -193,8 +211,9 @@ func (b *bench) delegating() (*place, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	installed := p.Path("bin/nvidia-container-runtime-hook")
-	return p, installed, errors.Join(copyFile(hook, installed), copyFile(b.program("empty"), p.Path("bin/nvidia-container-cli")))
+	place := p.Path("bin/nvidia-container-runtime-hook")
+	err = errors.Join(copyFile(hook, place), copyFile(b.program("empty"), p.Path("bin/nvidia-container-cli")))
+	return p, place, err
 }
 
 // delegate compares gpu-hook that runs NVIDIA's hook with that hook.
@@ -261,63 +280,33 @@ func (b *bench) podmanQuiet() (comparison, error) {
 
 // engineCDI is podman's own CDI, whose Spec lies where every engine looks for it, in an overlay of /etc.
 func (b *bench) engineCDI() (side, error) {
-	if b.etc == nil {
-		p, err := b.place(all())
-		if err != nil {
-			return side{}, err
-		}
-		scratch := filepath.Join(b.dir, "etc")
-		err = errors.Join(os.Mkdir(scratch, 0o755), unix.Mount("tmpfs", scratch, "tmpfs", 0, ""),
-			os.Mkdir(scratch+"/upper", 0o755), os.Mkdir(scratch+"/work", 0o755),
-			unix.Mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir="+scratch+"/upper,workdir="+scratch+"/work"),
-			os.MkdirAll("/etc/cdi", 0o755), copyFile(p.Path("cdi/nvidia.yaml"), "/etc/cdi/nvidia.yaml"))
-		if err != nil {
-			return side{}, err
-		}
-		b.etc = &scratch
-		b.cleanups = append(b.cleanups, func() error { return unix.Unmount("/etc", unix.MNT_DETACH) })
+	p, err := b.place(all())
+	if err != nil {
+		return side{}, err
+	}
+	scratch := filepath.Join(b.dir, "etc")
+	err = errors.Join(os.Mkdir(scratch, 0o755), unix.Mount("tmpfs", scratch, "tmpfs", 0, "")) //nolint:gosec // as /etc
+	if err == nil {
+		err = overlay("/etc", scratch)
+	}
+	if err != nil {
+		return side{}, err
+	}
+	b.cleanups = append(b.cleanups, func() error {
+		return errors.Join(unix.Unmount("/etc", unix.MNT_DETACH), unix.Unmount(scratch, unix.MNT_DETACH))
+	})
+	err = os.MkdirAll("/etc/cdi", 0o755) //nolint:gosec // as engines have it
+	if err = errors.Join(err, copyFile(p.Path("cdi/nvidia.yaml"), "/etc/cdi/nvidia.yaml")); err != nil {
+		return side{}, err
 	}
 	return b.podman("podman run --device", gpuhost.Bundle{OwnHooks: true}, "--device", "nvidia.com/gpu=all")
 }
 
-// starters compare the ways of giving a container 8 GPUs, each as a whole start.
-func (b *bench) starters() []starterRow {
-	legacy := func() (side, error) {
-		_, hook, err := b.delegating()
-		if err != nil {
-			return side{}, err
-		}
-		p, err := b.place(all())
-		if err != nil {
-			return side{}, err
-		}
-		runc, err := installed("runc")
-		if err != nil {
-			return side{}, err
-		}
-		delegating, _, err := b.delegating()
-		if err != nil {
-			return side{}, err
-		}
-		return b.creates("with NVIDIA's legacy hook", p, hookOf(hook, "-config", delegating.Path("nvidia.toml"), "prestart"), nil, runc)
-	}
-	gpus := gpuhost.Bundle{Env: []string{visible + "all"}}
-	return []starterRow{
-		{"runc create", func() (comparison, error) {
-			return b.engines(b.rounds, b.hookCreate, b.plainCreate, legacy, b.runtimeCreate)
-		}},
-		{"podman run", func() (comparison, error) {
-			return b.engines(b.rounds/engineDivisor,
-				func() (side, error) { return b.podman("with gpu-hook", gpus) },
-				func() (side, error) { return b.podman("podman run", gpuhost.Bundle{OwnHooks: true}) },
-				b.engineCDI,
-			)
-		}},
-	}
-}
-
-// starterRow is a row that shows start times beside each other.
-type starterRow struct {
-	name    string
-	measure func() (comparison, error)
+// podmanStarts compares the ways of giving 8 GPUs to podman's containers, as whole starts.
+func (b *bench) podmanStarts() (comparison, error) {
+	return b.engines(b.rounds/engineDivisor,
+		func() (side, error) { return b.podman("with gpu-hook", gpuhost.Bundle{Env: all().env}) },
+		func() (side, error) { return b.podman("podman run", gpuhost.Bundle{OwnHooks: true}) },
+		b.engineCDI,
+	)
 }

@@ -13,8 +13,8 @@ import (
 const (
 	gpus   = 8
 	mounts = 40
-	// instances are the MIG instances of each GPU in a Spec of 1,025 devices: each has two names, as each GPU has, and one
-	// device is "all".
+	// instances are the MIG instances of each GPU in a Spec of 1,025 devices. Each has two names, as each GPU has, and
+	// one device is "all".
 	instances = 63
 )
 
@@ -54,7 +54,9 @@ func common() []string {
 }
 
 func own(gpu int) []string {
-	return []string{fmt.Sprintf("nvidia%d", gpu), fmt.Sprintf("dri/card%d", gpu+1), fmt.Sprintf("dri/renderD%d", gpu+128)}
+	return []string{
+		fmt.Sprintf("nvidia%d", gpu), fmt.Sprintf("dri/card%d", gpu+1), fmt.Sprintf("dri/renderD%d", gpu+128),
+	}
 }
 
 func nodes() []string {
@@ -115,8 +117,9 @@ func (p *place) spec(instances int) string {
 	list("  ", common())
 	b.WriteString("  mounts:\n")
 	for n := range mounts {
-		fmt.Fprintf(&b, "  - hostPath: %s\n    containerPath: %s/%s\n    options: [ro, nosuid, nodev, rbind, rprivate]\n",
-			p.Path("lib/"+library(n)), gpuhost.LibDir, library(n))
+		fmt.Fprintf(&b, "  - hostPath: %s\n", p.Path("lib/"+library(n)))
+		fmt.Fprintf(&b, "    containerPath: %s/%s\n", gpuhost.LibDir, library(n))
+		b.WriteString("    options: [ro, nosuid, nodev, rbind, rprivate]\n")
 	}
 	return b.String()
 }

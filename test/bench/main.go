@@ -37,8 +37,7 @@ type bench struct {
 	rounds  int
 	table   table
 	places  map[string]func() (*place, error)
-	machine int     // the first process of the systemd, once there is one
-	etc     *string // overlay of /etc, once there is one
+	machine int // the first process of the systemd, once there is one
 	// cleanups end what runs or is mounted outside of dir.
 	cleanups []func() error
 }
@@ -46,7 +45,8 @@ type bench struct {
 func (b *bench) program(name string) string { return filepath.Join(b.bin, name) }
 
 func run() (err error) {
-	rounds := flag.Int("n", 60, "rounds of each row; those of podman and of 100 starts at once take a third, quiet ones three times as many")
+	rounds := flag.Int("n", 60, "rounds of each row; those of podman and of 100 starts at once take a third, quiet "+
+		"ones three times as many")
 	only := flag.String("run", "", "only the rows whose names match the `REGEXP`")
 	keep := flag.String("keep", "", "make hosts and bundles in `DIR` and leave them there, to profile with")
 	flag.Parse()
@@ -104,8 +104,7 @@ func (b *bench) copyPrograms() error {
 			return err
 		}
 		for _, entry := range entries {
-			info, err := entry.Info()
-			if err != nil || !info.Mode().IsRegular() || info.Mode()&0o100 == 0 || !slices.Contains(programs(), entry.Name()) {
+			if !slices.Contains(programs(), entry.Name()) {
 				continue
 			}
 			if err := copyFile(filepath.Join(dir, entry.Name()), b.program(entry.Name())); err != nil {
@@ -118,7 +117,10 @@ func (b *bench) copyPrograms() error {
 
 // programs are all that are measured or measure.
 func programs() []string {
-	return []string{"empty", "floor", "gofloor", "gpu-hook", "start", "nvidia-container-runtime", "nvidia-container-runtime-hook"}
+	return []string{
+		"empty", "floor", "gofloor", "gpu-hook", "start",
+		"nvidia-container-runtime", "nvidia-container-runtime-hook",
+	}
 }
 
 // alone runs the benchmark in a mount namespace of its own, so that nothing it mounts is left.

@@ -11,33 +11,46 @@ const visible = "NVIDIA_VISIBLE_DEVICES="
 
 // rows are those of the table, in order.
 func (b *bench) rows() []row {
-	nothing, all := shape{}, shape{env: []string{visible + "all"}}
-	many, beside := all, all
+	nothing, many, beside := shape{}, all(), all()
 	many.instances, beside.others = instances, 20
 	rows := []row{
-		{name: "nothing asked", goal: 1.5, unit: times, by: wall, measure: b.quietAgainstEmpty(nothing)},
-		{name: "nothing asked: a CUDA image's void", goal: 2.5, unit: times, by: wall, measure: b.quiet(shape{env: []string{visible + "void"}})},
-		{name: "nothing asked: a CUDA image's empty variable", goal: 2.5, unit: times, by: wall, measure: b.quiet(shape{env: []string{visible}})},
-		{name: "nothing asked: 200 annotations of others", goal: 2.5, unit: times, by: wall, measure: b.quiet(shape{annotations: 200})},
-		{name: "nothing asked: config.json of 1 MB", goal: 2.5, unit: times, by: wall, measure: b.quiet(shape{padding: 1 << 20})},
-		{name: "8 GPUs, 40 mounts, 28 nodes", goal: 3.5, unit: times, by: wall, measure: b.against("floor", all)},
-		{name: "8 GPUs, against Go with the checks", goal: 2, unit: times, by: wall, measure: b.against("gofloor", all)},
-		{name: "8 GPUs among 1,025 devices", goal: 1.3, unit: times, by: cpu, measure: b.against("gpu-hook", many)},
-		{name: "8 GPUs, 20 Specs of others beside", goal: 1.1, unit: times, by: cpu, measure: b.against("gpu-hook", beside)},
-		{name: "added to runc create, 8 GPUs", goal: 0.5, unit: halves, by: wall, measure: b.runcCreate, least: true},
-		{name: "added to podman run, nothing asked, both stages", goal: 5, unit: added, by: cpu, measure: b.podmanQuiet},
-		{name: "100 quiet starts at once, sum", goal: 1.5, unit: times, by: cpu, measure: b.atOnce},
-		{name: "systemd told by D-Bus", goal: 3, unit: added, by: wall, measure: b.systemd("told")},
-		{name: "systemd asked, which has it already", goal: 0.5, unit: added, by: wall, measure: b.systemd("listed")},
-		{name: "delegate, over NVIDIA's hook alone", goal: 2, unit: added, by: wall, measure: b.delegate},
+		ratio("nothing asked", 1.5, wall, b.quietAgainstEmpty(nothing)),
+		ratio("nothing asked: a CUDA image's void", 2.5, wall, b.quiet(shape{env: []string{visible + "void"}})),
+		ratio("nothing asked: a CUDA image's empty variable", 2.5, wall, b.quiet(shape{env: []string{visible}})),
+		ratio("nothing asked: 200 annotations of others", 2.5, wall, b.quiet(shape{annotations: 200})),
+		ratio("nothing asked: config.json of 1 MB", 2.5, wall, b.quiet(shape{padding: 1 << 20})),
+		ratio("8 GPUs, 40 mounts, 28 nodes", 3.5, wall, b.against("floor", all())),
+		ratio("8 GPUs, against Go with the checks", 2, wall, b.against("gofloor", all())),
+		ratio("8 GPUs among 1,025 devices", 1.3, cpu, b.against("gpu-hook", many)),
+		ratio("8 GPUs, 20 Specs of others beside", 1.1, cpu, b.against("gpu-hook", beside)),
+		{name: "added to runc create, 8 GPUs", goal: 0.5, unit: halves, by: wall, least: true, measure: b.runcCreate},
+		difference("added to podman run, nothing asked, both stages", 5, cpu, b.podmanQuiet),
+		ratio("100 quiet starts at once, sum", 1.5, cpu, b.atOnce),
+		difference("systemd told by D-Bus", 3, wall, b.systemd("told")),
+		difference("systemd asked, which has it already", 0.5, wall, b.systemd("listed")),
+		difference("delegate, over NVIDIA's hook alone", 2, wall, b.delegate),
 		{name: "peak memory, nothing asked", goal: 4, unit: memory, by: peak, measure: b.peak("state", nothing)},
-		{name: "peak memory, 8 GPUs", goal: 8, unit: memory, by: peak, measure: b.peak("held", all)},
+		{name: "peak memory, 8 GPUs", goal: 8, unit: memory, by: peak, measure: b.peak("held", all())},
 	}
-	for _, starter := range b.starters() {
-		rows = append(rows, row{name: "start time, 8 GPUs: " + starter.name, unit: shown, by: wall, measure: starter.measure})
+	for _, way := range []struct {
+		command string
+		measure func() (comparison, error)
+	}{{"runc create", b.runcStarts}, {"podman run", b.podmanStarts}} {
+		rows = append(rows, row{name: "start time, 8 GPUs: " + way.command, unit: shown, measure: way.measure})
 	}
 	return rows
 }
+
+func ratio(name string, goal float64, by measure, measure func() (comparison, error)) row {
+	return row{name: name, goal: goal, unit: times, by: by, measure: measure}
+}
+
+func difference(name string, goal float64, by measure, measure func() (comparison, error)) row {
+	return row{name: name, goal: goal, unit: added, by: by, measure: measure}
+}
+
+// all asks for every GPU, as images do.
+func all() shape { return shape{env: []string{visible + "all"}} }
 
 // place makes a synthetic host and bundle of this shape, once.
 func (b *bench) place(s shape) (*place, error) {
@@ -134,7 +147,8 @@ func (b *bench) atOnce() (comparison, error) {
 	if err != nil {
 		return comparison{}, err
 	}
-	return b.versus(b.rounds/engineDivisor, subject, b.starter("empty Go programs", "100", p.bundle, b.program("empty")))
+	reference := b.starter("empty Go programs", "100", p.bundle, b.program("empty"))
+	return b.versus(b.rounds/engineDivisor, subject, reference)
 }
 
 func (b *bench) peak(mode string, s shape) func() (comparison, error) {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// systemd compares a container in a scope of systemd's, in the given mode of start, with one for which systemd cannot be
-// found. The systemd is one of the benchmark's own, as in test/systemd.
+// systemd compares a container in a scope of systemd's, in the given mode of start, with one for which systemd cannot
+// be found. The systemd is one of the benchmark's own, as in test/systemd.
 func (b *bench) systemd(mode string) func() (comparison, error) {
 	return func() (comparison, error) {
 		pid, err := b.boot()

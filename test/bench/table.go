@@ -37,6 +37,11 @@ type comparison struct {
 	samples [][]sample
 }
 
+// figure is what a side costs, wall and CPU time.
+func (c comparison) figure(n int) string {
+	return fmt.Sprintf("%.2f / %.2f", median(pick(c.samples[n], wall)), median(pick(c.samples[n], cpu)))
+}
+
 // value is the row's result in a figure, as the median over the rounds.
 func (c comparison) value(u unit, m measure) float64 {
 	switch u {
@@ -80,8 +85,10 @@ type table struct {
 const columns = "| %-52s | %15s | %-58s | %19s | %19s | %-10s | %-3s |\n"
 
 func (t *table) begin(rounds int) {
-	fmt.Printf("%d rounds a row; three times as many where nothing is asked, a third for podman and 100 at once; %d processors.\n"+
-		"Figures are medians, wall ms / CPU ms. Results are medians over pairs of starts; in brackets what comes of the minimums.\n\n", rounds, runtime.NumCPU())
+	fmt.Printf("%d rounds a row; three times as many where nothing is asked, a third for podman and 100 at once; %d "+
+		"processors.\n"+
+		"Figures are medians, wall ms / CPU ms. Results are medians over pairs of starts; in brackets what comes of the "+
+		"minimums.\n\n", rounds, runtime.NumCPU())
 	fmt.Printf(columns, "case", "figure", "reference", "wall", "CPU", "goal", "met")
 	fmt.Printf(columns, "---", "---:", "---", "---:", "---:", "---", "---")
 }
@@ -107,25 +114,24 @@ func (t *table) add(r row, c comparison) {
 		return fmt.Sprintf(format, c.value(r.unit, m)) + " (" + least + ")"
 	}
 	wallValue, cpuValue := both(wall), both(cpu)
-	figure := fmt.Sprintf("%.2f / %.2f", median(pick(c.samples[0], wall)), median(pick(c.samples[0], cpu)))
+	figure := c.figure(0)
 	var references []string
 	for n, name := range c.sides[1:] {
-		references = append(references, fmt.Sprintf("%s: %.2f / %.2f", name, median(pick(c.samples[n+1], wall)), median(pick(c.samples[n+1], cpu))))
+		references = append(references, name+": "+c.figure(n+1))
 	}
 	if r.unit == memory {
 		figure, wallValue, cpuValue = fmt.Sprintf(format, value), "", ""
 	}
-	fmt.Printf(columns, r.name, figure, strings.Join(references, "; "), wallValue, cpuValue, "≤ "+fmt.Sprintf(format, r.goal), met)
+	goal := "≤ " + fmt.Sprintf(format, r.goal)
+	fmt.Printf(columns, r.name, figure, strings.Join(references, "; "), wallValue, cpuValue, goal, met)
 }
 
 // show prints a row for each side, beside the second one.
 func (t *table) show(r row, c comparison) {
 	for n, name := range c.sides {
-		figure := fmt.Sprintf("%.2f / %.2f", median(pick(c.samples[n], wall)), median(pick(c.samples[n], cpu)))
-		beside := func(m measure) string {
-			return fmt.Sprintf("%+.2f ms", paired([][]sample{c.samples[n], c.samples[1]}, m, func(v []float64) float64 { return v[0] - v[1] }))
-		}
-		fmt.Printf(columns, r.name+": "+name, figure, c.sides[1], beside(wall), beside(cpu), "", "")
+		pair := comparison{samples: [][]sample{c.samples[n], c.samples[1]}}
+		beside := func(m measure) string { return fmt.Sprintf("%+.2f ms", pair.value(added, m)) }
+		fmt.Printf(columns, r.name+": "+name, c.figure(n), c.sides[1], beside(wall), beside(cpu), "", "")
 	}
 }
 

@@ -1,5 +1,5 @@
-// Command gofloor is floor in Go, by raw file descriptors, with the checks that gpu-hook makes by handle: what a hook in
-// Go must cost that is as careful.
+// Command gofloor is floor in Go, by raw file descriptors, with the checks that gpu-hook makes by handle: what a hook
+// in Go must cost that is as careful.
 //
 //	gofloor PLAN ROOTFS < STATE
 //
@@ -172,13 +172,15 @@ func (r *rootfs) attach(e *edit) {
 	target, err := r.lookup(e.at)
 	if err != nil {
 		dirname, base := split(e.at)
-		target, err = unix.Openat(r.dir(dirname), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+		const flags = unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_WRONLY | unix.O_CLOEXEC
+		target, err = unix.Openat(r.dir(dirname), base, flags, 0o644)
 		must(e.at, err)
 	} else {
 		checkGround(target)
 		must("fstat", unix.Fstat(target, &unix.Stat_t{}))
 	}
-	must("move_mount", unix.MoveMount(e.tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	const byHandle = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	must("move_mount", unix.MoveMount(e.tree, "", target, "", byHandle))
 	attached, err := r.lookup(e.at)
 	must("verify", err)
 	var st unix.Stat_t

@@ -3,11 +3,11 @@
 //	start MODE BUNDLE PROGRAM ARG...
 //
 // The modes are "bare": nothing on standard input; "state": the state of a container; "held": that of a container that
-// exists, whose root filesystem is a new overlay; "told": as held, in a scope of systemd's that denies devices; "listed":
-// in one that allows the synthetic GPUs; "untold": as told, where systemd is not to be found when the program starts; "whole":
-// nothing on standard input, and the figures of what the program leaves running count too; "created": so too, but what is
-// left is killed; a number: so many starts at once, as by "state". The program inherits
-// no descriptor beyond 2 and finds a descriptor table of 64 entries, as a hook of a runtime does.
+// exists, whose root filesystem is a new overlay; "told": as held, in a scope of systemd's that denies devices;
+// "listed": in one that allows the synthetic GPUs; "untold": as told, where systemd is not to be found when the program
+// starts; "whole": nothing on standard input, and the figures of what the program leaves running count too; "created":
+// so too, but what is left is killed; a number: so many starts at once, as by "state". The program inherits no
+// descriptor beyond 2 and finds a descriptor table of 64 entries, as a hook of a runtime does.
 //
 // It prints one line: nanoseconds from the start to the end, microseconds of user and of system time, the peak of the
 // resident memory in KiB, and the exit status that is not 0, if there is one. The figures of many starts at once are
@@ -93,7 +93,8 @@ func (m *measurement) hold() {
 	must("upper", unix.Mkdir(scratch+"/upper", 0o755))
 	must("work", unix.Mkdir(scratch+"/work", 0o755))
 	root := m.bundle + "/rootfs"
-	must("overlay", unix.Mount("overlay", root, "overlay", 0, "lowerdir="+root+",upperdir="+scratch+"/upper,workdir="+scratch+"/work"))
+	options := "lowerdir=" + root + ",upperdir=" + scratch + "/upper,workdir=" + scratch + "/work"
+	must("overlay", unix.Mount("overlay", root, "overlay", 0, options))
 	ready := make([]int, 2)
 	must("pipe", unix.Pipe2(ready, unix.O_CLOEXEC))
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"start", holder, m.bundle}, &syscall.ProcAttr{
@@ -115,15 +116,18 @@ func (m *measurement) hold() {
 func (m *measurement) scope(listed bool) {
 	name, pid := "gpu-hook-"+m.id+".scope", strconv.Itoa(m.holder)
 	argv := []string{
-		"busctl", "--quiet", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-		"StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", "3", "PIDs", "au", "1", pid, "DevicePolicy", "s", "closed", "DeviceAllow", "a(ss)",
+		"busctl", "--quiet", "call",
+		"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+		"StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace",
+		"3", "PIDs", "au", "1", pid, "DevicePolicy", "s", "closed", "DeviceAllow", "a(ss)",
 	}
 	if listed {
 		argv = append(argv, "2", "/dev/null", "rwm", "/dev/char/1:11", "rw", "0")
 	} else {
 		argv = append(argv, "1", "/dev/null", "rwm", "0")
 	}
-	busctl, err := syscall.ForkExec("/usr/bin/busctl", argv, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 2, 2}})
+	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 2, 2}}
+	busctl, err := syscall.ForkExec("/usr/bin/busctl", argv, attr)
 	must("busctl", err)
 	var status syscall.WaitStatus
 	_, err = syscall.Wait4(busctl, &status, 0, nil)
@@ -225,8 +229,8 @@ func killChildren() {
 	}
 }
 
-// input is a file of the container's state, or null where there is no container. A container that does not exist has our
-// process, which a hook looks at only if something is asked of it.
+// input is a file of the container's state, or null where there is no container. A container that does not exist has
+// our process, which a hook looks at only if something is asked of it.
 func (m *measurement) input(null int) int {
 	if m.bundle == "" {
 		return null
@@ -235,7 +239,8 @@ func (m *measurement) input(null int) int {
 	if pid == 0 {
 		pid = os.Getpid()
 	}
-	text := `{"ociVersion": "1.0.2", "id": "` + m.id + `", "status": "creating", "pid": ` + strconv.Itoa(pid) + `, "bundle": "` + m.bundle + `"}`
+	text := `{"ociVersion": "1.0.2", "id": "` + m.id + `", "status": "creating", ` +
+		`"pid": ` + strconv.Itoa(pid) + `, "bundle": "` + m.bundle + `"}`
 	fd, err := unix.MemfdCreate("state", unix.MFD_CLOEXEC)
 	must("memfd", err)
 	_, err = unix.Pwrite(fd, []byte(text), 0)
@@ -250,12 +255,14 @@ type figures struct {
 	status       int
 }
 
-// wait adds the figures of the next child that ends, which must not be the holder, and reports whether there was one. It
-// waits without telling Go's scheduler, whose answer would come late.
+// wait adds the figures of the next child that ends, which must not be the holder, and reports whether there was one.
+// It waits without telling Go's scheduler, whose answer would come late.
 func (f *figures) wait(holder int) bool {
 	var status syscall.WaitStatus
 	var usage syscall.Rusage
-	pid, _, errno := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), 0, uintptr(unsafe.Pointer(&usage)), 0, 0)
+	pid, _, errno := syscall.RawSyscall6(
+		syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), 0, uintptr(unsafe.Pointer(&usage)), 0, 0,
+	)
 	if errno == syscall.ECHILD {
 		return false
 	}
