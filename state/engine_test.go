@@ -303,8 +303,13 @@ func TestNameInPodmansPod(t *testing.T) {
 	if err := os.WriteFile(file, []byte("my-pod\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	others := filepath.Join(t.TempDir(), "hostname")
+	if err := os.WriteFile(others, []byte("my-pod\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ name, source, want string }{
 		{"my-pod-a-b", file, "a-b"},
+		{"my-pod-a-b", others, ""},
 		{"my-pod", file, ""},
 		{"other-a", file, ""},
 		{"my-pod-a", filepath.Join(userdata, "x"), ""},

@@ -53,8 +53,9 @@ func opened(pid int) string {
 	return "opened"
 }
 
-// A container's process is a child of the runtime or, with a user namespace of its own, of the runtime's parent. Here it is
-// a child of this test; the hook's parent, which counts as the runtime, is the test or the innermost of the shells.
+// A container's process is a child of the runtime or, with a user namespace of its own, of the runtime's parent. Here
+// it is a child of this test; the hook's parent, which counts as the runtime, is the test or the innermost of the
+// shells.
 func TestParentOfAContainer(t *testing.T) {
 	require.Root(t)
 	const (
@@ -96,7 +97,8 @@ func wantOpened(t *testing.T, cmd *exec.Cmd, want bool, parent int) {
 	}
 }
 
-// Init adopts every process whose parent has ended. A child of init is not accepted, even if init is the runtime's parent.
+// Init adopts every process whose parent has ended. A child of init is not accepted, even if init is the runtime's
+// parent.
 func TestChildOfInit(t *testing.T) {
 	require.Root(t)
 	require.Program(t, "unshare")

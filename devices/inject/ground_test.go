@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/devices"
 )
 
-// Something is made on the root filesystem and on filesystems of the container's own, and a mount goes where the host does
-// not see it.
+// Something is made on the root filesystem and on filesystems of the container's own, and a mount goes where the host
+// does not see it.
 func TestGround(t *testing.T) {
 	alone(t)
 	dir := onMemory(t)
@@ -93,5 +95,56 @@ func TestKernelFilesystems(t *testing.T) {
 	}
 	if err := checkKernel(handle(t, t.TempDir()), "/x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whatever makes or mounts something asks first whether it may, and leaves nothing behind if it may not.
+func TestForbiddenGround(t *testing.T) {
+	alone(t)
+	dir := onMemory(t)
+	err := errors.Join(
+		makeAt(dir+"/file", unix.S_IFREG|0o600, 0, 0), makeAt(dir+"/host", unix.S_IFCHR|0o600, 1, 3),
+		os.Mkdir(dir+"/place", 0o700),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rootIn(t, dir)
+	id := r.ground.root
+	// The mount is neither the root's nor of a filesystem of the container's own, and it is shared with the host.
+	r.ground.root, r.ground.its.filesystems = -1, nil
+	r.ground.its.peers, r.ground.host.peers = map[int]string{id: "shared:1"}, map[int]string{1: "shared:1"}
+	const volume, shared = "on a volume", "is shared with the host"
+	for name, test := range map[string]struct {
+		do   func() error
+		want string
+	}{
+		"a directory": {func() error { _, err := r.openDir("/a/b"); return err }, volume},
+		"a file":      {func() error { _, err := r.createFile("/a"); return err }, volume},
+		"a node":      {func() error { return r.makeNode(null("/a", 0)) }, volume},
+		"a bound node": {func() error {
+			d := null(dir+"/host", 0)
+			source, err := cloneNode(d)
+			if err != nil {
+				return err
+			}
+			return r.bindNode(source, handle(t, dir+"/file"), handle(t, dir), "file", d)
+		}, shared},
+		"a mount": {func() error {
+			m := &devices.Mount{ContainerPath: "/place"}
+			return r.move(&source{Mount: m, tree: memory(t, 0), dir: true})
+		}, shared},
+	} {
+		if err := test.do(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 3 || len(r.made)+len(r.attached) > 0 {
+		t.Errorf("%v, %v, %d made", entries, err, len(r.made))
+	}
+	after, err := readMounts()
+	if err != nil || len(after.filesystems) != len(r.ground.host.filesystems) {
+		t.Errorf("%d mounts were %d, %v", len(after.filesystems), len(r.ground.host.filesystems), err)
 	}
 }

@@ -70,6 +70,11 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	if err := r.add(dir, name, true); err != nil {
 		return nil, err
 	}
+	return openMade(dir, name)
+}
+
+// openMade opens the directory that was just made, and refuses a link that the container may have put in its place.
+func openMade(dir *os.File, name string) (*os.File, error) {
 	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
 

@@ -56,6 +56,56 @@ func TestCreatedFileThatIsSwapped(t *testing.T) {
 	}
 }
 
+// The container can replace a directory before it is opened: a link is not followed, wherever it leads.
+func TestMadeDirectoryThatIsSwapped(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/made", 0o700), os.Symlink("made", dir+"/link"), os.Symlink("/", dir+"/out")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"made": nil, "link": unix.ENOTDIR, "out": unix.ENOTDIR} {
+		got, err := openMade(handle(t, dir), name)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			got.Close()
+		}
+	}
+}
+
+// A file that somebody else has made meanwhile is used and stays when everything is undone. A link is not followed to
+// make one.
+func TestFileThatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	err := errors.Join(os.WriteFile(dir+"/file", []byte("theirs"), 0o600), os.Symlink("nowhere", dir+"/link"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rootIn(t, dir)
+	got, err := r.createFile("/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	if same, err := sameFile(got, handle(t, dir+"/file")); err != nil || !same {
+		t.Errorf("another file: %v", err)
+	}
+	_, err = r.createFile("/link")
+	wantFailure(t, err, `"/link" is a link that leads nowhere in the container`)
+	if _, err := r.openDir("/link/x"); err == nil {
+		t.Error("a directory was made behind a link")
+	}
+	if err := r.undo(); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(dir + "/file"); err != nil || string(data) != "theirs" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 // The roots of two new filesystems have the same inode number, and are not the same.
 func TestSameFile(t *testing.T) {
 	one, other := memory(t, 0), memory(t, 0)

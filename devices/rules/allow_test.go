@@ -166,8 +166,8 @@ func TestOurOwnCgroup(t *testing.T) {
 	}
 }
 
-// A container's cgroup may hold its first process and that one's children. One that this pid namespace does not show, 0, is
-// somebody else's; one that has ended is nobody's.
+// A container's cgroup may hold its first process and that one's children. One that this pid namespace does not show,
+// 0, is somebody else's; one that has ended is nobody's.
 func TestHasOthers(t *testing.T) {
 	self, parent, gone := os.Getpid(), os.Getppid(), 1<<30
 	for _, test := range []struct {
