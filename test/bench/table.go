@@ -28,8 +28,6 @@ type row struct {
 	by measure
 	// measure returns the samples of the subject, of the reference, and for shares of what both add to.
 	measure func() (comparison, error)
-	// least holds the goal against the minimums: what is added is small beside the spread of what it is added to.
-	least bool
 }
 
 // comparison is what was measured: the subject, then the reference, then what both add to, if anything.
@@ -109,9 +107,6 @@ func (t *table) add(r row, c comparison) {
 	}
 	format := map[unit]string{times: "%.2f ×", shares: "%.2f ×", added: "%+.2f ms", memory: "%.1f MiB"}[r.unit]
 	value := c.value(r.unit, r.by)
-	if r.least {
-		value = c.least(r.unit, r.by)
-	}
 	met := "no"
 	if t.missed++; value <= r.goal {
 		met = "yes"
