@@ -11,7 +11,7 @@ PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--des
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit engines systemd test-trixie lint install uninstall clean
+.PHONY: build demo test unit engines systemd test-trixie bench lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -43,6 +43,15 @@ systemd:
 test-trixie:
 	test/setup test
 	test/trixie
+
+# What gpu-hook costs at a container's start, beside what else does such work: docs/performance.md. ROUNDS=15 is quick.
+ROUNDS ?= 60
+bench:
+	test/setup bench
+	for program in cmd/gpu-hook test/bench/empty test/bench/gofloor test/bench/start test/bench; do \
+		$(GO) build -trimpath -ldflags '-s -w' -o bin/bench/$$(basename $$program) ./$$program || exit 1; done
+	gcc -O2 -Wall -static -o bin/bench/floor test/bench/floor/floor.c
+	bin/bench/bench -n $(ROUNDS)
 
 lint:
 	test/setup lint

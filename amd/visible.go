@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/gpu-hook/gpu-hook/contract"
 )
 
 // maxIDs and maxValue bound a list of devices, in ids and bytes: more than any host has.
@@ -14,37 +16,45 @@ const (
 	maxValue = 64 << 10
 )
 
-// Visible is what a list of devices asks for.
-type Visible struct {
-	// IDs are indices, unique ids and names, each once, in the order of the list; ["all"] for all devices.
-	IDs []string
-	// Nothing is "", or says why nothing at all is asked for: "void", "none" or "empty".
-	Nothing string
+// Dialect is the grammar of AMD_VISIBLE_DEVICES.
+type Dialect struct{}
+
+// ParseVisible implements [contract.Dialect].
+func (Dialect) ParseVisible(unsafeValue string) (contract.Visible, error) {
+	return ParseVisible(unsafeValue)
+}
+
+// Unknown implements [contract.Dialect]: AMD's variable takes unique ids, and AMD's Specs do not have them.
+func (Dialect) Unknown(unsafeDevice string) (why, hint string) {
+	if !UniqueID(unsafeDevice) {
+		return "", ""
+	}
+	return "AMD's Specs name devices by their index, not by their unique id", "ask for the device by its index; amd-smi list shows both"
 }
 
 // ParseVisible reads the value of AMD_VISIBLE_DEVICES: a comma list of indices, ranges of indices with both ends ("0-2")
 // and unique ids ("0x…"), blanks dropped. "all", "All" and "ALL" mean all devices. "none" and, which Docker writes, "void"
 // empty the list. What is none of these stays as it was written: it may be a name that a Spec defines. AMD's runtime
 // passes over what it cannot read; here a range that runs backwards or beyond any host is an error.
-func ParseVisible(unsafeValue string) (Visible, error) {
+func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	if len(unsafeValue) > maxValue {
-		return Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
+		return contract.Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
 	}
 	p := list{seen: map[string]bool{}}
 	for element := range strings.SplitSeq(unsafeValue, ",") {
 		if err := p.element(strings.TrimSpace(element)); err != nil {
-			return Visible{}, err
+			return contract.Visible{}, err
 		}
 	}
 	switch {
 	case p.nothing != "":
-		return Visible{Nothing: p.nothing}, nil
+		return contract.Visible{Nothing: p.nothing}, nil
 	case p.all:
-		return Visible{IDs: []string{"all"}}, nil
+		return contract.Visible{IDs: []string{"all"}}, nil
 	case len(p.ids) == 0:
-		return Visible{Nothing: "empty"}, nil
+		return contract.Visible{Nothing: "empty"}, nil
 	}
-	return Visible{IDs: p.ids}, nil
+	return contract.Visible{IDs: p.ids}, nil
 }
 
 // UniqueID reports whether AMD's runtime takes id for a unique id of a GPU: hexadecimal digits after 0x, or more than eight

@@ -6,14 +6,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpu-hook/gpu-hook/contract"
 )
 
 func TestParseVisible(t *testing.T) {
-	ids := func(ids ...string) Visible { return Visible{IDs: ids} }
-	nothing := func(why string) Visible { return Visible{Nothing: why} }
+	ids := func(ids ...string) contract.Visible { return contract.Visible{IDs: ids} }
+	nothing := func(why string) contract.Visible { return contract.Visible{Nothing: why} }
 	for _, test := range []struct {
 		in   string
-		want Visible
+		want contract.Visible
 		err  string
 	}{
 		{"0", ids("0"), ""},
@@ -38,12 +40,12 @@ func TestParseVisible(t *testing.T) {
 		{"all,none", nothing("none"), ""},
 		{"", nothing("empty"), ""},
 		{" , ", nothing("empty"), ""},
-		{"2-1", Visible{}, `range "2-1" runs backwards`},
-		{"0-4096", Visible{}, `range "0-4096" is of more devices than any host has (4096)`},
-		{"0-99999999999999999999", Visible{}, `range "0-99999999999999999999" is of more devices than any host has (4096)`},
-		{"0-4095,9999", Visible{}, "more than 4096 devices are more than any host has"},
+		{"2-1", contract.Visible{}, `range "2-1" runs backwards`},
+		{"0-4096", contract.Visible{}, `range "0-4096" is of more devices than any host has (4096)`},
+		{"0-99999999999999999999", contract.Visible{}, `range "0-99999999999999999999" is of more devices than any host has (4096)`},
+		{"0-4095,9999", contract.Visible{}, "more than 4096 devices are more than any host has"},
 		{"0-4095,12-13", ids(indices(4096)...), ""},
-		{strings.Repeat(",", maxValue+1), Visible{}, "it is longer than 65536 bytes"},
+		{strings.Repeat(",", maxValue+1), contract.Visible{}, "it is longer than 65536 bytes"},
 	} {
 		t.Run(test.in[:min(len(test.in), 30)], func(t *testing.T) {
 			got, err := ParseVisible(test.in)

@@ -8,8 +8,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// NodesOf returns the paths of the device nodes that config.json gives to the container by itself: those of linux.devices
-// and, as engines have it in a user namespace, what is mounted in its /dev.
+// NodesOf returns the paths of the device nodes that config.json already gives to the container: those in
+// linux.devices, and mounts below /dev, which engines use instead in a user namespace.
 func NodesOf(container *specs.Spec) []string {
 	var out []string
 	if container.Linux != nil {
@@ -25,15 +25,16 @@ func NodesOf(container *specs.Spec) []string {
 	return out
 }
 
-// Carried returns the devices of the kind, one name for each, that a container with these nodes has already: whose own
-// nodes are all there, or one that no other device has (a GPU's /dev/nvidia0, but not AMD's /dev/kfd, which all have).
+// Carried returns the devices of the kind that a container with these nodes already has, one name for each. It has a
+// device if it has all of the device's own nodes, or one of them that no other device has: a GPU's /dev/nvidia0, but
+// not AMD's /dev/kfd, which all GPUs share.
 func (r *Registry) Carried(kind string, nodes []string) []string {
 	names := r.Every(kind)
 	return slices.DeleteFunc(names, func(name string) bool { return !r.carries(name, names, nodes) })
 }
 
-// Covered reports whether the named devices are among the carried ones, by these or other names. "all" and other names of
-// several devices are covered if all of their own nodes are those of carried devices.
+// Covered reports whether the named devices are all among the carried ones, by these or other names. A name of several
+// devices, such as "all", is covered if each of its own nodes belongs to a carried device.
 func (r *Registry) Covered(names, carried []string) bool {
 	var nodes []string
 	for _, name := range carried {
@@ -51,23 +52,26 @@ func (r *Registry) Covered(names, carried []string) bool {
 // Defines reports whether a Spec of this host defines the name.
 func (r *Registry) Defines(name string) bool { return r.device(name) != nil }
 
-// OwnNode reports whether the node is one that a Spec gives to one of the named devices itself.
+// OwnNode reports whether a Spec gives the node to one of the named devices itself, and not to all devices of the Spec.
 func (r *Registry) OwnNode(node string, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(r.ownNodes(name), node) })
 }
 
+// carries reports whether a container with these nodes has the device, as [Registry.Carried] defines it. others are the
+// devices of its kind.
 func (r *Registry) carries(name string, others, nodes []string) bool {
 	own := r.ownNodes(name)
 	missing := func(node string) bool { return !slices.Contains(nodes, node) }
 	if len(own) == 0 || !slices.ContainsFunc(own, missing) {
 		return len(own) > 0
 	}
-	return slices.ContainsFunc(own, func(node string) bool {
-		return !missing(node) && !slices.ContainsFunc(others, func(o string) bool { return o != name && slices.Contains(r.ownNodes(o), node) })
-	})
+	shared := func(node string) bool {
+		return slices.ContainsFunc(others, func(o string) bool { return o != name && slices.Contains(r.ownNodes(o), node) })
+	}
+	return slices.ContainsFunc(own, func(node string) bool { return !missing(node) && !shared(node) })
 }
 
-// ownNodes returns the paths of the nodes that a Spec gives to the device itself.
+// ownNodes returns the paths of the nodes in the device's own edits.
 func (r *Registry) ownNodes(name string) []string {
 	d := r.device(name)
 	if d == nil {

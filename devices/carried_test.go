@@ -10,7 +10,8 @@ const (
 	amdSpec = `{"cdiVersion":"0.6.0","kind":"amd.com/gpu","devices":[
 {"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/dri/renderD128"},{"path":"/dev/kfd"}]}},
 {"name":"1","containerEdits":{"deviceNodes":[{"path":"/dev/dri/renderD129"},{"path":"/dev/kfd"}]}},
-{"name":"all","containerEdits":{"deviceNodes":[{"path":"/dev/dri/renderD128"},{"path":"/dev/dri/renderD129"},{"path":"/dev/kfd"}]}}]}`
+{"name":"all","containerEdits":{"deviceNodes":[
+{"path":"/dev/dri/renderD128"},{"path":"/dev/dri/renderD129"},{"path":"/dev/kfd"}]}}]}`
 	migSpec = `{"cdiVersion":"0.6.0","kind":"nvidia.com/gpu","devices":[
 {"name":"0:0","containerEdits":{"deviceNodes":[{"path":"/dev/nvidia0"},{"path":"/dev/nvidia-caps/nvidia-cap1"}]}},
 {"name":"0:1","containerEdits":{"deviceNodes":[{"path":"/dev/nvidia0"},{"path":"/dev/nvidia-caps/nvidia-cap2"}]}},
@@ -28,7 +29,11 @@ func TestCarried(t *testing.T) {
 	}{
 		{"amd.com/gpu", []string{"/dev/kfd"}, nil},
 		{"amd.com/gpu", []string{"/dev/dri/renderD129"}, []string{"amd.com/gpu=1"}},
-		{"amd.com/gpu", []string{"/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129"}, []string{"amd.com/gpu=0", "amd.com/gpu=1"}},
+		{
+			"amd.com/gpu",
+			[]string{"/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129"},
+			[]string{"amd.com/gpu=0", "amd.com/gpu=1"},
+		},
 		{"nvidia.com/gpu", []string{"/dev/nvidia0"}, nil},
 		{"nvidia.com/gpu", []string{"/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap2"}, []string{"nvidia.com/gpu=0:1"}},
 		{"nvidia.com/gpu", []string{"/dev/nvidia1"}, []string{"nvidia.com/gpu=1"}},

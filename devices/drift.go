@@ -6,8 +6,8 @@ import (
 	"path"
 )
 
-// Missing returns how many host files the share's mounts need, and which of them are not there. What the rule lets a
-// container do without is not needed. Nothing but their being there is looked at.
+// Missing returns how many host files the share's mounts need, and which of them do not exist. Mounts that the rule
+// makes optional do not count. Only existence is checked.
 func (s *Share) Missing(rule Optional) (needed int, missing []string) {
 	for _, m := range s.Edits.Mounts {
 		if m.Tmpfs() || !path.IsAbs(m.HostPath) || rule.Of(m) != "" {
@@ -21,7 +21,7 @@ func (s *Share) Missing(rule Optional) (needed int, missing []string) {
 	return needed, missing
 }
 
-// Files are the host paths of the share's mounts.
+// Files returns the host paths of the share's mounts.
 func (s *Share) Files() []string {
 	files := make([]string, 0, len(s.Edits.Mounts))
 	for _, m := range s.Edits.Mounts {
@@ -30,7 +30,7 @@ func (s *Share) Files() []string {
 	return files
 }
 
-// Arguments are those of the share's hooks, in one list.
+// Arguments returns the arguments of all of the share's hooks.
 func (s *Share) Arguments() []string {
 	var out []string
 	for _, h := range s.Edits.Hooks {

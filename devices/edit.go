@@ -1,11 +1,8 @@
 package devices
 
 import (
-	"cmp"
 	"iter"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -14,42 +11,73 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// Edit is one edit of a container. Each kind of CDI's container edits is one implementation, with all that is particular to
-// it in a file of its own: edit_env.go, edit_node.go and so on. Whoever needs to know of every edit goes over [Edits.All].
+// Edit is one edit of a container. Each kind of CDI's container edits implements it in a file of its own: edit_env.go,
+// edit_node.go and so on. Code that needs all edits uses [Edits.All].
 type Edit interface {
-	// Label names the edit in a sentence, such as "variable X=Y" or "node /dev/nvidia0".
+	// Label names the edit in a sentence: "variable X=Y", "node /dev/nvidia0".
 	Label() string
-	// Row names the edit in a table, by the word of its kind, with what more there is to say of it, or "".
+	// Row returns the two columns of a table: the edit's kind and name, and its details, which may be "".
 	Row() (label, detail string)
-	// State points to what becomes of the edit.
+	// State returns a pointer to the edit's status.
 	State() *Status
-	// Makes reports whether a createRuntime hook makes the edit. Any other is late.
+	// Makes reports whether a createRuntime hook can make the edit. If not, its status is Late.
 	Makes() bool
-	// Undone reports whether the edit is taken back where carrying the plan out fails. A hook that ran has run.
+	// Undone reports whether the edit is undone if carrying out the plan fails. A hook that ran cannot be.
 	Undone() bool
 
-	// addTo adds the edit to e, in the place of one that it stands for.
+	// addTo adds the edit to e. It replaces the edit of e that it overrides, if there is one.
 	addTo(e *Edits)
-	// complete checks the edit against the host and fills in what the Spec leaves to it. An edit that config.json carries
-	// already becomes Present.
+	// complete checks the edit against the host and fills in what the Spec leaves open. If config.json already has the
+	// edit, its status becomes Present.
 	complete(h *host) error
-	// names are the kind and the names by which [Optional] knows the edit; none for one that is always required.
+	// names returns the kind and the names by which [Optional] knows the edit. It returns no names if the edit is always
+	// required.
 	names() (kind string, names []string)
 }
 
-// All goes over the edits, list by list in the order of the JSON form.
-func (e *Edits) All() iter.Seq[Edit] {
-	return func(yield func(Edit) bool) {
-		_ = each(e.Env, yield) && each(e.DeviceNodes, yield) && each(e.Mounts, yield) && each(e.Hooks, yield) &&
-			each(e.NetDevices, yield) && each(e.AdditionalGIDs, yield) && each(e.IntelRdt, yield)
+// editList is the list of one kind of edit in [Edits]. It is what the functions for all edits need to know of a kind.
+type editList struct {
+	// read makes the list of e from CDI's edits. If these have none of the kind, the list is empty, not nil.
+	read func(e *Edits, c *cdispecs.ContainerEdits)
+	// each calls yield with each edit of the list until yield returns false. It reports whether yield never did.
+	each func(e *Edits, yield func(Edit) bool) bool
+	// clone makes the list of to a copy of the list of from, with edits of its own.
+	clone func(to, from *Edits)
+}
+
+// newEditList returns the list of a kind of edit: where it is in [Edits], and how it is made from CDI's edits.
+func newEditList[T any, E interface {
+	*T
+	Edit
+}](of func(*Edits) *[]E, read func(*cdispecs.ContainerEdits) []E) editList {
+	return editList{
+		read: func(e *Edits, c *cdispecs.ContainerEdits) { *of(e) = read(c) },
+		each: func(e *Edits, yield func(Edit) bool) bool {
+			return !slices.ContainsFunc(*of(e), func(edit E) bool { return !yield(edit) })
+		},
+		clone: func(to, from *Edits) {
+			edits := make([]E, 0, len(*of(from)))
+			for _, edit := range *of(from) {
+				c := *edit
+				edits = append(edits, &c)
+			}
+			*of(to) = edits
+		},
 	}
 }
 
-func each[E Edit](list []E, yield func(Edit) bool) bool {
-	return !slices.ContainsFunc(list, func(e E) bool { return !yield(e) })
+// All returns an iterator over the edits, list by list in the order of the JSON form.
+func (e *Edits) All() iter.Seq[Edit] {
+	return func(yield func(Edit) bool) {
+		for _, list := range editLists() {
+			if !list.each(e, yield) {
+				return
+			}
+		}
+	}
 }
 
-// Statuses returns where the status of each edit is, in the order of [Edits.All].
+// Statuses returns pointers to the statuses of all edits, in the order of [Edits.All].
 func (e *Edits) Statuses() []*Status {
 	var out []*Status
 	for edit := range e.All() {
@@ -60,38 +88,26 @@ func (e *Edits) Statuses() []*Status {
 
 // Clone returns edits whose statuses can be set without changing those of e.
 func (e *Edits) Clone() *Edits {
-	return &Edits{
-		Env: copies(e.Env), DeviceNodes: copies(e.DeviceNodes), Mounts: copies(e.Mounts), Hooks: copies(e.Hooks),
-		NetDevices: copies(e.NetDevices), AdditionalGIDs: copies(e.AdditionalGIDs), IntelRdt: copies(e.IntelRdt),
-		Notes: slices.Clone(e.Notes),
-	}
-}
-
-func copies[T any](list []*T) []*T {
-	out := make([]*T, 0, len(list))
-	for _, v := range list {
-		c := *v
-		out = append(out, &c)
+	out := &Edits{Notes: slices.Clone(e.Notes)}
+	for _, list := range editLists() {
+		list.clone(out, e)
 	}
 	return out
 }
 
-// Append adds other's edits to e: a node or mount for a path that e has already takes its place, as in the CDI library,
-// and so does a network device's name; mounts go by depth, what would be the same twice (a hook, a group, a variable) is
-// taken once, and a container has one Intel RDT setting, the last.
+// Append adds other's edits to e as the CDI library does. A node or mount replaces the one on its path, a variable the
+// one of its name, and a network device the one of its name on the host. Equal hooks and groups are added once. Mounts
+// are in the order of the depth of their paths. Of Intel RDT settings only the last remains.
 func (e *Edits) Append(other *Edits) {
 	for edit := range other.All() {
 		edit.addTo(e)
 	}
 	for _, n := range other.Notes {
-		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What == n.What })
+		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What() == n.What() })
 	}
-	slices.SortStableFunc(e.Mounts, func(a, b *Mount) int { return cmp.Compare(depth(a), depth(b)) })
 }
 
-func depth(m *Mount) int { return strings.Count(path.Clean(m.ContainerPath), "/") }
-
-// replace puts v in the place of the first element that is the same, or at the end.
+// replace puts v in the place of the first element for which same is true, or else at the end.
 func replace[T any](list []T, v T, same func(T) bool) []T {
 	if i := slices.IndexFunc(list, same); i >= 0 {
 		list[i] = v
@@ -100,20 +116,25 @@ func replace[T any](list []T, v T, same func(T) bool) []T {
 	return append(list, v)
 }
 
-// host is what edits are completed by: the container's config.json, its root filesystem, "" where that is not known, and
-// whose files may be run.
+// host is what [Edit.complete] needs to know: the container's config.json, its root filesystem ("" if it is not known),
+// and whose files may be run.
 type host struct {
 	container *specs.Spec
 	root      string
 	owner     trust.Owner
 }
 
-// Complete checks every edit against the host and fills in what the Spec leaves to it: a node's type, numbers, mode and
-// owner (that of the process, as the CDI library has it). What config.json carries already, because the engine applied
-// the same Spec, becomes Present. root is the container's root filesystem, or "" where it is not known; nothing of the
-// host may come from there. What cannot be carried out is Skipped, with a warning, where the rule lets a container do
-// without it; else it is the error, which names the first such edit. It reads and changes nothing else.
-func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner, rule Optional) (skipped []*fault.Error, err error) {
+// Complete checks every edit against the host and fills in what the Spec leaves open. A node gets its type, numbers and
+// mode from the host's node and its owner from the container's process, as in the CDI library. An edit that config.json
+// already has, because the engine applied the same Spec, becomes Present. Nothing else is changed.
+//
+// root is the container's root filesystem, or "" if it is not known. No host file may be in it.
+//
+// An edit that cannot be made becomes Skipped, with a warning, if the rule makes it optional. Otherwise Complete
+// returns its error and checks no further edit.
+func (e *Edits) Complete(
+	container *specs.Spec, root string, owner trust.Owner, rule Optional,
+) (skipped []*fault.Error, err error) {
 	h := &host{container, root, owner}
 	for edit := range e.All() {
 		err := edit.complete(h)
@@ -129,16 +150,16 @@ func (e *Edits) Complete(container *specs.Spec, root string, owner trust.Owner, 
 	return skipped, nil
 }
 
-// fromSpec converts CDI's edits. What a createRuntime hook cannot do is late.
+// fromSpec converts CDI's edits. Those that a createRuntime hook cannot make are Late.
 func fromSpec(c *cdispecs.ContainerEdits) *Edits {
-	return &Edits{
-		Env: convert(c.Env, envOf), DeviceNodes: convert(c.DeviceNodes, nodeOf), Mounts: convert(c.Mounts, mountOf),
-		Hooks: convert(c.Hooks, hookOf), NetDevices: convert(c.NetDevices, netDeviceOf),
-		AdditionalGIDs: convert(c.AdditionalGIDs, gidOf), IntelRdt: convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf),
+	e := &Edits{}
+	for _, list := range editLists() {
+		list.read(e, c)
 	}
+	return e
 }
 
-// convert returns what of makes of each element, but for those of which it makes nothing.
+// convert returns what of makes of each element, without those for which it returns nil.
 func convert[From, To any](list []From, of func(From) *To) []*To {
 	out := []*To{}
 	for _, v := range list {

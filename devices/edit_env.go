@@ -3,12 +3,21 @@ package devices
 import (
 	"slices"
 	"strings"
+
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // Env is a variable for the container's process.
 type Env struct {
 	Value  string `json:"value"`
 	Status Status `json:"status"`
+}
+
+func envList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Env { return &e.Env },
+		func(c *cdispecs.ContainerEdits) []*Env { return convert(c.Env, envOf) },
+	)
 }
 
 func envOf(value string) *Env { return &Env{value, Late} }
@@ -35,15 +44,15 @@ func (v *Env) addTo(e *Edits) {
 	e.Env = replace(e.Env, v, func(o *Env) bool { return strings.HasPrefix(o.Value, name+"=") })
 }
 
-// complete makes the variable Present where config.json has it: an engine that knows CDI has put it there.
-func (v *Env) complete(h *host) error { //nolint:unparam // as [Edit] has it
+// complete sets Present if config.json has the variable: then an engine that supports CDI has set it.
+func (v *Env) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]
 	if p := h.container.Process; p != nil && v.among(p.Env) {
 		v.Status = Present
 	}
 	return nil
 }
 
-// among reports whether v is the entry for its name that a runtime uses, which is the last.
+// among reports whether v is the last entry of its name in the environment, which is the one that runtimes use.
 func (v *Env) among(environment []string) bool {
 	name, _, _ := strings.Cut(v.Value, "=")
 	for _, entry := range slices.Backward(environment) {

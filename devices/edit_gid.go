@@ -3,6 +3,8 @@ package devices
 import (
 	"fmt"
 	"slices"
+
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // GID is a supplementary group for the container's process.
@@ -11,7 +13,14 @@ type GID struct {
 	Status Status `json:"status"`
 }
 
-// gidOf leaves root's group out, as the CDI library does: nobody gets that by a Spec.
+func gidList() editList {
+	return newEditList(
+		func(e *Edits) *[]*GID { return &e.AdditionalGIDs },
+		func(c *cdispecs.ContainerEdits) []*GID { return convert(c.AdditionalGIDs, gidOf) },
+	)
+}
+
+// gidOf returns nil for root's group, as the CDI library does: a Spec cannot give it.
 func gidOf(gid uint32) *GID {
 	if gid == 0 {
 		return nil
@@ -40,8 +49,8 @@ func (g *GID) addTo(e *Edits) {
 	e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
 }
 
-// complete makes the group Present where config.json has it.
-func (g *GID) complete(h *host) error { //nolint:unparam // as [Edit] has it
+// complete sets Present if config.json has the group.
+func (g *GID) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]
 	if p := h.container.Process; p != nil && (p.User.GID == g.Value || slices.Contains(p.User.AdditionalGids, g.Value)) {
 		g.Status = Present
 	}

@@ -24,6 +24,13 @@ type Hook struct {
 	Timeout *int     `json:"-"` // seconds
 }
 
+func hookList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Hook { return &e.Hooks },
+		func(c *cdispecs.ContainerEdits) []*Hook { return convert(c.Hooks, hookOf) },
+	)
+}
+
 func hookOf(h *cdispecs.Hook) *Hook {
 	hook := &Hook{HookName: h.HookName, Path: h.Path, Args: nonNil(h.Args), Status: Apply, Env: h.Env, Timeout: h.Timeout}
 	if !hook.Makes() {
@@ -41,7 +48,8 @@ func (h *Hook) Row() (label, detail string) { return "hook " + h.HookName, h.Pat
 // State implements [Edit].
 func (h *Hook) State() *Status { return &h.Status }
 
-// Makes reports whether the hook is of a stage that is now, at createRuntime, or still to come before the program.
+// Makes reports whether gpu-hook runs the hook, at createRuntime: it does for the stages prestart, createRuntime and
+// createContainer.
 func (h *Hook) Makes() bool {
 	switch h.HookName {
 	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook:
@@ -53,8 +61,8 @@ func (h *Hook) Makes() bool {
 // Undone implements [Edit].
 func (*Hook) Undone() bool { return false }
 
-// names are the path of the hook's program, its last element and the words that follow in the arguments up to the first
-// flag.
+// names returns the path of the hook's program, the last element of it, and the words that follow the program in the
+// arguments, up to the first flag.
 func (h *Hook) names() (kind string, names []string) {
 	names = []string{h.Path, path.Base(h.Path)}
 	for i, word := range h.Args {
@@ -74,8 +82,8 @@ func (h *Hook) same(o *Hook) bool {
 	return h.HookName == o.HookName && h.Path == o.Path && slices.Equal(h.Args, o.Args) && slices.Equal(h.Env, o.Env)
 }
 
-// complete checks a hook that we are to run. One that config.json has already, for the engine applied the same Spec, is
-// Present, whether we could run it or not.
+// complete checks that a hook that gpu-hook is to run is trusted. A hook that config.json already has, because the
+// engine applied the same Spec, becomes Present.
 func (h *Hook) complete(on *host) error {
 	if h.Status == Apply {
 		if err := h.trusted(on.owner); err != nil {
@@ -86,7 +94,8 @@ func (h *Hook) complete(on *host) error {
 		return nil
 	}
 	for _, list := range h.lists(on.container.Hooks) {
-		if slices.ContainsFunc(list, func(o specs.Hook) bool { return o.Path == h.Path && slices.Equal(o.Args, h.Args) }) {
+		same := func(o specs.Hook) bool { return o.Path == h.Path && slices.Equal(o.Args, h.Args) }
+		if slices.ContainsFunc(list, same) {
 			h.Status = Present
 		}
 	}
@@ -95,15 +104,17 @@ func (h *Hook) complete(on *host) error {
 
 func (h *Hook) trusted(owner trust.Owner) error {
 	if err := owner.Executable(h.Path); err != nil {
-		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint("a Spec's hook must be an executable of root that nobody else may write")
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).
+			WithHint("a Spec's hook must be an executable of root that nobody else may write")
 	}
 	return nil
 }
 
-// lists are where in config.json the hook can be. Engines move hooks of one early stage to another.
+// lists returns the lists of config.json that may have the hook. Engines move hooks from one early stage to another.
 func (h *Hook) lists(hooks *specs.Hooks) [][]specs.Hook {
 	if h.Makes() {
-		return [][]specs.Hook{hooks.Prestart, hooks.CreateRuntime, hooks.CreateContainer} //nolint:staticcheck // prestart is deprecated, engines still write it
+		//nolint:staticcheck // prestart is deprecated, engines still write it
+		return [][]specs.Hook{hooks.Prestart, hooks.CreateRuntime, hooks.CreateContainer}
 	}
 	switch h.HookName {
 	case cdi.StartContainerHook:
@@ -114,8 +125,8 @@ func (h *Hook) lists(hooks *specs.Hooks) [][]specs.Hook {
 	return [][]specs.Hook{hooks.Poststop}
 }
 
-// RunBy reports why the runtime must not be given the hook to run with the host's root rights. A startContainer hook is a
-// program of the container's own, and runs as that.
+// RunBy returns why the runtime must not run the hook, or nil. The runtime runs it as root on the host, so its program
+// must be trusted. A startContainer hook is a program of the container and runs inside it.
 func (h *Hook) RunBy(owner trust.Owner) error {
 	if h.HookName == cdi.StartContainerHook {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Mount is a bind mount of a file or directory of the host, or a new tmpfs.
+// Mount is a bind mount of a host file or directory, or a new tmpfs.
 type Mount struct {
 	HostPath      string   `json:"hostPath"`
 	ContainerPath string   `json:"containerPath"`
@@ -22,6 +22,13 @@ type Mount struct {
 	Status        Status   `json:"status"`
 
 	Type string `json:"-"`
+}
+
+func mountList() editList {
+	return newEditList(
+		func(e *Edits) *[]*Mount { return &e.Mounts },
+		func(c *cdispecs.ContainerEdits) []*Mount { return convert(c.Mounts, mountOf) },
+	)
 }
 
 func mountOf(m *cdispecs.Mount) *Mount {
@@ -49,20 +56,34 @@ func (m *Mount) names() (kind string, names []string) {
 	return kindMount, []string{path.Clean(m.ContainerPath)}
 }
 
+// addTo replaces the mount on the same path. A new mount goes behind those with paths of the same or less depth, so
+// that none hides one that was made before it.
 func (m *Mount) addTo(e *Edits) {
 	same := func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) }
-	e.Mounts = replace(e.Mounts, m, same)
+	if i := slices.IndexFunc(e.Mounts, same); i >= 0 {
+		e.Mounts[i] = m
+		return
+	}
+	behind := len(e.Mounts)
+	if i := slices.IndexFunc(e.Mounts, func(o *Mount) bool { return o.depth() > m.depth() }); i >= 0 {
+		behind = i
+	}
+	e.Mounts = slices.Insert(e.Mounts, behind, m)
 }
+
+func (m *Mount) depth() int { return strings.Count(path.Clean(m.ContainerPath), "/") }
 
 func (m *Mount) complete(h *host) error {
 	what := "mount of " + m.HostPath
 	if err := checkContainerPath(m.ContainerPath); err != nil {
-		return fault.New(fault.Mount, "mount on "+m.ContainerPath, "%w", err).WithHint("correct containerPath in the CDI Spec")
+		return fault.New(fault.Mount, "mount on "+m.ContainerPath, "%w", err).
+			WithHint("correct containerPath in the CDI Spec")
 	}
 	switch m.Type {
 	case "", "bind", "none", "tmpfs":
 	default:
-		return fault.New(fault.Mount, what, "a mount of type %q is not made: only bind mounts and a tmpfs are", m.Type).WithHint("use a bind mount in the CDI Spec")
+		return fault.New(fault.Mount, what, "mounts of type %q are not supported, only bind mounts and tmpfs", m.Type).
+			WithHint("use a bind mount in the CDI Spec")
 	}
 	if _, err := m.Attributes(); err != nil {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("correct the options in the CDI Spec")
@@ -78,14 +99,16 @@ func (m *Mount) complete(h *host) error {
 	return nil
 }
 
-// checkSource checks what a bind mount is to show.
+// checkSource checks the host path of a bind mount.
 func (m *Mount) checkSource(what, root string) error {
 	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
-		return fault.New(fault.Mount, what, "the path is not that of a file or directory below the host's root").WithHint("correct hostPath in the CDI Spec")
+		return fault.New(fault.Mount, what, "the path must be that of a file or directory below /").
+			WithHint("correct hostPath in the CDI Spec")
 	}
 	resolved, err := filepath.EvalSymlinks(m.HostPath)
 	if errors.Is(err, os.ErrNotExist) {
-		return fault.New(fault.Mount, what, "it is missing on this host").WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec anew")
+		return fault.New(fault.Mount, what, "it is missing on this host").
+			WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec anew")
 	}
 	if err != nil {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("make the file readable to root")
@@ -94,15 +117,17 @@ func (m *Mount) checkSource(what, root string) error {
 		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
 	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
-		return fault.New(fault.Mount, what, "it lies in the container's own root filesystem").WithHint("name a file of the host as hostPath in the CDI Spec")
+		return fault.New(fault.Mount, what, "it is in the container's own root filesystem").
+			WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
 	return nil
 }
 
-// mounted reports whether config.json mounts the host's path, or a tmpfs, there.
+// mounted reports whether config.json mounts the host path, or a tmpfs, on the container path.
 func mounted(container *specs.Spec, hostPath, containerPath string, tmpfs bool) bool {
 	return slices.ContainsFunc(container.Mounts, func(o specs.Mount) bool {
-		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath) && (o.Type == "tmpfs") == tmpfs
+		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath) &&
+			(o.Type == "tmpfs") == tmpfs
 	})
 }
 

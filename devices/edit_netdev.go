@@ -23,6 +23,13 @@ type NetDevice struct {
 	Status            Status `json:"status"`
 }
 
+func netDeviceList() editList {
+	return newEditList(
+		func(e *Edits) *[]*NetDevice { return &e.NetDevices },
+		func(c *cdispecs.ContainerEdits) []*NetDevice { return convert(c.NetDevices, netDeviceOf) },
+	)
+}
+
 func netDeviceOf(n *cdispecs.LinuxNetDevice) *NetDevice {
 	return &NetDevice{n.HostInterfaceName, n.Name, Apply}
 }
@@ -47,18 +54,20 @@ func (*NetDevice) Undone() bool { return true }
 func (*NetDevice) names() (kind string, names []string) { return "", nil }
 
 func (n *NetDevice) addTo(e *Edits) {
-	e.NetDevices = replace(e.NetDevices, n, func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName })
+	same := func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName }
+	e.NetDevices = replace(e.NetDevices, n, same)
 }
 
-// The kernel's bounds of names: of a network device, and of another name that it may have.
+// The kernel's bounds, in bytes, of the name of a network device and of its alternative names.
 const (
 	maxInterface = 15
 	maxAltName   = 127
 )
 
-// complete checks that the device can be moved. What config.json has the runtime move already is Present. A container in
-// the host's own network namespace would have the host's device renamed under everybody's feet, and is refused. A device
-// that is not on this host may still be in a network namespace that outlives its containers; carrying the plan out tells.
+// complete checks that the device can be moved. A device that config.json already tells the runtime to move is Present.
+// If the container shares the host's network namespace, the move would rename the host's own device, so it is an error.
+// A device that is not on this host is an error too, unless the container joins a network namespace that outlives it:
+// then the device may still be there, and only carrying out the plan shows it.
 func (n *NetDevice) complete(h *host) error {
 	container := h.container
 	if err := checkInterface(n.HostInterfaceName, maxAltName); err != nil {
@@ -89,7 +98,8 @@ func (n *NetDevice) complete(h *host) error {
 	return n.needed(link)
 }
 
-// needed is the error for a device that the host itself cannot do without, be it for the time of one container.
+// needed returns an error if the host cannot do without the device: it is a port of a bridge, bond or team, or carries
+// a default route.
 func (n *NetDevice) needed(link netlink.Link) error {
 	if link == nil {
 		return nil
@@ -116,10 +126,11 @@ func defaultRoute(r netlink.Route) bool {
 	return ones == 0
 }
 
-// networkNamespace returns the path of the container's network namespace, if it joins one, and whether it has one at all
-// that is not the host's.
+// networkNamespace returns the path of the network namespace that the container joins ("" if it gets a new one), and
+// whether that is another than the host's.
 func networkNamespace(linux *specs.Linux) (path string, own bool) {
-	i := slices.IndexFunc(linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.NetworkNamespace })
+	network := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.NetworkNamespace }
+	i := slices.IndexFunc(linux.Namespaces, network)
 	if i < 0 {
 		return "", false
 	}
@@ -127,7 +138,7 @@ func networkNamespace(linux *specs.Linux) (path string, own bool) {
 	return path, path == "" || !SameNetwork(path)
 }
 
-// SameNetwork reports whether the network namespace at path is our own.
+// SameNetwork reports whether the network namespace at path is that of this process.
 func SameNetwork(path string) bool {
 	ours, err := os.Stat("/proc/self/ns/net")
 	if err != nil {
@@ -137,35 +148,39 @@ func SameNetwork(path string) bool {
 	return err == nil && os.SameFile(ours, its)
 }
 
-// Fault is err as an error about the device.
+// Fault returns err as an error about the device.
 func (n *NetDevice) Fault(err error) *fault.Error {
 	return fault.New(fault.NetDev, "network device "+n.HostInterfaceName, "%w", err).
 		WithHint("look at the device with ip link show, on the host and in the container's network namespace")
 }
 
-// Shared is the error for a container in the host's network namespace.
+// Shared returns the error for a container in the host's network namespace.
 func (n *NetDevice) Shared() *fault.Error {
-	return n.Fault(errors.New("the container shares the host's network namespace: a move would rename the host's own device")).
-		WithHint("give the container a network of its own, or do not ask for the device: with the host's network it has it")
+	const cause = "the container shares the host's network namespace: a move would rename the host's own device"
+	return n.Fault(errors.New(cause)).
+		WithHint("give the container a network of its own, or do not request the device: " +
+			"with the host's network the container has it already")
 }
 
-// Lost is the error for a device that is nowhere.
+// Lost returns the error for a device that is neither on the host nor in the container.
 func (n *NetDevice) Lost() *fault.Error {
-	return n.Fault(fmt.Errorf("it is neither on this host nor, as %s, in the container; a virtual device (veth, macvlan) is lost with the container that had it", n.Name)).
-		WithHint("see whether another container has it, make it again before the container starts, or correct hostInterfaceName in the CDI Spec")
+	return n.Fault(fmt.Errorf("it is neither on this host nor, as %s, in the container; "+
+		"a virtual device (veth, macvlan) is lost with the container that had it", n.Name)).
+		WithHint("see whether another container has it, create it again before the container starts, " +
+			"or correct hostInterfaceName in the CDI Spec")
 }
 
-// Mark is the word in the alias of a device that was moved by which it is known again: it stays with the device, which
-// after the end of its container comes back to the host with the name that it had there.
+// Mark returns the word in a moved device's alias by which a later start knows the device. The alias stays with the
+// device, which returns to the host when the container ends, under the name that it had in the container.
 func (n *NetDevice) Mark() string { return "gpu-hook:" + n.HostInterfaceName }
 
-// Marked reports whether link is this device, moved before.
+// Marked reports whether link is this device, moved by an earlier start.
 func (n *NetDevice) Marked(link netlink.Link) bool {
 	return slices.Contains(strings.Fields(link.Attrs().Alias), n.Mark())
 }
 
-// Find finds the device in the calling thread's network namespace, by the host's name for it or by its mark; nil if it is
-// not there.
+// Find returns the device in the calling thread's network namespace, found by the host's name for it or else by its
+// mark. It returns nil if the device is not there.
 func (n *NetDevice) Find() (netlink.Link, error) {
 	link, err := LinkByName(n.HostInterfaceName)
 	if link != nil || err != nil {
@@ -174,7 +189,7 @@ func (n *NetDevice) Find() (netlink.Link, error) {
 	return n.FindMarked()
 }
 
-// FindMarked finds the device by its mark alone.
+// FindMarked is [NetDevice.Find] by the mark alone.
 func (n *NetDevice) FindMarked() (netlink.Link, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
@@ -186,7 +201,7 @@ func (n *NetDevice) FindMarked() (netlink.Link, error) {
 	return nil, nil //nolint:nilnil // not there
 }
 
-// LinkByName finds a device in the calling thread's network namespace; nil if it is not there.
+// LinkByName returns the device of that name in the calling thread's network namespace, or nil if it is not there.
 func LinkByName(name string) (netlink.Link, error) {
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
@@ -198,16 +213,17 @@ func LinkByName(name string) (netlink.Link, error) {
 	return link, nil
 }
 
+// checkInterface checks a network device's name as the kernel does. most is its bound in bytes.
 func checkInterface(name string, most int) error {
 	switch {
 	case name == "" || name == "." || name == "..":
-		return errors.New("it is no name of a network device")
+		return errors.New("invalid network device name")
 	case len(name) > most:
 		return fmt.Errorf("the name is longer than %d bytes", most)
 	case strings.ContainsFunc(name, func(r rune) bool {
 		return r == '/' || r == ':' || r == '%' || unicode.IsSpace(r) || unicode.IsControl(r)
 	}):
-		return errors.New("the name has a character in it that no network device's may have")
+		return errors.New("the name has a character that is not allowed in a network device name")
 	}
 	return nil
 }

@@ -14,9 +14,10 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// DeviceNode is a node to make in the container. After [Edits.Complete] everything is filled in from the host's node.
+// DeviceNode is a device node to make in the container. [Edits.Complete] fills in what the Spec leaves open.
 type DeviceNode struct {
 	Path        string `json:"path"`
 	HostPath    string `json:"hostPath"`
@@ -26,12 +27,20 @@ type DeviceNode struct {
 	Permissions string `json:"permissions"` // of the device rule: letters of rwm, "" for no rule
 	Status      Status `json:"status"`
 
-	// Chosen says that the Spec chooses mode or owner, which a node that is bound from the host cannot be given.
+	// Chosen is true if the Spec sets the mode or the owner. A node that is bound from the host keeps the host's.
 	Chosen   bool         `json:"-"`
-	FileMode *os.FileMode `json:"-"` // permission bits of the node
+	FileMode *os.FileMode `json:"-"` // permission bits
 	UID      *uint32      `json:"-"`
 	GID      *uint32      `json:"-"`
-	Own      bool         `json:"-"` // it is of a device that was asked for, not of what a Spec gives to all of its devices
+	// Own is true if a requested device itself has the node. Otherwise all devices of the Spec have it.
+	Own bool `json:"-"`
+}
+
+func nodeList() editList {
+	return newEditList(
+		func(e *Edits) *[]*DeviceNode { return &e.DeviceNodes },
+		func(c *cdispecs.ContainerEdits) []*DeviceNode { return convert(c.DeviceNodes, nodeOf) },
+	)
 }
 
 func nodeOf(d *cdispecs.DeviceNode) *DeviceNode {
@@ -59,7 +68,7 @@ func (*DeviceNode) Makes() bool { return true }
 // Undone implements [Edit].
 func (*DeviceNode) Undone() bool { return true }
 
-// names are none for a node that a requested device itself carries: it is what was asked for.
+// names returns no names for a node of a requested device itself, which is what was requested.
 func (d *DeviceNode) names() (kind string, names []string) {
 	if d.Own {
 		return "", nil
@@ -82,8 +91,8 @@ func (d *DeviceNode) complete(h *host) error {
 	if !path.IsAbs(d.HostPath) {
 		return fault.New(fault.Node, what, "the path is not absolute").WithHint("correct hostPath in the CDI Spec")
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(d.HostPath, &st); err != nil {
+	st, err := linux.Lstat(d.HostPath)
+	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return fault.New(fault.Node, what, "it is missing on this host").WithHint("%s", hint)
 		}
@@ -95,11 +104,14 @@ func (d *DeviceNode) complete(h *host) error {
 		want = "c"
 	}
 	if kind == "" || (want != "" && want != kind) {
-		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).WithHint("%s", hint)
+		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).
+			WithHint("%s", hint)
 	}
-	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
+	device := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
+	major, minor := int64(unix.Major(device)), int64(unix.Minor(device))
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
-		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d", d.Major, d.Minor, major, minor).WithHint("%s", hint)
+		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d",
+			d.Major, d.Minor, major, minor).WithHint("%s", hint)
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
@@ -107,11 +119,12 @@ func (d *DeviceNode) complete(h *host) error {
 	return nil
 }
 
-// fill takes over mode and owner: the Spec's, else for the mode the host's and for the owner the process's.
+// fill fills in permissions, mode and owner. If the Spec does not set them, the mode is that of the host's node and the
+// owner is the container's process.
 func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 	switch d.Permissions {
 	case "":
-		// A node that exists need not be made again by the container: no "m".
+		// No "m": the container need not make a node that it already has.
 		d.Permissions = "rw"
 	case "none":
 		d.Permissions = ""
@@ -135,6 +148,7 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 	}
 }
 
+// present returns Present if config.json already has the node, and else the status that the node has.
 func (d *DeviceNode) present(container *specs.Spec) Status {
 	if mounted(container, d.HostPath, d.Path, false) {
 		return Present
@@ -151,6 +165,7 @@ func (d *DeviceNode) present(container *specs.Spec) Status {
 	return d.Status
 }
 
+// nodeType returns the type of a device node as CDI writes it, or "" if the file is not one.
 func nodeType(mode uint32) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFCHR:
@@ -176,7 +191,7 @@ func describe(mode uint32) string {
 	case unix.S_IFDIR:
 		return "a directory"
 	}
-	return "no device node"
+	return "not a device node"
 }
 
 func orDevice(kind string) string {

@@ -9,12 +9,19 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
 
-// IntelRdt is a resource control setting.
+// IntelRdt is a setting of Intel Resource Director Technology.
 type IntelRdt struct {
 	ClosID string `json:"closID"`
 	Status Status `json:"status"`
 
-	Setting *cdispecs.IntelRdt `json:"-"` // the whole of it
+	Setting *cdispecs.IntelRdt `json:"-"` // as the Spec has it
+}
+
+func rdtList() editList {
+	return newEditList(
+		func(e *Edits) *[]*IntelRdt { return &e.IntelRdt },
+		func(c *cdispecs.ContainerEdits) []*IntelRdt { return convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf) },
+	)
 }
 
 func rdtOf(setting *cdispecs.IntelRdt) *IntelRdt {
@@ -41,24 +48,24 @@ func (*IntelRdt) Undone() bool { return false }
 
 func (*IntelRdt) names() (kind string, names []string) { return "", nil }
 
-// addTo takes the place of any other: a container has one setting.
+// addTo replaces any other setting: a container has one.
 func (rdt *IntelRdt) addTo(e *Edits) { e.IntelRdt = []*IntelRdt{rdt} }
 
-// complete makes the setting Present where config.json has it.
-func (rdt *IntelRdt) complete(h *host) error { //nolint:unparam // as [Edit] has it
+// complete sets Present if config.json has the setting.
+func (rdt *IntelRdt) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]
 	if linux := h.container.Linux; linux != nil && linux.IntelRdt != nil && rdt.same(linux.IntelRdt) {
 		rdt.Status = Present
 	}
 	return nil
 }
 
-// same reports whether config.json has the setting. What a class allows is the class's own; one without a name is the
-// container's, and is known by what it allows.
+// same reports whether config.json has the setting. A class with a name is compared by its name alone, because its
+// limits belong to the class. A class without a name belongs to the container and is compared by its limits.
 func (rdt *IntelRdt) same(o *specs.LinuxIntelRdt) bool {
 	if rdt.ClosID != "" || rdt.Setting == nil {
 		return rdt.ClosID != "" && rdt.ClosID == o.ClosID
 	}
 	s := rdt.Setting
-	return o.ClosID == "" && o.L3CacheSchema == s.L3CacheSchema && o.MemBwSchema == s.MemBwSchema && o.EnableMonitoring == s.EnableMonitoring &&
-		slices.Equal(o.Schemata, s.Schemata)
+	return o.ClosID == "" && o.L3CacheSchema == s.L3CacheSchema && o.MemBwSchema == s.MemBwSchema &&
+		o.EnableMonitoring == s.EnableMonitoring && slices.Equal(o.Schemata, s.Schemata)
 }

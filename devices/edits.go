@@ -1,6 +1,8 @@
 package devices
 
 import (
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
+
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -10,6 +12,8 @@ type Status string
 // Every edit is planned as Apply, Present, Late or, where it cannot be made and [Optional] lets a container do without,
 // Skipped; carrying the plan out turns Apply into Applied, Present, Skipped or Failed.
 const (
+	// The planned status of an edit is Apply, Present, Late, or, if it cannot be made and is optional (see [Optional]),
+	// Skipped. Carrying out the plan turns Apply into Applied, Present, Skipped or Failed.
 	Apply   Status = "apply"
 	Applied Status = "applied"
 	Present Status = "present"
@@ -18,7 +22,8 @@ const (
 	Failed  Status = "failed"
 )
 
-// Edits are CDI's container edits, each with what becomes of it. The JSON form is part of the contract.
+// Edits are CDI's container edits with their statuses. Their JSON form is documented in docs/json.md and must not
+// change.
 type Edits struct {
 	Env            []*Env        `json:"env"`
 	DeviceNodes    []*DeviceNode `json:"deviceNodes"`
@@ -28,14 +33,15 @@ type Edits struct {
 	AdditionalGIDs []*GID        `json:"additionalGids"`
 	IntelRdt       []*IntelRdt   `json:"intelRdt"`
 
-	// Notes say what of the Specs that the edits are from was not understood, once for each Spec.
+	// Notes say what was not understood of the Specs that the edits come from, one note for each Spec.
 	Notes []*fault.Error `json:"-"`
 }
 
-// NewEdits returns edits whose lists are empty and not nil, as the JSON form wants them.
-func NewEdits() *Edits {
-	return &Edits{
-		Env: []*Env{}, DeviceNodes: []*DeviceNode{}, Mounts: []*Mount{}, Hooks: []*Hook{},
-		NetDevices: []*NetDevice{}, AdditionalGIDs: []*GID{}, IntelRdt: []*IntelRdt{},
-	}
+// editLists returns the lists of all kinds of edits, in the order of the JSON form. A list that is missing here is
+// neither made nor read.
+func editLists() []editList {
+	return []editList{envList(), nodeList(), mountList(), hookList(), netDeviceList(), gidList(), rdtList()}
 }
+
+// NewEdits returns edits whose lists are empty, not nil: so the JSON form has [] and not null.
+func NewEdits() *Edits { return fromSpec(&cdispecs.ContainerEdits{}) }

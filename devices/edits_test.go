@@ -43,7 +43,11 @@ func TestAppend(t *testing.T) {
 			"a mount takes the place of that on its path, and mounts go by depth",
 			&Edits{Mounts: []*Mount{mount("/1", "/a"), mount("/1", "/a/b/c"), mount("/1", "/z/y/x")}},
 			&Edits{Mounts: []*Mount{mount("/2", "/d//e/"), mount("/2", "/a/b/c"), mount("/2", "/f")}},
-			&Edits{Mounts: []*Mount{mount("/1", "/a"), mount("/2", "/f"), mount("/2", "/d//e/"), mount("/2", "/a/b/c"), mount("/1", "/z/y/x")}},
+			&Edits{
+				Mounts: []*Mount{
+					mount("/1", "/a"), mount("/2", "/f"), mount("/2", "/d//e/"), mount("/2", "/a/b/c"), mount("/1", "/z/y/x"),
+				},
+			},
 		},
 		{
 			"the same hook is one, and any difference makes another",
@@ -79,7 +83,9 @@ func TestAppend(t *testing.T) {
 			"network devices and resource control are added",
 			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}}, IntelRdt: []*IntelRdt{{"x", Late, nil}}},
 			&Edits{NetDevices: []*NetDevice{{"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}}},
-			&Edits{NetDevices: []*NetDevice{{"eth1", "a", Apply}, {"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}}},
+			&Edits{
+				NetDevices: []*NetDevice{{"eth1", "a", Apply}, {"eth2", "b", Apply}}, IntelRdt: []*IntelRdt{{"y", Late, nil}},
+			},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,9 +100,13 @@ func TestAppend(t *testing.T) {
 func TestFromSpec(t *testing.T) {
 	seconds := 3
 	got := fromSpec(&cdispecs.ContainerEdits{
-		Env:         []string{"A=1"},
-		DeviceNodes: []*cdispecs.DeviceNode{{Path: "/dev/a"}, {Path: "/dev/b", HostPath: "/dev/h", Type: "b", Major: 1, Minor: 2, Permissions: "r"}},
-		Mounts:      []*cdispecs.Mount{{HostPath: "/h", ContainerPath: "/c"}, {HostPath: "/h", ContainerPath: "/d", Options: []string{"ro"}, Type: "bind"}},
+		Env: []string{"A=1"},
+		DeviceNodes: []*cdispecs.DeviceNode{
+			{Path: "/dev/a"}, {Path: "/dev/b", HostPath: "/dev/h", Type: "b", Major: 1, Minor: 2, Permissions: "r"},
+		},
+		Mounts: []*cdispecs.Mount{
+			{HostPath: "/h", ContainerPath: "/c"}, {HostPath: "/h", ContainerPath: "/d", Options: []string{"ro"}, Type: "bind"},
+		},
 		Hooks: []*cdispecs.Hook{
 			{HookName: "prestart", Path: "/h"},
 			{HookName: "createRuntime", Path: "/h"},
@@ -119,7 +129,10 @@ func TestFromSpec(t *testing.T) {
 		Hooks: []*Hook{
 			{HookName: "prestart", Path: "/h", Args: []string{}, Status: Apply},
 			{HookName: "createRuntime", Path: "/h", Args: []string{}, Status: Apply},
-			{HookName: "createContainer", Path: "/h", Args: []string{"h"}, Status: Apply, Env: []string{"E=1"}, Timeout: &seconds},
+			{
+				HookName: "createContainer", Path: "/h", Args: []string{"h"}, Status: Apply, Env: []string{"E=1"},
+				Timeout: &seconds,
+			},
 			{HookName: "startContainer", Path: "/h", Args: []string{}, Status: Late},
 			{HookName: "poststart", Path: "/h", Args: []string{}, Status: Late},
 			{HookName: "poststop", Path: "/h", Args: []string{}, Status: Late},
@@ -133,7 +146,7 @@ func TestFromSpec(t *testing.T) {
 	}
 }
 
-// The contract is that lists are never null.
+// In JSON, lists are never null.
 func TestEmptyEditsAsJSON(t *testing.T) {
 	edits := NewEdits()
 	edits.Append(fromSpec(&cdispecs.ContainerEdits{}))

@@ -18,13 +18,13 @@ type Device struct {
 	Aliases []string `json:"aliases"` // other names of the same device
 }
 
-// Conflict is a name that two Specs of one directory define, so that it names nothing.
+// Conflict is a name that two Specs of one directory define. It cannot be requested.
 type Conflict struct {
 	Name  string   `json:"name"`
 	Specs []string `json:"specs"`
 }
 
-// Devices lists what the Specs define, by name.
+// Devices returns the devices that the Specs define, in the order of their names.
 func (r *Registry) Devices() []Device {
 	out := []Device{}
 	for _, name := range r.names() {
@@ -35,7 +35,7 @@ func (r *Registry) Devices() []Device {
 	return out
 }
 
-// Conflicts lists the names that nobody can ask for.
+// Conflicts returns the names that cannot be requested.
 func (r *Registry) Conflicts() []Conflict {
 	out := []Conflict{}
 	for _, name := range r.names() {
@@ -46,7 +46,7 @@ func (r *Registry) Conflicts() []Conflict {
 	return out
 }
 
-// Specs lists the files that define devices of the kind.
+// Specs returns the paths of the files that define devices of the kind.
 func (r *Registry) Specs(kind string) []string {
 	out := []string{}
 	for _, name := range r.namesOf(kind) {
@@ -57,8 +57,8 @@ func (r *Registry) Specs(kind string) []string {
 	return out
 }
 
-// Every returns the devices of the kind in the order of their names (0, 1, 2, 10), each once whatever the number of its
-// names, by the first of them. "all" and "none" are names of no device, unless there is nothing but "all".
+// Every returns the devices of the kind in the order of their names (0, 1, 2, 10). A device that has several names is
+// returned once, by its first name. "all" and "none" are not devices, unless "all" is the only name.
 func (r *Registry) Every(kind string) []string {
 	var names []string
 	for _, name := range r.namesOf(kind) {
@@ -74,8 +74,8 @@ func (r *Registry) Every(kind string) []string {
 	return distinct
 }
 
-// First returns n devices of the kind by their names: "0" to "n-1" where the Specs define all of these, which are
-// NVIDIA's index names, else the first n of [Registry.Every]. It returns fewer where there are fewer.
+// First returns n devices of the kind, or fewer if there are fewer: "0" to "n-1" if the Specs define all of these
+// names, which are NVIDIA's indices, and else the first n of [Registry.Every].
 func (r *Registry) First(kind string, n int) []string {
 	every := r.Every(kind)
 	if n > len(every) {
@@ -92,7 +92,7 @@ func (r *Registry) First(kind string, n int) []string {
 	return indices
 }
 
-// Whole returns what "all" of the kind means: the device "all", if a Spec defines it, else every device.
+// Whole returns what "all" of the kind means: the device "all" if a Spec defines it, and else every device.
 func (r *Registry) Whole(kind string) []string {
 	if whole := kind + "=all"; r.device(whole) != nil {
 		return []string{whole}
@@ -100,7 +100,8 @@ func (r *Registry) Whole(kind string) []string {
 	return r.Every(kind)
 }
 
-// Distinct returns the names without those that are a second name of a device among them, and these by the first.
+// Distinct returns the names without those that name a device a second time. again maps each of these to the first name
+// of its device.
 func (r *Registry) Distinct(names []string) (distinct []string, again map[string]string) {
 	distinct, again = []string{}, map[string]string{}
 	alike := map[string][]string{} // those of distinct, by their marks
@@ -125,8 +126,8 @@ func (r *Registry) mark(name string) string {
 	return name
 }
 
-// Files returns the edits that every container with a device of the kind gets, without any device node: the driver's
-// files.
+// Files returns the edits that every container with a device of the kind gets, without device nodes. These are the
+// driver's files.
 func (r *Registry) Files(kind string) (*Resolved, error) {
 	out := &Resolved{Edits: NewEdits()}
 	for _, name := range r.namesOf(kind) {
@@ -141,19 +142,19 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 	return out, nil
 }
 
-// names are those of all devices, in order.
+// names returns the names of all devices in the order of [Natural].
 func (r *Registry) names() []string {
 	r.need("")
 	return r.known()
 }
 
-// namesOf are those of the devices of the kind, in order.
+// namesOf returns the names of the devices of the kind, in the same order.
 func (r *Registry) namesOf(kind string) []string {
 	r.need(kind)
 	return slices.DeleteFunc(slices.Clone(r.known()), func(name string) bool { return kindOf(name) != kind })
 }
 
-// known are the names of the devices of all Specs that were read, in order.
+// known returns the names of the devices of all Specs that were read, in the same order.
 func (r *Registry) known() []string {
 	if r.sorted == nil {
 		r.sorted = slices.SortedFunc(maps.Keys(r.devices), Natural)
@@ -161,6 +162,7 @@ func (r *Registry) known() []string {
 	return r.sorted
 }
 
+// aliases returns the other names of the device.
 func (r *Registry) aliases(name string) []string {
 	out := []string{}
 	for _, other := range r.names() {
@@ -171,7 +173,7 @@ func (r *Registry) aliases(name string) []string {
 	return out
 }
 
-// same reports whether two names are of one device: one Spec gives both the same edits, and some at all.
+// same reports whether two names are of one device: one Spec gives both the same edits, with a device node among them.
 func (r *Registry) same(a, b string) bool {
 	x, y := r.device(a), r.device(b)
 	return x != nil && y != nil && x.spec == y.spec && len(x.raw.ContainerEdits.DeviceNodes) > 0 &&
@@ -183,23 +185,26 @@ func kindOf(name string) string {
 	return kind
 }
 
+// undefined returns the error for a kind that no Spec defines. If Specs were left out, the first of these is the cause.
 func (r *Registry) undefined(what, kind string) error {
 	r.need("") // a Spec that cannot be used may be the one that should define it
 	if problems := r.Problems(); len(problems) > 0 {
 		p := problems[0]
-		return fault.New(p.Code, what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).WithHint("%s", p.Hint)
+		return fault.New(p.Code(), what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).
+			WithHint("%s", p.Hint())
 	}
 	return fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked()).
 		WithHint("%s", generate(kind))
 }
 
-// generate says how a Spec of the kind is made.
+// generate returns a hint that says how to make a Spec of the kind.
 func generate(kind string) string {
 	switch vendor, class, _ := strings.Cut(kind, "/"); {
 	case kind == "nvidia.com/gpu":
 		return "generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 	case vendor == "nvidia.com":
-		return "generate one with nvidia-ctk cdi generate, which has a --mode for each kind that it knows besides GPUs (" + class + ")"
+		return "generate one with nvidia-ctk cdi generate, which has a --mode for each kind that it knows besides GPUs (" +
+			class + ")"
 	case kind == "amd.com/gpu":
 		return "generate one, for AMD: amd-ctk cdi generate"
 	default:

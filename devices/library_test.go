@@ -3,7 +3,6 @@ package devices
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -71,12 +70,12 @@ func byUs(dir, name string, user specs.User) (described, error) {
 	return described{d.Path, d.Type, d.Major, d.Minor, *d.FileMode, *d.UID, *d.GID, d.Permissions}, nil
 }
 
-// Device nodes come out as the CDI library has them, but for what is different by intent:
-//   - the default rule is rw, since a container need not make a node that it has;
-//   - what the Spec says must be so on the host, which the library checks only where it has to look there;
-//   - a FIFO has no numbers, where the library keeps those that the Spec has for it;
-//   - type "u" is a character device, as the CDI specification has it, where the library finds another type than the
-//     host's or, with numbers given, makes no rule.
+// Device nodes are those that the CDI library makes, except for these intended differences:
+//   - the default rule is rw, because a container need not make a node that it has;
+//   - what the Spec says must be true of the host's node; the library checks it only if the Spec leaves something open;
+//   - a FIFO has no numbers; the library keeps those of the Spec;
+//   - type "u" means a character device, as in the CDI specification; the library says that it is not the host's type
+//     or, if the Spec has numbers, makes no rule.
 func TestNodesAsTheLibraryHasThem(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
@@ -88,14 +87,17 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 			}
 		}
 	}
-	for _, more := range []string{"permissions: r", "permissions: rwm", "permissions: m", "permissions: wr", "permissions: none", "fileMode: 0", "fileMode: 438", "fileMode: 0640", "fileMode: 8630", "uid: 0", "uid: 5, gid: 6", "gid: 44"} {
+	for _, more := range []string{
+		"permissions: r", "permissions: rwm", "permissions: m", "permissions: wr", "permissions: none",
+		"fileMode: 0", "fileMode: 438", "fileMode: 0640", "fileMode: 8630", "uid: 0", "uid: 5, gid: 6", "gid: 44",
+	} {
 		for _, host := range []string{"null", "loop7", "fifo"} {
 			nodes = append(nodes, fmt.Sprintf("hostPath: %s/%s, %s", top, host, more))
 		}
 	}
 	compared := 0
 	for i, node := range nodes {
-		dir := specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/x%d, %s}]}}\n", i, strings.TrimSuffix(node, ", "))}) + "/a"
+		dir := oneNode(t, fmt.Sprintf("path: /dev/x%d, %s", i, strings.TrimSuffix(node, ", ")))
 		for _, user := range []specs.User{{}, {UID: 1000, GID: 1001}} {
 			theirs, theirErr := byLibrary(t, dir, "acme.com/npu=0", user)
 			ours, err := byUs(dir, "acme.com/npu=0", user)
@@ -123,17 +125,26 @@ func TestNodesAsTheLibraryHasThem(t *testing.T) {
 	}
 }
 
-// drifted reports whether we refuse a node because the host's is not what the Spec says.
+// drifted reports whether a node is refused because the host's node differs from the Spec.
 func drifted(err error) bool {
-	return slices.ContainsFunc([]string{"missing on this host", "on this host it is"}, func(s string) bool { return strings.Contains(err.Error(), s) })
+	text := err.Error()
+	return strings.Contains(text, "missing on this host") || strings.Contains(text, "on this host it is")
 }
 
-// Type "u" stands for a character device.
+// oneNode returns a directory with a Spec whose device acme.com/npu=0 has one node, with these fields.
+func oneNode(t *testing.T, fields string) string {
+	t.Helper()
+	const text = "cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n" +
+		"- {name: \"0\", containerEdits: {deviceNodes: [{%s}]}}\n"
+	return specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf(text, fields)}) + "/a"
+}
+
+// Type "u" means a character device.
 func TestTypeU(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
 	for _, numbers := range []string{"", ", major: 1, minor: 3"} {
-		dir := specDirs(t, map[string]string{"a/x.yaml": fmt.Sprintf("cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices:\n- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/x, hostPath: %s/null, type: u%s}]}}\n", top, numbers)}) + "/a"
+		dir := oneNode(t, fmt.Sprintf("path: /dev/x, hostPath: %s/null, type: u%s", top, numbers))
 		got, err := byUs(dir, "acme.com/npu=0", specs.User{})
 		if diff := cmp.Diff(described{"/dev/x", "c", 1, 3, 0o640, 0, 0, "rw"}, got); err != nil || diff != "" {
 			t.Errorf("%v %s", err, diff)

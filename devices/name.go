@@ -14,13 +14,13 @@ type Name struct {
 	Vendor, Class, Device string
 }
 
-// Kind is vendor/class.
+// Kind returns "vendor/class".
 func (n Name) Kind() string { return n.Vendor + "/" + n.Class }
 
-// String is the qualified name.
+// String returns the qualified name.
 func (n Name) String() string { return parser.QualifiedName(n.Vendor, n.Class, n.Device) }
 
-// ParseName reads a qualified CDI name, or completes an unqualified id with kind.
+// ParseName parses a qualified CDI name. An unqualified id is that of a device of the given kind.
 func ParseName(id, kind string) (Name, error) {
 	if strings.ContainsAny(id, "=/") {
 		vendor, class, device, err := parser.ParseQualifiedName(id)
@@ -30,22 +30,22 @@ func ParseName(id, kind string) (Name, error) {
 		return Name{vendor, class, device}, nil
 	}
 	if err := parser.ValidateDeviceName(id); err != nil {
-		return Name{}, fmt.Errorf("%q is not a device id: letters, digits and . : _ - alone", id)
+		return Name{}, fmt.Errorf("%q is not a device id: it may have letters, digits and . : _ - alone", id)
 	}
 	vendor, class := parser.ParseQualifier(kind)
 	return Name{vendor, class, id}, nil
 }
 
-// Annotated is what one annotation asks for by CDI's rules.
+// Annotated is what one annotation requests by CDI's rules.
 type Annotated struct {
 	Key, Value string
-	// Names are qualified; where the value is none of CDI's, Err says why and Names is nil.
+	// Names are the qualified names of the devices. If the value is not a list of such names, Err says why and Names is
+	// nil.
 	Names []Name
 	Err   error
 }
 
-// FromAnnotations returns what the annotations whose keys begin with one of the prefixes ask for by CDI's rules, sorted by
-// key.
+// FromAnnotations returns the requests of those annotations whose keys begin with one of the prefixes, sorted by key.
 func FromAnnotations(unsafeAnnotations map[string]string, prefixes []string) []Annotated {
 	var out []Annotated
 	for _, key := range slices.Sorted(maps.Keys(unsafeAnnotations)) {

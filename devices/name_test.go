@@ -8,7 +8,10 @@ import (
 )
 
 func TestParseName(t *testing.T) {
-	const noName, noID = " is not a CDI device name (vendor.com/class=name)", " is not a device id: letters, digits and . : _ - alone"
+	const (
+		noName = " is not a CDI device name (vendor.com/class=name)"
+		noID   = " is not a device id: it may have letters, digits and . : _ - alone"
+	)
 	for _, test := range []struct {
 		id, want, err string
 	}{
@@ -64,13 +67,23 @@ func TestFromAnnotations(t *testing.T) {
 	}{
 		{
 			"a vendor's prefix",
-			map[string]string{"nvidia.cdi.k8s.io/a": "nvidia.com/gpu=1", "amd.cdi.k8s.io/a": "nvidia.com/gpu=2", "cdi.k8s.io/a": "nvidia.com/gpu=0"},
+			map[string]string{
+				"nvidia.cdi.k8s.io/a": "nvidia.com/gpu=1", "amd.cdi.k8s.io/a": "nvidia.com/gpu=2",
+				"cdi.k8s.io/a": "nvidia.com/gpu=0",
+			},
 			[]result{{"cdi.k8s.io/a", []Name{gpu("0")}, ""}, {"nvidia.cdi.k8s.io/a", []Name{gpu("1")}, ""}},
 		},
-		{"none", map[string]string{"a": "nvidia.com/gpu=0", "xcdi.k8s.io/a": "nvidia.com/gpu=0", "cdi.k8s.io": "nvidia.com/gpu=0"}, nil},
+		{
+			"none",
+			map[string]string{"a": "nvidia.com/gpu=0", "xcdi.k8s.io/a": "nvidia.com/gpu=0", "cdi.k8s.io": "nvidia.com/gpu=0"},
+			nil,
+		},
 		{
 			"sorted by key, names as they stand",
-			map[string]string{"cdi.k8s.io/b": "nvidia.com/gpu=1,nvidia.com/gpu=0,acme.com/npu=x", "cdi.k8s.io/a": "nvidia.com/gpu=2", "cdi.k8s.io/": "nvidia.com/gpu=3"},
+			map[string]string{
+				"cdi.k8s.io/b": "nvidia.com/gpu=1,nvidia.com/gpu=0,acme.com/npu=x", "cdi.k8s.io/a": "nvidia.com/gpu=2",
+				"cdi.k8s.io/": "nvidia.com/gpu=3",
+			},
 			[]result{
 				{"cdi.k8s.io/", []Name{gpu("3")}, ""},
 				{"cdi.k8s.io/a", []Name{gpu("2")}, ""},
@@ -80,10 +93,21 @@ func TestFromAnnotations(t *testing.T) {
 		{
 			"one wrong name spoils its annotation alone",
 			map[string]string{"cdi.k8s.io/a": "nvidia.com/gpu=0,1", "cdi.k8s.io/b": "nvidia.com/gpu=1"},
-			[]result{{"cdi.k8s.io/a", nil, `"1" is not a CDI device name (vendor.com/class=name)`}, {"cdi.k8s.io/b", []Name{gpu("1")}, ""}},
+			[]result{
+				{"cdi.k8s.io/a", nil, `"1" is not a CDI device name (vendor.com/class=name)`},
+				{"cdi.k8s.io/b", []Name{gpu("1")}, ""},
+			},
 		},
-		{"empty", map[string]string{"cdi.k8s.io/a": ""}, []result{{"cdi.k8s.io/a", nil, `"" is not a CDI device name (vendor.com/class=name)`}}},
-		{"blanks", map[string]string{"cdi.k8s.io/a": "nvidia.com/gpu=0, nvidia.com/gpu=1"}, []result{{"cdi.k8s.io/a", nil, `" nvidia.com/gpu=1" is not a CDI device name (vendor.com/class=name)`}}},
+		{
+			"empty",
+			map[string]string{"cdi.k8s.io/a": ""},
+			[]result{{"cdi.k8s.io/a", nil, `"" is not a CDI device name (vendor.com/class=name)`}},
+		},
+		{
+			"blanks",
+			map[string]string{"cdi.k8s.io/a": "nvidia.com/gpu=0, nvidia.com/gpu=1"},
+			[]result{{"cdi.k8s.io/a", nil, `" nvidia.com/gpu=1" is not a CDI device name (vendor.com/class=name)`}},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []result

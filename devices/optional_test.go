@@ -14,7 +14,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// only is a rule with one entry, kind:name.
+// only returns a rule with one entry, kind:name.
 func only(entry string) Optional {
 	return func(kind string, names ...string) string {
 		of, name, _ := strings.Cut(entry, ":")
@@ -34,8 +34,13 @@ func TestOptional(t *testing.T) {
 		want bool
 	}{
 		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/./a"}, cause) }, true},
-		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/a", Own: true}, cause) }, false},
-		{"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/b", HostPath: "/dev/a"}, cause) }, false},
+		{
+			"node:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/a", Own: true}, cause) }, false,
+		},
+		{
+			"node:/dev/a",
+			func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/b", HostPath: "/dev/a"}, cause) }, false,
+		},
 		{"mount:/dev/a", func(o Optional) *fault.Error { return o.Note(&DeviceNode{Path: "/dev/a"}, cause) }, false},
 		{"mount:/a", func(o Optional) *fault.Error { return o.Note(mount("/b", "/a/"), cause) }, true},
 		{"mount:/a", func(o Optional) *fault.Error { return o.Note(mount("/a", "/b"), cause) }, false},
@@ -49,8 +54,10 @@ func TestOptional(t *testing.T) {
 		if (got != nil) != test.want {
 			t.Errorf("%s: %v", test.rule, got)
 		}
-		if got != nil && (got.Code != fault.Skipped || got.Error() != "thing: it is broken; it is left out, which "+test.rule+" allows" || got.Hint != "if the container needs it: mend it") {
-			t.Errorf("%s: %s %s", test.rule, got, got.Hint)
+		text := "thing: it is broken; it is left out, which " + test.rule + " allows"
+		hint := "if the container needs it: mend it"
+		if got != nil && (got.Code() != fault.Skipped || got.Error() != text || got.Hint() != hint) {
+			t.Errorf("%s: %s %s", test.rule, got, got.Hint())
 		}
 	}
 	if Optional(nil).Note(mount("/a", "/a"), errors.New("x")) != nil {
@@ -58,21 +65,26 @@ func TestOptional(t *testing.T) {
 	}
 }
 
-// What cannot be made and is optional is skipped, all of it, and the rest is completed.
+// Every optional edit that cannot be made is skipped, and the others are completed.
 func TestCompleteSkips(t *testing.T) {
 	require.Root(t)
 	top := hostTree(t)
 	edits := in(top, &Edits{
-		DeviceNodes: []*DeviceNode{{Path: "/dev/x", HostPath: "@/none", Status: Apply}, {Path: "/dev/y", HostPath: "@/null", Status: Apply}},
-		Mounts:      []*Mount{mount("@/none", "/m"), mount("@/lib", "/l")},
-		Hooks:       []*Hook{hook("prestart", "@/none", nil, nil), hook("prestart", "@/hook", nil, nil)},
+		DeviceNodes: []*DeviceNode{
+			{Path: "/dev/x", HostPath: "@/none", Status: Apply}, {Path: "/dev/y", HostPath: "@/null", Status: Apply},
+		},
+		Mounts: []*Mount{mount("@/none", "/m"), mount("@/lib", "/l")},
+		Hooks:  []*Hook{hook("prestart", "@/none", nil, nil), hook("prestart", "@/hook", nil, nil)},
 	})
 	all := func(kind string, _ ...string) string { return "all" }
 	skipped, err := edits.Complete(&specs.Spec{}, "", us(), all)
 	if err != nil || len(skipped) != 3 {
 		t.Fatal(skipped, err)
 	}
-	got := []Status{edits.DeviceNodes[0].Status, edits.DeviceNodes[1].Status, edits.Mounts[0].Status, edits.Mounts[1].Status, edits.Hooks[0].Status, edits.Hooks[1].Status}
+	var got []Status
+	for _, status := range edits.Statuses() {
+		got = append(got, *status)
+	}
 	if diff := cmp.Diff([]Status{Skipped, Apply, Skipped, Apply, Skipped, Apply}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -81,20 +93,32 @@ func TestCompleteSkips(t *testing.T) {
 	}
 }
 
-// A node that was asked for stays so, whichever Spec describes it last.
+// A node of a requested device itself remains one, whichever Spec describes it last.
 func TestAppendKeepsOwn(t *testing.T) {
 	edits := &Edits{DeviceNodes: []*DeviceNode{{Path: "/dev/a", Own: true}, {Path: "/dev/b"}}}
-	edits.Append(&Edits{DeviceNodes: []*DeviceNode{{Path: "/dev//a", Major: 2}, {Path: "/dev/b", Own: true}, {Path: "/dev/c"}}})
+	edits.Append(&Edits{DeviceNodes: []*DeviceNode{
+		{Path: "/dev//a", Major: 2}, {Path: "/dev/b", Own: true}, {Path: "/dev/c"},
+	}})
 	want := []*DeviceNode{{Path: "/dev//a", Major: 2, Own: true}, {Path: "/dev/b", Own: true}, {Path: "/dev/c"}}
 	if diff := cmp.Diff(want, edits.DeviceNodes); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// Each Spec's share is its own, and what a device carries itself is marked.
+// Each Spec has a share of its own, and the nodes of a device itself are marked.
 func TestShares(t *testing.T) {
-	const text = "cdiVersion: \"0.5.0\"\nkind: %KIND\ncontainerEdits: {deviceNodes: [{path: /dev/%NAME}], mounts: [{hostPath: %TOP/none, containerPath: /%NAME}], hooks: [{hookName: prestart, path: /h, args: [a, b]}]}\n" +
-		"devices:\n- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/%NAME0}], mounts: [{hostPath: %TOP, containerPath: /top}]}}\n"
+	const text = `cdiVersion: "0.5.0"
+kind: %KIND
+containerEdits:
+  deviceNodes: [{path: /dev/%NAME}]
+  mounts: [{hostPath: %TOP/none, containerPath: /%NAME}]
+  hooks: [{hookName: prestart, path: /h, args: [a, b]}]
+devices:
+- name: "0"
+  containerEdits:
+    deviceNodes: [{path: /dev/%NAME0}]
+    mounts: [{hostPath: %TOP, containerPath: /top}]
+`
 	spec := func(kind, name string) string { return strings.NewReplacer("%KIND", kind, "%NAME", name).Replace(text) }
 	top := specDirs(t, map[string]string{"a/x.yaml": "", "a/y.yaml": ""})
 	for name, s := range map[string]string{"x": spec("a.com/x", "x"), "y": spec("a.com/y", "y")} {

@@ -8,29 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MountAttributes are mount options in the kernel's terms, for open_tree, fsconfig and mount_setattr.
+// MountAttributes are mount options as the system calls open_tree, fsconfig and mount_setattr take them.
 type MountAttributes struct {
-	Recursive   bool       // the mounts below come along
-	Top         Attributes // of the mount itself, as runtimes take "ro" and its like
-	Tree        Attributes // of it and all mounts below, as they take "rro"; after Top
-	Propagation uint64     // MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE, of all mounts
-	// Data are the options of a new filesystem, as they stand: "size=1m", "noswap".
+	Recursive   bool       // with the mounts below
+	Top         Attributes // of the mount itself: "ro" and the like
+	Tree        Attributes // of the mount and all mounts below, to be set after Top: "rro" and the like
+	Propagation uint64     // of all these mounts: MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE
+	// Data are the options of a new filesystem, such as "size=1m" and "noswap", as the Spec has them.
 	Data []string
 }
 
-// Attributes are what mount_setattr(2) sets and clears, MOUNT_ATTR_*.
+// Attributes are the bits that mount_setattr(2) sets and clears, MOUNT_ATTR_*.
 type Attributes struct{ Set, Clear uint64 }
 
-// Tmpfs reports whether the mount is a new tmpfs; any other is a bind mount. As with runtimes, a bind option goes before the
-// type.
+// Tmpfs reports whether the mount is a new tmpfs. Any other is a bind mount, and, as with runtimes, an option "bind" or
+// "rbind" overrides the type.
 func (m *Mount) Tmpfs() bool {
 	return m.Type == "tmpfs" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind")
 }
 
-// Attributes reads the mount's options: all that runc reads (libcontainer/specconv), but for those that cannot be, which
-// are errors that name the option, as is one that is not known. A mount into a container is private unless it is asked to
-// be a slave; one that would carry mounts back to the host is such an error. Where two options speak of one thing the
-// later holds.
+// Attributes parses the mount's options. It knows all options that runc knows (libcontainer/specconv). An option that
+// is unknown, or that gpu-hook cannot apply, is an error that names it. The mount is private unless an option makes it
+// a slave or unbindable. An option that would propagate mounts to the host is an error. If two options contradict each
+// other, the later one counts.
 func (m *Mount) Attributes() (MountAttributes, error) {
 	a := MountAttributes{Propagation: unix.MS_PRIVATE}
 	for _, option := range m.Options {
@@ -45,7 +45,8 @@ func (m *Mount) Attributes() (MountAttributes, error) {
 	return a, nil
 }
 
-// neutral are options that ask for what is so anyway: of a mount, or of a filesystem that exists and keeps its own.
+// neutral reports whether the option is a default, or one of a filesystem that exists already and keeps its own
+// options. Of these only "rbind" has an effect.
 func (a *MountAttributes) neutral(option string) bool {
 	switch option {
 	case "", "bind", "defaults", "async", "loud", "silent", "nomand", "noiversion", "nolazytime":
@@ -57,6 +58,7 @@ func (a *MountAttributes) neutral(option string) bool {
 	return false
 }
 
+// propagate sets the propagation, and reports whether the option is one that does.
 func (a *MountAttributes) propagate(option string) bool {
 	switch option {
 	case "private", "rprivate":
@@ -71,12 +73,14 @@ func (a *MountAttributes) propagate(option string) bool {
 	return true
 }
 
-// tree reads the recursive form of an attribute, with an "r" before it.
+// tree sets a recursive attribute, whose option is that of the attribute with an "r" before it, and reports whether the
+// option is one.
 func (a *MountAttributes) tree(option string) bool {
 	plain, recursive := strings.CutPrefix(option, "r")
 	return recursive && a.Tree.option(plain)
 }
 
+// option sets or clears the attribute, and reports whether the option is that of one.
 func (a *Attributes) option(option string) bool {
 	switch option {
 	case "ro":
@@ -108,7 +112,7 @@ func (a *Attributes) option(option string) bool {
 	case "strictatime":
 		a.atime(unix.MOUNT_ATTR_STRICTATIME)
 	case "relatime", "atime", "norelatime", "nostrictatime":
-		// Without one of the others this is what the kernel does.
+		// relatime is the kernel's default.
 		a.atime(unix.MOUNT_ATTR_RELATIME)
 	default:
 		return false
@@ -119,13 +123,13 @@ func (a *Attributes) option(option string) bool {
 func (a *Attributes) set(attr uint64)   { a.Set, a.Clear = a.Set|attr, a.Clear&^attr }
 func (a *Attributes) clear(attr uint64) { a.Set, a.Clear = a.Set&^attr, a.Clear|attr }
 
-// atime replaces the access time mode, which mount_setattr(2) takes as a value, not as bits.
+// atime replaces the access time mode. mount_setattr(2) takes it as a value, not as single bits.
 func (a *Attributes) atime(mode uint64) {
 	a.Set = a.Set&^unix.MOUNT_ATTR__ATIME | mode
 	a.Clear |= unix.MOUNT_ATTR__ATIME
 }
 
-// tmpfsOption reports whether a new tmpfs takes the option; tmpfs(5). What its value must be the kernel knows.
+// tmpfsOption reports whether tmpfs has the option, see tmpfs(5). The kernel checks its value.
 func tmpfsOption(option string) bool {
 	name, _, hasValue := strings.Cut(option, "=")
 	switch name {
@@ -137,15 +141,16 @@ func tmpfsOption(option string) bool {
 	return false
 }
 
+// refuse returns the error for an option that cannot be applied.
 func (m *Mount) refuse(option string) error {
 	name, _, _ := strings.Cut(option, "=")
 	switch name {
 	case "shared", "rshared":
-		return fmt.Errorf("mount option %q would carry what the container mounts there to the host", option)
+		return fmt.Errorf("mount option %q would propagate mounts of the container to the host", option)
 	case "sync", "dirsync", "lazytime", "mand", "iversion":
-		return fmt.Errorf("mount option %q is one of a whole filesystem, and this mount shows a part of one that exists", option)
+		return fmt.Errorf("mount option %q applies to a whole filesystem, and cannot be set for a bind mount", option)
 	case "remount", "idmap", "ridmap", "tmpcopyup":
-		return fmt.Errorf("mount option %q is one that only the runtime can apply", option)
+		return fmt.Errorf("mount option %q can be applied by the runtime alone", option)
 	}
-	return fmt.Errorf("mount option %q is not one that gpu-hook can apply", option)
+	return fmt.Errorf("mount option %q is not supported", option)
 }

@@ -33,10 +33,19 @@ func TestAttributes(t *testing.T) {
 		want          MountAttributes
 	}{
 		{"none", "", MountAttributes{Propagation: private}},
-		{"nvidia-ctk's", "ro nosuid nodev rbind rprivate", MountAttributes{Recursive: true, Top: Attributes{ro | nosuid | nodev, 0}, Propagation: private}},
-		{"nvidia-ctk's for a socket", "nosuid nodev rbind rprivate noexec", MountAttributes{Recursive: true, Top: Attributes{nosuid | nodev | noexec, 0}, Propagation: private}},
+		{
+			"nvidia-ctk's", "ro nosuid nodev rbind rprivate",
+			MountAttributes{Recursive: true, Top: Attributes{ro | nosuid | nodev, 0}, Propagation: private},
+		},
+		{
+			"nvidia-ctk's for a socket", "nosuid nodev rbind rprivate noexec",
+			MountAttributes{Recursive: true, Top: Attributes{nosuid | nodev | noexec, 0}, Propagation: private},
+		},
 		{"older nvidia-ctk's", "ro nosuid nodev bind", top(ro|nosuid|nodev, 0)},
-		{"neutral", "bind defaults private rprivate async loud silent nomand noiversion nolazytime", MountAttributes{Propagation: private}},
+		{
+			"neutral", "bind defaults private rprivate async loud silent nomand noiversion nolazytime",
+			MountAttributes{Propagation: private},
+		},
 		{"slave", "slave", MountAttributes{Propagation: slave}},
 		{"rslave", "rbind rslave", MountAttributes{Recursive: true, Propagation: slave}},
 		{"unbindable", "unbindable", MountAttributes{Propagation: unix.MS_UNBINDABLE}},
@@ -49,10 +58,18 @@ func TestAttributes(t *testing.T) {
 		{"atime", "noatime atime", top(0, atime)},
 		{"norelatime and nostrictatime", "norelatime strictatime nostrictatime", top(0, atime)},
 		{"the last access time holds", "ro noatime strictatime", top(ro|strict, atime)},
-		{"recursive", "rbind rro rnosuid rnodev rnoexec rnodiratime rnosymfollow", MountAttributes{Recursive: true, Tree: Attributes{ro | nosuid | nodev | noexec | nodir | nosym, 0}, Propagation: private}},
+		{
+			"recursive", "rbind rro rnosuid rnodev rnoexec rnodiratime rnosymfollow",
+			MountAttributes{
+				Recursive: true, Tree: Attributes{ro | nosuid | nodev | noexec | nodir | nosym, 0}, Propagation: private,
+			},
+		},
 		{"recursive opposites", "rrw rsuid rdev rexec rdiratime rsymfollow", tree(0, ro|nosuid|nodev|noexec|nodir|nosym)},
 		{"recursive access times", "rnoatime", tree(noatime, atime)},
-		{"recursive access times, the last", "rstrictatime rrelatime ratime rnorelatime rnostrictatime rstrictatime", tree(strict, atime)},
+		{
+			"recursive access times, the last", "rstrictatime rrelatime ratime rnorelatime rnostrictatime rstrictatime",
+			tree(strict, atime),
+		},
 		{"both", "ro rrw", MountAttributes{Top: Attributes{ro, 0}, Tree: Attributes{0, ro}, Propagation: private}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -62,8 +79,10 @@ func TestAttributes(t *testing.T) {
 			}
 		})
 	}
-	got, err := (&Mount{Type: "tmpfs", Options: strings.Fields("size=1m mode=700 ro nr_inodes=5 uid=1 gid=2 noswap sync")}).Attributes()
-	want := MountAttributes{Top: Attributes{ro, 0}, Propagation: private, Data: strings.Fields("size=1m mode=700 nr_inodes=5 uid=1 gid=2 noswap sync")}
+	options := strings.Fields("size=1m mode=700 ro nr_inodes=5 uid=1 gid=2 noswap sync")
+	got, err := (&Mount{Type: "tmpfs", Options: options}).Attributes()
+	data := strings.Fields("size=1m mode=700 nr_inodes=5 uid=1 gid=2 noswap sync")
+	want := MountAttributes{Top: Attributes{ro, 0}, Propagation: private, Data: data}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("tmpfs: %v: %s", err, diff)
 	}
@@ -71,10 +90,10 @@ func TestAttributes(t *testing.T) {
 
 func TestRefusedOptions(t *testing.T) {
 	const (
-		carry   = "would carry what the container mounts there to the host"
-		whole   = "is one of a whole filesystem, and this mount shows a part of one that exists"
-		runtime = "is one that only the runtime can apply"
-		unknown = "is not one that gpu-hook can apply"
+		carry   = "would propagate mounts of the container to the host"
+		whole   = "applies to a whole filesystem, and cannot be set for a bind mount"
+		runtime = "can be applied by the runtime alone"
+		unknown = "is not supported"
 	)
 	for _, test := range []struct{ kind, option, why string }{
 		{"", "shared", carry},
@@ -106,7 +125,7 @@ func TestRefusedOptions(t *testing.T) {
 			t.Errorf("%s %q: %v %s", test.kind, test.option, err, diff)
 		}
 	}
-	// A bind option goes before the type.
+	// A bind option overrides the type.
 	if _, err := (&Mount{Type: "tmpfs", Options: []string{"bind", "size=1m"}}).Attributes(); err == nil {
 		t.Error("a bind mount has a size")
 	}

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Natural compares two names as people order them: a run of digits by its number, so that gpu2 comes before gpu10, all
-// else by bytes. A run that begins with a zero is of a fixed width, as in a PCI address, and goes by bytes too. It is 0
-// for equal names alone.
+// Natural compares two names as people order them. A run of digits is compared by its number, so that gpu2 comes before
+// gpu10, and everything else by bytes. A run that begins with a zero has a fixed width, as in a PCI address, and is
+// compared by bytes too. Only equal names give 0.
 func Natural(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
@@ -25,7 +25,8 @@ func Natural(a, b string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 
-// number is the length of the number that s begins with, or 0. A zero before other digits begins none.
+// number returns the length of the number at the beginning of s, or 0 if there is none. A number does not begin with a
+// zero before other digits.
 func number(s string) int {
 	n := len(s) - len(strings.TrimLeft(s, "0123456789"))
 	if n > 1 && s[0] == '0' {

@@ -16,8 +16,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// Registry is what the CDI Specs of this host define. A Spec that cannot be read or trusted defines nothing, hides
-// nothing, and is remembered with the reason.
+// Registry is what the CDI Specs of this host define. A Spec that cannot be read or trusted defines nothing and hides
+// no other Spec. [Registry.Problems] returns the reason.
 type Registry struct {
 	owner   trust.Owner
 	dirs    []dir
@@ -48,8 +48,8 @@ type device struct {
 	rival string // the path of another Spec of the same priority that defines the same name
 }
 
-// Load reads every .json and .yaml file of the directories, as CDI has it: not below them, a later directory over an
-// earlier one, and a name that two Specs of one directory define is a conflict.
+// Load reads every .json and .yaml file in the directories, but not in their subdirectories, as CDI requires. A later
+// directory overrides an earlier one. A name that two Specs of one directory define is a conflict.
 func Load(dirs []string, owner trust.Owner) *Registry {
 	r := Open(dirs, owner)
 	r.need("")
@@ -66,7 +66,8 @@ func Open(dirs []string, owner trust.Owner) *Registry {
 		entries, err := os.ReadDir(path)
 		d.err = err
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem := fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).WithHint("make %s a readable directory", path)
+			problem := fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).
+				WithHint("make %s a readable directory", path)
 			r.files = append(r.files, &file{path: path, problem: problem})
 		}
 		for _, entry := range entries {
@@ -156,7 +157,7 @@ func (r *Registry) Problems() []*fault.Error {
 	return out
 }
 
-// Notes returns what of the Specs that define something was not understood.
+// Notes returns what was not understood of the Specs that define something.
 func (r *Registry) Notes() []*fault.Error {
 	var out []*fault.Error
 	seen := map[*spec]bool{}
@@ -170,19 +171,19 @@ func (r *Registry) Notes() []*fault.Error {
 	return out
 }
 
-// Resolved are the edits of what was asked for, and the share that each Spec has in them.
+// Resolved are the edits of the requested devices, and each Spec's share of them.
 type Resolved struct {
 	*Edits
 	Shares []*Share
 }
 
-// Share is what one Spec gives to a request.
+// Share is what one Spec contributes to a request.
 type Share struct {
 	Spec  string // path of the Spec file
 	Edits *Edits
 }
 
-// common returns the Spec's share, which begins with the Spec's own edits.
+// common returns the Spec's share. If it is new, it begins with the Spec's own edits.
 func (r *Resolved) common(s *spec) *Share {
 	if i := slices.IndexFunc(r.Shares, func(o *Share) bool { return o.Spec == s.path }); i >= 0 {
 		return r.Shares[i]
@@ -193,14 +194,15 @@ func (r *Resolved) common(s *spec) *Share {
 	return share
 }
 
+// add adds edits to a share and to the whole.
 func (r *Resolved) add(share *Share, e *Edits) {
 	share.Edits.Append(e)
 	r.Append(e)
 }
 
-// Resolve returns the edits of the named devices: each Spec's own edits once, before those of its first device, in the
-// order of names. A name that is not defined is an error that says which names, directories and rejected files there
-// are. Nothing of the host but the Specs was looked at yet.
+// Resolve returns the edits of the named devices, in the order of names. A Spec's own edits come once, before those of
+// its first device. A name that is not defined is an error that says which names, directories and rejected files there
+// are. Resolve looks at nothing on the host but the Specs.
 func (r *Registry) Resolve(names []string) (*Resolved, error) {
 	out := &Resolved{Edits: NewEdits()}
 	for _, name := range names {
@@ -222,6 +224,7 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 	return out, nil
 }
 
+// unresolved returns the error for a name that no Spec defines.
 func (r *Registry) unresolved(name string) error {
 	kind := kindOf(name)
 	var known []string
@@ -231,11 +234,12 @@ func (r *Registry) unresolved(name string) error {
 	if len(known) == 0 {
 		return r.undefined(name, kind)
 	}
-	return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s", kind, list(known)).
+	return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s",
+		kind, list(known)).
 		WithHint("ask for one of these names, or generate the Spec anew if the host's devices have changed")
 }
 
-// looked is "/etc/cdi: 2 files, /var/run/cdi: missing".
+// looked returns which directories were read, as "/etc/cdi: 2 files, /var/run/cdi: missing".
 func (r *Registry) looked() string {
 	var out []string
 	for _, d := range r.dirs {
@@ -254,7 +258,7 @@ func (r *Registry) looked() string {
 	return strings.Join(out, ", ")
 }
 
-// list names the first dozen.
+// list joins the names. Of many it has the first dozen and the number of the others.
 func list(names []string) string {
 	const most = 12
 	if len(names) > most {

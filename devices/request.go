@@ -1,5 +1,5 @@
-// Package devices knows what a container may ask for and what that comes to: Docker's device requests and --gpus
-// syntax, CDI names, CDI Specs and their edits, and whether the host has what the edits need. It changes nothing.
+// Package devices reads requests for devices (Docker's device requests and --gpus syntax, CDI names), resolves them to
+// the edits of CDI Specs, and checks that the host has what the edits need. It changes nothing.
 package devices
 
 import (
@@ -15,28 +15,28 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/parser"
 )
 
-// maxCount bounds a request by count: it is more than any host has. maxRequests bounds a list.
+// maxCount bounds the count of a request; no host has as many devices. maxRequests bounds a list of requests.
 const (
 	maxCount    = 4096
 	maxRequests = 64
 )
 
-// Request is one device request, as Docker's API has it, and has it in JSON.
+// Request is one device request of Docker's API. Its JSON form is that of the API.
 type Request struct {
-	// Driver is asked for by name, or "".
+	// Driver is the requested driver, or "".
 	Driver string
-	// Count is a number of devices, negative for all of them. With DeviceIDs it is 0.
+	// Count is a number of devices. A negative number means all of them. With DeviceIDs it is 0.
 	Count int
-	// DeviceIDs are ids of the driver's vendor or qualified CDI names, as they were written.
+	// DeviceIDs are ids as the driver's vendor writes them, or qualified CDI names. They are not checked.
 	DeviceIDs []string
-	// Capabilities is an OR of ANDs: one of the lists must be had whole.
+	// Capabilities are alternatives. Of one of the lists, all capabilities must be available.
 	Capabilities [][]string
 	// Options are for the driver.
 	Options map[string]string
 }
 
-// ParseRequests reads one request in the syntax of Docker's --gpus, see [ParseGPUs], or a JSON list of Docker's
-// DeviceRequest objects, of which all are meant at once.
+// ParseRequests parses either one request in the syntax of Docker's --gpus, see [ParseGPUs], or a JSON list of Docker's
+// DeviceRequest objects, which are all requested together.
 func ParseRequests(value string) ([]Request, error) {
 	if !strings.HasPrefix(strings.TrimSpace(value), "[") {
 		r, err := ParseGPUs(value)
@@ -66,10 +66,12 @@ func ParseRequests(value string) ([]Request, error) {
 	return out, nil
 }
 
-// ParseGPUs reads the value of Docker's --gpus: one CSV record of key=value fields (driver, count, device, capabilities,
-// options) or a bare count, "all" or a number. Without count and device it asks for one device; "gpu" is always among
-// the capabilities. Beyond Docker, a list that was not quoted means what its author meant: in device=0,1 the bare "1" is
-// an id, and in capabilities=compute,utility the bare "utility" is a capability.
+// ParseGPUs parses the value of Docker's --gpus: one CSV record of key=value fields (driver, count, device,
+// capabilities, options) or a bare count, which is "all" or a number. Without count and device it requests one device.
+// "gpu" is always among the capabilities.
+//
+// Unlike Docker it accepts a list without quotes: in device=0,1 the bare "1" is an id, and in
+// capabilities=compute,utility the bare "utility" is a capability.
 func ParseGPUs(value string) (Request, error) {
 	in := csv.NewReader(strings.NewReader(value))
 	fields, err := in.Read()
@@ -95,11 +97,11 @@ func ParseGPUs(value string) (Request, error) {
 	return p.request, nil
 }
 
-// GPUsKeys are the keys of the record that [ParseGPUs] reads.
+// GPUsKeys returns the keys of the record that [ParseGPUs] parses.
 func GPUsKeys() []string { return []string{"driver", "count", "device", "capabilities", "options"} }
 
-// Match returns the first of the request's capability lists that set has whole, and whether there is one. A nil set has
-// none, not even an empty list.
+// Match returns the first of the request's capability lists whose capabilities are all in set, and whether there is
+// one. In a nil set there is none, not even an empty list.
 func (r Request) Match(set []string) (selected []string, ok bool) {
 	if set == nil {
 		return nil, false
@@ -116,7 +118,7 @@ type gpusParser struct {
 	request      Request
 	capabilities []string
 	seen         map[string]bool
-	// list is the key of the last field, where that is one whose value is a list.
+	// list is the key of the last field if its value is a list, and else "".
 	list string
 }
 
@@ -127,7 +129,7 @@ func (p *gpusParser) field(field string) error {
 	}
 	p.list = ""
 	if p.seen[key] {
-		return fmt.Errorf("key %q stands twice", key)
+		return fmt.Errorf("key %q is given twice", key)
 	}
 	p.seen[key] = true
 	switch key {
@@ -149,11 +151,13 @@ func (p *gpusParser) field(field string) error {
 	return nil
 }
 
-// continues reports whether a field with a "=" is the next id of an unquoted device list, a qualified CDI name.
+// continues reports whether a field that has a "=" is the next id of a device list without quotes: a qualified CDI
+// name.
 func (p *gpusParser) continues(field string) bool {
 	return p.list == "device" && parser.IsQualifiedName(field)
 }
 
+// bare parses a field without a key: a count, or the next element of a list without quotes.
 func (p *gpusParser) bare(field string) error {
 	_, err := parseCount(field)
 	isCount := err == nil
@@ -165,7 +169,7 @@ func (p *gpusParser) bare(field string) error {
 		p.capabilities = append(p.capabilities, strings.Split(field, ",")...)
 		return nil
 	case p.seen["count"]:
-		return fmt.Errorf("the count stands twice, again as %q", field)
+		return fmt.Errorf("the count is given twice, the second time as %q", field)
 	}
 	p.seen["count"] = true
 	return p.count(field)
@@ -203,9 +207,11 @@ func parseCount(value string) (int, error) {
 	return n, nil
 }
 
-// IDs returns the ids that the request comes to before any device is known: the ids as given, "0" to "n-1" for a count of n,
-// "all" for a negative count, none for a count of 0. Which devices of the host a count and "all" mean, the Specs say
-// ([Registry.First], [Registry.Whole]). A count and ids together, an empty id and an absurd count are errors.
+// IDs returns the ids that the request means before it is known which devices the host has: the ids as given, "0" to
+// "n-1" for a count of n, "all" for a negative count, and none for a count of 0. Which devices of the host a count or
+// "all" means is decided by [Registry.First] and [Registry.Whole].
+//
+// A request with both a count and ids, with an empty id, or with a count above that of any host is an error.
 func (r Request) IDs() ([]string, error) {
 	switch {
 	case r.Count != 0 && len(r.DeviceIDs) > 0:

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What differs from Docker's own reading is said in the case's name.
+// The name of a case says how it differs from Docker.
 func TestParseGPUs(t *testing.T) {
 	caps := func(all ...string) [][]string { return [][]string{all} }
 	gpu := caps("gpu")
@@ -33,13 +33,41 @@ func TestParseGPUs(t *testing.T) {
 		{"ids, quoted", `"device=0,1"`, ids("0", "1"), ""},
 		{"Docker: count 1 too", "device=0,1", ids("0", "1"), ""},
 		{"Docker: count -1 too", "device=GPU-1,all", ids("GPU-1", "all"), ""},
-		{"ids and capabilities, quoted", `"device=0,2",capabilities=utility`, Request{DeviceIDs: []string{"0", "2"}, Capabilities: caps("utility", "gpu")}, ""},
-		{"Docker: an error", "device=0,2,capabilities=compute,utility", Request{DeviceIDs: []string{"0", "2"}, Capabilities: caps("compute", "utility", "gpu")}, ""},
-		{"Docker: an invalid count", "capabilities=compute,utility", Request{Count: 1, Capabilities: caps("compute", "utility", "gpu")}, ""},
-		{"capabilities, then a bare count", "capabilities=compute,2", Request{Count: 2, Capabilities: caps("compute", "gpu")}, ""},
-		{"capabilities, then all", "capabilities=compute,utility,all", Request{Count: -1, Capabilities: caps("compute", "utility", "gpu")}, ""},
-		{"capabilities, quoted", `"capabilities=compute,utility"`, Request{Count: 1, Capabilities: caps("compute", "utility", "gpu")}, ""},
-		{"capabilities and ids", "capabilities=compute,utility,device=0,1", Request{DeviceIDs: []string{"0", "1"}, Capabilities: caps("compute", "utility", "gpu")}, ""},
+		{
+			"ids and capabilities, quoted", `"device=0,2",capabilities=utility`,
+			Request{DeviceIDs: []string{"0", "2"}, Capabilities: caps("utility", "gpu")},
+			"",
+		},
+		{
+			"Docker: an error", "device=0,2,capabilities=compute,utility",
+			Request{DeviceIDs: []string{"0", "2"}, Capabilities: caps("compute", "utility", "gpu")},
+			"",
+		},
+		{
+			"Docker: an invalid count", "capabilities=compute,utility",
+			Request{Count: 1, Capabilities: caps("compute", "utility", "gpu")},
+			"",
+		},
+		{
+			"capabilities, then a bare count", "capabilities=compute,2",
+			Request{Count: 2, Capabilities: caps("compute", "gpu")},
+			"",
+		},
+		{
+			"capabilities, then all", "capabilities=compute,utility,all",
+			Request{Count: -1, Capabilities: caps("compute", "utility", "gpu")},
+			"",
+		},
+		{
+			"capabilities, quoted", `"capabilities=compute,utility"`,
+			Request{Count: 1, Capabilities: caps("compute", "utility", "gpu")},
+			"",
+		},
+		{
+			"capabilities and ids", "capabilities=compute,utility,device=0,1",
+			Request{DeviceIDs: []string{"0", "1"}, Capabilities: caps("compute", "utility", "gpu")},
+			"",
+		},
 		{"a driver", "driver=nvidia.cdi", Request{Driver: "nvidia.cdi", Count: 1, Capabilities: gpu}, ""},
 		{"a driver, all", "driver=amd,all", Request{Driver: "amd", Count: -1, Capabilities: gpu}, ""},
 		{"a list ends with the next key", "device=0,driver=amd,1", Request{}, "it has both a count and device ids"},
@@ -48,19 +76,34 @@ func TestParseGPUs(t *testing.T) {
 		{"options, count first", `count=1,driver=nvidia,"capabilities=compute,utility","options=foo=bar,baz=qux"`, opts, ""},
 		{"options, count last", `driver=nvidia,"capabilities=compute,utility","options=foo=bar,baz=qux",count=1`, opts, ""},
 		{"a CDI name", "device=nvidia.com/gpu=0", ids("nvidia.com/gpu=0"), ""},
-		{"Docker: an error", "device=nvidia.com/gpu=0,nvidia.com/gpu=1,2", ids("nvidia.com/gpu=0", "nvidia.com/gpu=1", "2"), ""},
+		{
+			"Docker: an error", "device=nvidia.com/gpu=0,nvidia.com/gpu=1,2", ids("nvidia.com/gpu=0", "nvidia.com/gpu=1", "2"),
+			"",
+		},
 		{"no capability", "capabilities=", Request{Count: 1, Capabilities: caps("", "gpu")}, ""},
 
-		{"a CDI name without device=", "nvidia.com/gpu=0", Request{}, `unexpected key "nvidia.com/gpu" in "nvidia.com/gpu=0" (keys: driver, count, device, capabilities, options)`},
+		{
+			"a CDI name without device=", "nvidia.com/gpu=0",
+			Request{},
+			`unexpected key "nvidia.com/gpu" in "nvidia.com/gpu=0" (keys: driver, count, device, capabilities, options)`,
+		},
 		{"count and ids", "count=2,device=0", Request{}, "it has both a count and device ids"},
-		{"Docker: the last", "1,2", Request{}, `the count stands twice, again as "2"`},
-		{"bare and count=", "1,count=2", Request{}, `key "count" stands twice`},
-		{"count= and bare", "count=2,1", Request{}, `the count stands twice, again as "1"`},
-		{"all twice", "all,all", Request{}, `the count stands twice, again as "all"`},
-		{"device twice", "device=0,device=1", Request{}, `key "device" stands twice`},
+		{"Docker: the last", "1,2", Request{}, `the count is given twice, the second time as "2"`},
+		{"bare and count=", "1,count=2", Request{}, `key "count" is given twice`},
+		{"count= and bare", "count=2,1", Request{}, `the count is given twice, the second time as "1"`},
+		{"all twice", "all,all", Request{}, `the count is given twice, the second time as "all"`},
+		{"device twice", "device=0,device=1", Request{}, `key "device" is given twice`},
 		{"empty", "", Request{}, "it is empty"},
-		{"unknown key", "foo=bar", Request{}, `unexpected key "foo" in "foo=bar" (keys: driver, count, device, capabilities, options)`},
-		{"options, not quoted", "options=foo=bar,baz=qux", Request{}, `unexpected key "baz" in "baz=qux" (keys: driver, count, device, capabilities, options)`},
+		{
+			"unknown key", "foo=bar",
+			Request{},
+			`unexpected key "foo" in "foo=bar" (keys: driver, count, device, capabilities, options)`,
+		},
+		{
+			"options, not quoted", "options=foo=bar,baz=qux",
+			Request{},
+			`unexpected key "baz" in "baz=qux" (keys: driver, count, device, capabilities, options)`,
+		},
 		{"option without value", "options=foo", Request{}, `option "foo" is not of the form key=value`},
 		{"option without name", "options==bar", Request{}, `option "=bar" is not of the form key=value`},
 		{"count=x", "count=x", Request{}, `count "x" is neither "all" nor a whole number`},
@@ -71,7 +114,11 @@ func TestParseGPUs(t *testing.T) {
 		{"a fraction", "1.5", Request{}, `count "1.5" is neither "all" nor a whole number`},
 		{"an empty id", "device=", Request{}, "a device id is empty"},
 		{"an empty id at the end", "device=0,", Request{}, "a device id is empty"},
-		{"an open quote", `"device=0`, Request{}, `read it as one CSV record: parse error on line 1, column 10: extraneous or missing " in quoted-field`},
+		{
+			"an open quote", `"device=0`,
+			Request{},
+			`read it as one CSV record: parse error on line 1, column 10: extraneous or missing " in quoted-field`,
+		},
 	} {
 		t.Run(test.name+" "+test.in, func(t *testing.T) {
 			got, err := ParseGPUs(test.in)
@@ -99,16 +146,28 @@ func TestParseRequests(t *testing.T) {
 		err      string
 	}{
 		{"--gpus syntax", "device=0", []Request{{DeviceIDs: []string{"0"}, Capabilities: [][]string{{"gpu"}}}}, ""},
-		{"a list", ` [{"Driver":"nvidia","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu","compute"],["tpu"]],"Options":{"a":"b"}}, {"DeviceIDs":["0"]}] `, []Request{
-			{Driver: "nvidia", Count: -1, Capabilities: [][]string{{"gpu", "compute"}, {"tpu"}}, Options: map[string]string{"a": "b"}},
-			{DeviceIDs: []string{"0"}},
-		}, ""},
+		{
+			"a list",
+			` [{"Driver":"nvidia","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu","compute"],["tpu"]],` +
+				`"Options":{"a":"b"}}, {"DeviceIDs":["0"]}] `,
+			[]Request{
+				{
+					Driver: "nvidia", Count: -1, Capabilities: [][]string{{"gpu", "compute"}, {"tpu"}},
+					Options: map[string]string{"a": "b"},
+				},
+				{DeviceIDs: []string{"0"}},
+			},
+			"",
+		},
 		{"--gpus syntax, wrong", "none", nil, `count "none" is neither "all" nor a whole number`},
 		{"empty", "[]", nil, "the list is empty"},
 		{"too many", "[" + zero + `{"Count":1}]`, nil, "65 requests are too many (64)"},
 		{"something follows", `[{"Count":1}] 2`, nil, "something follows the JSON list"},
 		{"garbage follows", `[{"Count":1}]]`, nil, "something follows the JSON list"},
-		{"an unknown field", `[{"Colour":"red"}]`, nil, `read it as a JSON list of device requests: json: unknown field "Colour"`},
+		{
+			"an unknown field", `[{"Colour":"red"}]`, nil,
+			`read it as a JSON list of device requests: json: unknown field "Colour"`,
+		},
 		{"cut off", `[{"Count":1}`, nil, "read it as a JSON list of device requests: unexpected EOF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,7 +188,7 @@ func TestParseRequests(t *testing.T) {
 	}
 }
 
-// The table of moby's capabilities, whose set is foo and bar.
+// These are the cases of moby's own test, where the set is foo and bar.
 func TestMatch(t *testing.T) {
 	set := []string{"foo", "bar"}
 	for _, test := range []struct {
@@ -182,7 +241,11 @@ func TestIDs(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := test.request.IDs()
-			if diff := cmp.Diff(test.want, got); diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" || text != test.err {
 				t.Error(err, diff)
 			}
 		})

@@ -6,7 +6,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Allowed reports whether device rules, of which later ones stand over earlier ones, give the node all that it needs.
+// Allowed reports whether the device rules give the node all the access that it needs. A later rule overrides an
+// earlier one.
 func (d *DeviceNode) Allowed(rules []specs.LinuxDeviceCgroup) bool {
 	if d.Permissions == "" || (d.Type != "c" && d.Type != "b") {
 		return true
@@ -20,9 +21,10 @@ func (d *DeviceNode) Allowed(rules []specs.LinuxDeviceCgroup) bool {
 	return given
 }
 
-// covered reports whether a rule is about the device, for some or all access.
+// covered reports whether the rule is about the device, for some or all access.
 func (d *DeviceNode) covered(r specs.LinuxDeviceCgroup) bool {
 	number := func(have *int64, want int64) bool { return have == nil || *have == -1 || *have == want }
 	kind := r.Type == "" || r.Type == "a" || r.Type == d.Type
-	return kind && number(r.Major, d.Major) && number(r.Minor, d.Minor) && (r.Allow || strings.ContainsAny(d.Permissions, r.Access) || r.Access == "")
+	access := r.Allow || strings.ContainsAny(d.Permissions, r.Access) || r.Access == ""
+	return kind && number(r.Major, d.Major) && number(r.Minor, d.Minor) && access
 }

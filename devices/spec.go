@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,19 +23,20 @@ const maxSpec = 4 << 20
 // spec is a CDI Spec file that was read.
 type spec struct {
 	path     string
-	priority int // of its directory: the later one wins
+	priority int // of its directory: the highest wins
 	vendor   string
 	class    string
 	raw      *cdispecs.Spec
-	notes    []string // what of it was not understood
+	notes    []string // what was not understood
 }
 
-// readSpec returns what a Spec file holds. Whoever could write the file could run programs as root, so a file that others
-// may change is refused.
+// readSpec returns what a Spec file contains. It refuses a file that others than the owner can change, because a Spec
+// names programs that run as the owner, who is root or the user of a rootless engine.
 func readSpec(path string, owner trust.Owner) ([]byte, error) {
 	file, err := owner.OpenFile(path)
 	if errors.Is(err, trust.ErrUntrusted) {
-		return nil, fault.New(fault.Trust, "", "%w", err).WithHint("chown root:root %s && chmod 644 %s, and the same for its directories", path, path)
+		return nil, fault.New(fault.Trust, "", "%w", err).
+			WithHint("chown root:root %s && chmod 644 %s, and the same for its directories", path, path)
 	}
 	if err != nil {
 		return nil, fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
@@ -54,8 +56,9 @@ func readSpec(path string, owner trust.Owner) ([]byte, error) {
 	return data.Bytes(), nil
 }
 
-// newSpec returns the Spec that a file holds. What of it is not understood makes it no less readable, see [version] and
-// [decodeSpec]; it is in the notes. A file that is no CDI Spec, or whose edits break CDI's rules, is an error.
+// newSpec returns the Spec that a file contains. A file that is not a CDI Spec, or whose edits break CDI's rules, is an
+// error. A file of which some parts are not understood is still a Spec, and the notes of the result list these parts; see
+// [version] and [decodeSpec].
 func newSpec(path string, priority int, data []byte) (*spec, error) {
 	s, err := parseSpec(data)
 	if err != nil {
@@ -74,8 +77,8 @@ func parseSpec(data []byte) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := noNulls(raw); err != nil {
-		return nil, err
+	if at := nullElement(reflect.ValueOf(raw)); at != "" {
+		return nil, fmt.Errorf("%s is null", at)
 	}
 	known, note := version(raw)
 	if note != "" {
@@ -85,17 +88,16 @@ func parseSpec(data []byte) (*spec, error) {
 	s.vendor, s.class = parser.ParseQualifier(raw.Kind)
 	err = s.validate(known)
 	if err != nil && len(s.notes) > 0 {
-		err = fmt.Errorf("%w (not understood in it: %s)", err, list(s.notes))
+		err = fmt.Errorf("%w (not understood: %s)", err, list(s.notes))
 	}
 	return s, err
 }
 
-// version reports whether the Spec's cdiVersion is one of CDI's that is known here and, in a note, what is wrong with it.
+// version reports whether the Spec's cdiVersion is known here. The note says what is wrong with it, or is "".
 //
 // The CDI library refuses a Spec whose version is missing, malformed, newer than the library or older than a field that
-// the Spec uses, and its devices are "unresolvable" from then on. Versions have only ever added fields, though: what is
-// known means the same in a Spec of any version. So such a Spec is read like one of the newest version that is known,
-// with a note.
+// the Spec uses, so that its devices are "unresolvable". But versions have only ever added fields, and what is known
+// means the same in every version. So such a Spec is read as one of the newest known version, with a note.
 func version(raw *cdispecs.Spec) (known bool, note string) {
 	err := cdispecs.ValidateVersion(raw)
 	if err == nil {
@@ -104,19 +106,20 @@ func version(raw *cdispecs.Spec) (known bool, note string) {
 	if cdispecs.ValidateVersion(&cdispecs.Spec{Version: raw.Version}) == nil {
 		return true, fmt.Sprintf("cdiVersion %q is older than what the file uses (%v)", raw.Version, err)
 	}
-	return false, fmt.Sprintf("cdiVersion %q is none that this gpu-hook knows (up to %s)", raw.Version, cdispecs.CurrentVersion)
+	return false, fmt.Sprintf("cdiVersion %q is not known to this gpu-hook (up to %s)",
+		raw.Version, cdispecs.CurrentVersion)
 }
 
-// note is a warning that says what of the Spec was not understood, or nil.
+// note returns a warning that says what was not understood of the Spec, or nil.
 func (s *spec) note() *fault.Error {
 	if len(s.notes) == 0 {
 		return nil
 	}
-	return fault.New(fault.SpecNote, s.path, "it was read, but not understood in this: %s", list(s.notes)).
+	return fault.New(fault.SpecNote, s.path, "it was read, but not all of it was understood: %s", list(s.notes)).
 		WithHint("if the container lacks something, use a gpu-hook that knows this version of CDI, or correct the file")
 }
 
-// edits are those that every container with a device of the Spec gets.
+// edits returns the edits that every container with a device of the Spec gets.
 func (s *spec) edits() *Edits {
 	e := fromSpec(&s.raw.ContainerEdits)
 	if note := s.note(); note != nil {
@@ -125,22 +128,8 @@ func (s *spec) edits() *Edits {
 	return e
 }
 
-// noNulls is the check that the CDI library lacks before all of its own: a null element panics it.
-func noNulls(raw *cdispecs.Spec) error {
-	lists := []*cdispecs.ContainerEdits{&raw.ContainerEdits}
-	for i := range raw.Devices {
-		lists = append(lists, &raw.Devices[i].ContainerEdits)
-	}
-	for _, e := range lists {
-		if slices.Contains(e.DeviceNodes, nil) || slices.Contains(e.Mounts, nil) || slices.Contains(e.Hooks, nil) || slices.Contains(e.NetDevices, nil) {
-			return errors.New("a list of its edits has a null element")
-		}
-	}
-	return nil
-}
-
-// validate applies the CDI library's checks. In a Spec of a version that is not known, a hook's stage may be a new one; such
-// a hook is late.
+// validate applies the CDI library's checks. In a Spec of an unknown version, a hook may have a stage that is not
+// known. Such a hook is Late.
 func (s *spec) validate(known bool) error {
 	if err := parser.ValidateVendorName(s.vendor); err != nil {
 		return fmt.Errorf("kind %q: %w", s.raw.Kind, err)
@@ -160,7 +149,7 @@ func (s *spec) validate(known bool) error {
 			return fmt.Errorf("device %q: %w", d.Name, err)
 		}
 		if seen[d.Name] {
-			return fmt.Errorf("device %q stands twice", d.Name)
+			return fmt.Errorf("device %q is defined twice", d.Name)
 		}
 		seen[d.Name] = true
 		if err := s.validateEdits(d.ContainerEdits, known); err != nil {
@@ -177,10 +166,11 @@ func (s *spec) validateEdits(e cdispecs.ContainerEdits, known bool) error {
 	return (&cdi.ContainerEdits{ContainerEdits: &e}).Validate()
 }
 
-// newStage reports whether the hook is one of a stage that CDI did not have yet, and notes it.
+// newStage reports whether the hook has a stage that is not known, and notes it.
 func (s *spec) newStage(h *cdispecs.Hook) bool {
 	switch h.HookName {
-	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook, cdi.StartContainerHook, cdi.PoststartHook, cdi.PoststopHook:
+	case cdi.PrestartHook, cdi.CreateRuntimeHook, cdi.CreateContainerHook, cdi.StartContainerHook, cdi.PoststartHook,
+		cdi.PoststopHook:
 		return false
 	}
 	s.notes = append(s.notes, fmt.Sprintf("stage %q of hook %s", h.HookName, strings.TrimSpace(h.Path)))

@@ -14,8 +14,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 )
 
-// maxNodes and maxDepth bound what a Spec may come to once its aliases are followed: a file of a few lines could otherwise
-// ask for gigabytes. The Spec of a host with 16 GPUs in 7 parts each has some 20,000 nodes, none deeper than 8.
+// maxNodes and maxDepth bound a Spec whose YAML aliases are expanded. Without them a file of a few lines could need
+// gigabytes. The Spec of a host with 16 GPUs in 7 parts each has some 20,000 nodes, none deeper than 8.
 const (
 	maxNodes = 200_000
 	maxDepth = 64
@@ -23,8 +23,8 @@ const (
 
 var errNothing = errors.New("it holds nothing")
 
-// decodeSpec reads the CDI Spec in data, which is YAML or JSON. Fields that CDI does not have, as far as this gpu-hook
-// knows it, are passed over; the notes name each with its place. What the fields hold is not checked yet.
+// decodeSpec decodes the CDI Spec in data, which is YAML or JSON. Fields that are not known here are ignored, and the
+// notes name each with its place. The values of the fields are not checked.
 func decodeSpec(data []byte) (*cdispecs.Spec, []string, error) {
 	raw := &cdispecs.Spec{}
 	if unknown, ok := plainyaml.Decode(data, raw); ok {
@@ -68,13 +68,14 @@ func decodeYAML(data []byte) (*cdispecs.Spec, []string, error) {
 	return raw, f.unknown, nil
 }
 
-// fields looks for the fields of a document that a Go type does not have.
+// fields finds the fields of a document that a Go type does not have.
 type fields struct {
 	nodes, depth int
 	unknown      []string
 }
 
-// read goes through n, which is to become a t, or whatever it is where t is nil. at is its place: "devices[0].name".
+// read reads n, which will be decoded as a t. If t is nil, n is below an unknown field and only counted. at is the
+// place of n, such as "devices[0].name".
 func (f *fields) read(n *yaml.Node, t reflect.Type, at string) error {
 	f.nodes, f.depth = f.nodes+1, f.depth+1
 	defer func() { f.depth-- }()
@@ -133,7 +134,7 @@ func (f *fields) field(key, value *yaml.Node, t reflect.Type, at string) error {
 	return f.read(value, nil, "")
 }
 
-// elementOf is the type of the elements of a list or map, or nil for anything else.
+// elementOf returns the type of the elements of a list or map, or nil for any other type.
 func elementOf(t reflect.Type) reflect.Type {
 	if t == nil || (t.Kind() != reflect.Slice && t.Kind() != reflect.Map) {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// A Spec of another version, or with fields that are not known here, is read, and says what of it was not understood.
+// A Spec of another version or with unknown fields is read, and its notes say what was not understood.
 func TestUnknownVersionsAndFields(t *testing.T) {
 	const valid = `cdiVersion: "0.5.0"
 kind: nvidia.com/gpu
@@ -26,29 +26,58 @@ devices:
 		{"nothing unknown", valid, nil},
 		{"the newest", version(`"1.1.0"`), nil},
 		{"with a v", version("v0.5.0"), nil},
-		{"newer", version(`"1.2.0"`), []string{`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"much newer", version(`"2.0.0"`), []string{`cdiVersion "2.0.0" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"malformed", version("newest"), []string{`cdiVersion "newest" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"two numbers", version("0.5"), []string{`cdiVersion "0.5" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"missing", strings.SplitAfterN(valid, "\n", 2)[1], []string{`cdiVersion "" is none that this gpu-hook knows (up to 1.1.0)`}},
-		{"older than what it uses", version(`"0.4.0"`), []string{`cdiVersion "0.4.0" is older than what the file uses (the spec version must be at least v0.5.0)`}},
+		{"newer", version(`"1.2.0"`), []string{`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"much newer", version(`"2.0.0"`), []string{`cdiVersion "2.0.0" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"malformed", version("newest"), []string{`cdiVersion "newest" is not known to this gpu-hook (up to 1.1.0)`}},
+		{"two numbers", version("0.5"), []string{`cdiVersion "0.5" is not known to this gpu-hook (up to 1.1.0)`}},
+		{
+			"missing", strings.SplitAfterN(valid, "\n", 2)[1],
+			[]string{`cdiVersion "" is not known to this gpu-hook (up to 1.1.0)`},
+		},
+		{
+			"older than what it uses", version(`"0.4.0"`),
+			[]string{`cdiVersion "0.4.0" is older than what the file uses (the spec version must be at least v0.5.0)`},
+		},
 		{
 			"fields",
-			version(`"1.2.0"`) + "    newEdits: [{a: 1}]\n  colour: red\nmore: {kind: 1, b: [1]}\ncontainerEdits:\n  mounts:\n  - {hostPath: /a, containerPath: /b, subPath: c}\n",
+			version(`"1.2.0"`) +
+				"    newEdits: [{a: 1}]\n  colour: red\nmore: {kind: 1, b: [1]}\n" +
+				"containerEdits:\n  mounts:\n  - {hostPath: /a, containerPath: /b, subPath: c}\n",
 			[]string{
-				`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`,
-				"field devices[0].containerEdits.newEdits (line 7)", "field devices[0].colour (line 8)", "field more (line 9)", "field containerEdits.mounts[0].subPath (line 12)",
+				`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`,
+				"field devices[0].containerEdits.newEdits (line 7)", "field devices[0].colour (line 8)", "field more (line 9)",
+				"field containerEdits.mounts[0].subPath (line 12)",
 			},
 		},
 		{"fields of a version that should not have them", valid + "colour: red\n", []string{"field colour (line 7)"}},
-		{"another letter case", strings.Replace(valid, "deviceNodes", "devicenodes", 1), []string{"field devices[0].containerEdits.devicenodes (line 6)"}},
-		{"annotations are the vendor's", valid + "annotations: {a/b: c, d: e}\n", []string{`cdiVersion "0.5.0" is older than what the file uses (the spec version must be at least v0.6.0)`}},
-		{"JSON", `{"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "x": null, "devices": [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/a", "y": 1}]}}]}`, []string{"field x (line 1)", "field devices[0].containerEdits.deviceNodes[0].y (line 1)"}},
-		{"by alias and merge", valid + "- name: \"1\"\n  containerEdits: &e {deviceNodes: [{path: /dev/b}], z: 1}\n- {name: \"2\", containerEdits: *e}\n- {name: \"3\", containerEdits: {<<: *e, env: [A=1]}}\n", []string{
-			"field devices[1].containerEdits.z (line 8)", "field devices[2].containerEdits.z (line 8)", "field devices[3].containerEdits.z (line 8)",
-		}},
+		{
+			"another letter case", strings.Replace(valid, "deviceNodes", "devicenodes", 1),
+			[]string{"field devices[0].containerEdits.devicenodes (line 6)"},
+		},
+		{
+			"annotations are the vendor's", valid + "annotations: {a/b: c, d: e}\n",
+			[]string{`cdiVersion "0.5.0" is older than what the file uses (the spec version must be at least v0.6.0)`},
+		},
+		{
+			"JSON",
+			`{"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "x": null, "devices": [{"name": "0", "containerEdits": ` +
+				`{"deviceNodes": [{"path": "/dev/a", "y": 1}]}}]}`,
+			[]string{"field x (line 1)", "field devices[0].containerEdits.deviceNodes[0].y (line 1)"},
+		},
+		{
+			"by alias and merge",
+			valid + "- name: \"1\"\n  containerEdits: &e {deviceNodes: [{path: /dev/b}], z: 1}\n" +
+				"- {name: \"2\", containerEdits: *e}\n- {name: \"3\", containerEdits: {<<: *e, env: [A=1]}}\n",
+			[]string{
+				"field devices[1].containerEdits.z (line 8)", "field devices[2].containerEdits.z (line 8)",
+				"field devices[3].containerEdits.z (line 8)",
+			},
+		},
 		{"a second document", "---\n" + valid + "---\nkind: x\n", []string{"what follows its first document"}},
-		{"a stage of the future", version(`"1.2.0"`) + "    hooks: [{hookName: soon, path: /h}]\n", []string{`cdiVersion "1.2.0" is none that this gpu-hook knows (up to 1.1.0)`, `stage "soon" of hook /h`}},
+		{
+			"a stage of the future", version(`"1.2.0"`) + "    hooks: [{hookName: soon, path: /h}]\n",
+			[]string{`cdiVersion "1.2.0" is not known to this gpu-hook (up to 1.1.0)`, `stage "soon" of hook /h`},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := Load([]string{specDirs(t, map[string]string{"a/x.yaml": test.text}) + "/a"}, us())
@@ -71,7 +100,7 @@ devices:
 	}
 }
 
-// The note comes with the edits of the Spec, once, and with the list of all.
+// The note of a Spec comes with its edits, once, and is in the list of all notes.
 func TestNotes(t *testing.T) {
 	top := specDirs(t, map[string]string{
 		"a/x.yaml": specText("nvidia.com/gpu", "X", "0", "1") + "colour: red\n",
@@ -88,7 +117,8 @@ func TestNotes(t *testing.T) {
 	}
 	edits.Append(files.Edits)
 	for i, notes := range [][]*fault.Error{edits.Notes, r.Notes()[1:]} {
-		if len(notes) != 1 || notes[0].Code != fault.SpecNote || notes[0].Error() != top+"/a/x.yaml: it was read, but not understood in this: field colour (line 8)" || notes[0].Hint == "" {
+		want := top + "/a/x.yaml: it was read, but not all of it was understood: field colour (line 8)"
+		if len(notes) != 1 || notes[0].Code() != fault.SpecNote || notes[0].Error() != want || notes[0].Hint() == "" {
 			t.Errorf("%d: %v", i, notes)
 		}
 	}
@@ -97,12 +127,13 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is a Spec that can be used, or an error.
+// Every file is either a Spec that can be used, or an error.
 func FuzzParseSpec(f *testing.F) {
 	f.Add(specText("nvidia.com/gpu", "X", "0"))
 	f.Add(`{"cdiVersion": "2.0.0", "kind": "a/b", "x": [{"y": null}], "devices": [null]}`)
 	f.Add("kind: a/b\ncontainerEdits: &e {hooks: [{hookName: x}], <<: [{env: [A=b]}, *e]}\n")
-	f.Add("cdiVersion: 1.1.0\nkind: a/b\ndevices: [{name: c, containerEdits: {netDevices: [{name: d}], intelRdt: {closID: /}, mounts: [null]}}]\n---\n")
+	f.Add("cdiVersion: 1.1.0\nkind: a/b\n" +
+		"devices: [{name: c, containerEdits: {netDevices: [{name: d}], intelRdt: {closID: /}, mounts: [null]}}]\n---\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parseSpec([]byte(text))
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// A late hook is run by the runtime with all its rights, so it is held to what an early one is; but for a startContainer
-// hook, which the container runs.
+// The runtime runs a late hook as root, so its program must be trusted as that of an early one. A startContainer hook
+// runs inside the container.
 func TestRunBy(t *testing.T) {
 	missing := t.TempDir() + "/missing"
 	for _, stage := range []string{"poststart", "poststop"} {
@@ -25,11 +25,14 @@ func TestRunBy(t *testing.T) {
 	}
 }
 
-// What a stage before ours, or the engine, has made is there, also what runs late.
+// An edit that an earlier stage or the engine has made is Present, also a late one.
 func TestCompleteFindsLate(t *testing.T) {
 	e := &Edits{
-		Env:            []*Env{{"A=1", Late}, {"B=1", Late}},
-		Hooks:          []*Hook{hook("startContainer", "/s", []string{"s"}, nil), hook("poststart", "/s", nil, nil), hook("poststop", "/p", nil, nil)},
+		Env: []*Env{{"A=1", Late}, {"B=1", Late}},
+		Hooks: []*Hook{
+			hook("startContainer", "/s", []string{"s"}, nil), hook("poststart", "/s", nil, nil),
+			hook("poststop", "/p", nil, nil),
+		},
 		AdditionalGIDs: []*GID{{1, Late}}, IntelRdt: []*IntelRdt{{"x", Late, nil}},
 	}
 	for _, h := range e.Hooks {
@@ -37,8 +40,11 @@ func TestCompleteFindsLate(t *testing.T) {
 	}
 	_, err := e.Complete(&specs.Spec{
 		Process: &specs.Process{Env: []string{"A=1", "A=2", "B=2", "B=1"}, User: specs.User{AdditionalGids: []uint32{1}}},
-		Hooks:   &specs.Hooks{StartContainer: []specs.Hook{{Path: "/s", Args: []string{"s"}}}, Poststop: []specs.Hook{{Path: "/p"}}, CreateRuntime: []specs.Hook{{Path: "/s"}}},
-		Linux:   &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "x"}},
+		Hooks: &specs.Hooks{
+			StartContainer: []specs.Hook{{Path: "/s", Args: []string{"s"}}}, Poststop: []specs.Hook{{Path: "/p"}},
+			CreateRuntime: []specs.Hook{{Path: "/s"}},
+		},
+		Linux: &specs.Linux{IntelRdt: &specs.LinuxIntelRdt{ClosID: "x"}},
 	}, "", trust.Root(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -64,12 +70,26 @@ func TestAllowed(t *testing.T) {
 		{"no rule wanted", "", nil, true},
 		{"its own", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(2), Access: "rwm"}}, true},
 		{"less", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(2), Access: "r"}}, false},
-		{"another's", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(3), Access: "rw"}, {Allow: true, Type: "b", Access: "rw"}}, false},
-		{"all minors", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(-1), Access: "rw"}}, true},
+		{
+			"another's", "rw",
+			[]specs.LinuxDeviceCgroup{
+				{Allow: true, Type: "c", Major: n(1), Minor: n(3), Access: "rw"}, {Allow: true, Type: "b", Access: "rw"},
+			},
+			false,
+		},
+		{
+			"all minors", "rw",
+			[]specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: n(1), Minor: n(-1), Access: "rw"}},
+			true,
+		},
 		{"all, then none", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Access: "rwm"}}, false},
 		{"none, then all", "rw", []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "a", Access: "rwm"}}, true},
 		{"a part taken away", "rw", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Type: "c", Access: "w"}}, false},
-		{"another part taken away", "r", []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Type: "c", Access: "w"}}, true},
+		{
+			"another part taken away", "r",
+			[]specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}, {Type: "c", Access: "w"}},
+			true,
+		},
 	} {
 		d := &DeviceNode{Type: "c", Major: 1, Minor: 2, Permissions: test.permissions}
 		if got := d.Allowed(test.rules); got != test.want {

@@ -23,7 +23,7 @@ func (s *Start) Apply(ctx context.Context) {
 		s.Report.Tell()
 		return
 	}
-	if !s.plan.Failed() && !s.draft.notable() {
+	if !s.plan.Failed() && !s.draft.Notable() {
 		return
 	}
 	if s.plan.Ready() {

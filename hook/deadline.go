@@ -60,7 +60,7 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 	}
 	configs := make(chan *config.Config, 1)
 	go func() {
-		c, _ := o.load() // what is wrong with it planning says
+		c, _ := o.Load() // what is wrong with it planning says
 		configs <- c
 	}()
 	c := config.Defaults() // as with one that is broken, the built-in rules decide whether something is asked
@@ -120,8 +120,8 @@ func without(o Options, c *config.Config, input []byte, err error) *Start {
 		return s.refuse(err)
 	}
 	s.contest(nil)
-	if !s.draft.failed() {
-		s.failOrWarn(err)
+	if !s.draft.Failed() {
+		s.draft.FailOrWarn(err)
 	}
 	return s.finish()
 }

@@ -92,10 +92,10 @@ func ParseAnnotation(pair string) (key, value string, err error) {
 // Last reads the newest record, or the one of the container whose id is, or alone begins with, id. A configuration that
 // cannot be read is a warning: the records of the runs that it made fail are worth reading.
 func Last(o Options, id string) (*report.Report, error) {
-	c, configErr := o.load()
+	c, configErr := o.Load()
 	r, err := report.Last(c.RunDir(), id)
 	if f := fault.From(configErr); err == nil && f != nil {
-		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint))
+		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint()))
 	}
 	return r, err
 }

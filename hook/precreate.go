@@ -13,18 +13,15 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices/render"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/hook/precedence"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
-	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // StagePrecreate is podman's stage before the container exists, where hooks edit its spec.
 const StagePrecreate = "precreate"
-
-// AnnotationPlan is where earlier versions of gpu-hook told createRuntime what precreate had put into config.json. Both
-// stages now make the same plan, each for itself, so that nothing needs to be told or believed.
-const AnnotationPlan = "gpu-hook/plan"
 
 // PlanSpec plans for the container whose spec was read, and changes nothing. [Start.Render] must follow.
 func PlanSpec(o Options, spec []byte) *Start {
@@ -46,7 +43,7 @@ func PlanSpec(o Options, spec []byte) *Start {
 // asksByName reports whether an annotation asks for one container of a pod alone.
 func asksByName(c *state.Container) bool {
 	for key := range c.Spec.Annotations {
-		if strings.HasPrefix(key, AnnotationGPUs+".") {
+		if request.ForOneContainer(key) {
 			return true
 		}
 	}
@@ -157,26 +154,24 @@ func (s *Start) underSystemd() bool {
 	return !s.config.Self.Namespaced && linux != nil && strings.Count(linux.CgroupsPath, ":") == 2
 }
 
-// environment are the delegates' variables, for the container's program, as Docker sets them. Where NVIDIA's own hook runs
-// too they would ask that for devices.
+// environment returns the delegates' variables for the container's program, as Docker sets them. If a vendor's own hook
+// runs beside gpu-hook, they would request devices of that.
 func (s *Start) environment() []string {
-	if findOther(s.config, s.container) != nil {
+	if precedence.OtherHook(s.config, s.container) {
 		return nil
 	}
-	return slices.DeleteFunc(delegateEnv(s.plan), s.kept)
+	return slices.DeleteFunc(programEnv(s.plan), s.kept)
 }
 
-// delegateEnv are the variables by which the plan's delegates name devices and driver capabilities: programs in the
-// container look at them too.
-func delegateEnv(p plan.Plan) []string {
+// programEnv returns the variables of the plan's delegates that programs in the container look at, each once.
+func programEnv(p plan.Plan) []string {
 	var out []string
 	for _, g := range p.Grants {
 		if g.Delegate == nil {
 			continue
 		}
-		for i, v := range g.Delegate.Env {
-			// The first is the one that names the devices.
-			if (i == 0 || strings.HasPrefix(v, nvidia.DriverCapabilities+"=")) && !slices.Contains(out, v) {
+		for _, v := range g.Delegate.Program {
+			if !slices.Contains(out, v) {
 				out = append(out, v)
 			}
 		}
@@ -185,7 +180,7 @@ func delegateEnv(p plan.Plan) []string {
 }
 
 // kept reports whether a variable must stay as the container has it, because createRuntime must read the same request and
-// say the same of it: one that asks where the environment is what is served, or where the container has given it a value
+// say the same about it: one that requests, if the environment is what is served or if the container has given it a value
 // of its own.
 func (s *Start) kept(variable string) bool {
 	name, value, _ := strings.Cut(variable, "=")
@@ -195,22 +190,16 @@ func (s *Start) kept(variable string) bool {
 	if own, _ := s.container.Env(name); own != "" && own != "void" {
 		return true
 	}
-	if value != "void" && !slices.Contains(s.sources(), config.SourceEnv) {
+	sources, _ := request.Sources(s.config, s.container)
+	if value != "void" && !slices.Contains(sources, config.SourceEnv) {
 		return true // createRuntime would take ours for a request that policy refuses
 	}
-	return slices.ContainsFunc(append([]part{s.draft.asked}, s.draft.wishes...), func(p part) bool {
-		return slices.ContainsFunc(p.requests, (*request).fromEnv)
-	})
-}
-
-// sources are those that count for the container.
-func (s *Start) sources() []string {
-	sources, _ := sourcesFor(s.config, s.container)
-	return sources
+	return s.draft.FromEnv()
 }
 
 // asks reports whether a variable has a say in what a container gets.
 func asks(c *config.Config, name string) bool {
-	return nvidia.Asks(name) || slices.Contains(c.Requests.PreferredEnv, name) ||
-		slices.ContainsFunc(c.Vendors, func(v config.Vendor) bool { return v.Env == name })
+	return slices.Contains(c.Requests.PreferredEnv, name) || slices.ContainsFunc(c.Vendors, func(v config.Vendor) bool {
+		return v.Env == name || c.ContractOf(&v).Asks(name)
+	})
 }

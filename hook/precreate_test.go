@@ -15,6 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -119,11 +120,11 @@ func TestStages(t *testing.T) {
 		visible string // what the container's program is to see
 		codes   string
 	}{
-		"annotation":      {g.container(nil, map[string]string{AnnotationGPUs: "device=0"}), "void", ""},
+		"annotation":      {g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}), "void", ""},
 		"environment":     {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil), "0", ""},
-		"both":            {g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{AnnotationGPUs: "device=0"}), "1", "W-OVERRIDDEN"},
+		"both":            {g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{request.AnnotationGPUs: "device=0"}), "1", "W-OVERRIDDEN"},
 		"CDI annotation":  {g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}), "void", ""},
-		"an old mark too": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{AnnotationPlan: `{"digest":"x"}`}), "0", "W-PLAN"},
+		"an old mark too": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{request.AnnotationPlan: `{"digest":"x"}`}), "0", "W-PLAN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			edited, first := g.precreate(test.spec)
@@ -181,7 +182,7 @@ func TestStagesOfAWish(t *testing.T) {
 // What is asked for by a container's name in its pod, which podman tells only later, is left to the later stage whole.
 func TestPrecreateWithoutAName(t *testing.T) {
 	g := newGround(t)
-	spec := g.container(nil, map[string]string{AnnotationGPUs: "all", AnnotationGPUs + ".b": "device=1"})
+	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "all", request.AnnotationGPUs + ".b": "device=1"})
 	edited, first := g.precreate(spec)
 	if diff := cmp.Diff(spec, edited); diff != "" || first.Result != plan.ResultNothing {
 		t.Errorf("%s %s", first.Result, diff)
@@ -191,7 +192,7 @@ func TestPrecreateWithoutAName(t *testing.T) {
 // A rule that systemd would not take away is left to createRuntime.
 func TestStagesCgroupfs(t *testing.T) {
 	g := newGround(t)
-	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Linux.CgroupsPath = "/parent/libpod-" + id
 	if edited, _ := g.precreate(spec); len(edited.Linux.Resources.Devices) != 1 {
 		t.Errorf("rules: %+v", edited.Linux.Resources.Devices)
@@ -201,7 +202,7 @@ func TestStagesCgroupfs(t *testing.T) {
 // In a user namespace the kernel takes no rules.
 func TestStagesInUserNamespace(t *testing.T) {
 	g := newGround(t)
-	in, err := json.Marshal(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	in, err := json.Marshal(g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestStagesInUserNamespace(t *testing.T) {
 // What the engine has put there is told, and not the earlier stage's work.
 func TestStagesFindTheEngines(t *testing.T) {
 	g := newGround(t)
-	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
 	edited, _ := g.precreate(spec)
 	if r := g.later(edited); len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate || !strings.Contains(r.Warnings[0].Message, "carries 1 of") {
@@ -230,7 +231,7 @@ func TestStagesFindTheEngines(t *testing.T) {
 // Where podman gives the container no control group, nothing in its spec has its id, and no record could be found again.
 func TestStagesWithoutID(t *testing.T) {
 	g := newGround(t)
-	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Linux.CgroupsPath = ""
 	edited, _ := g.precreate(spec)
 	if _, err := Last(g.options, ""); err == nil || len(edited.Process.Env) < 2 {
@@ -248,7 +249,7 @@ func TestStagesDelegate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spec := range map[string]*specs.Spec{
-		"annotation":  g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: `"device=0","capabilities=compute"`}),
+		"annotation":  g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{request.AnnotationGPUs: `"device=0","capabilities=compute"`}),
 		"environment": g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute"}, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -275,7 +276,7 @@ func TestStagesDelegateBesideNVIDIAsHook(t *testing.T) {
 	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{AnnotationGPUs: "device=0"})
+	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Hooks.CreateRuntime = append(spec.Hooks.CreateRuntime, specs.Hook{Path: "/usr/bin/nvidia-container-runtime-hook"})
 	edited, first := g.precreate(spec)
 	if first.Result != plan.ResultPlanned || !slices.Equal(edited.Process.Env, spec.Process.Env) {
@@ -293,7 +294,7 @@ func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("config.toml", config, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	edited, _ := g.precreate(g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}))
 	if r := g.later(edited); r.Result != plan.ResultPlanned {
 		t.Errorf("%s %s: %v", r.Result, codes(r), edited.Process.Env)
 	}
@@ -334,7 +335,7 @@ func TestPrecreateHandsOnNoLooseHook(t *testing.T) {
 	if err := errors.Join(g.host.Write("bin/loose", "#!/bin/sh\n", 0o755), os.Chmod(loose, 0o777), g.host.Write("cdi/nvidia.yaml", text, 0o644)); err != nil { //nolint:gosec // that is the case
 		t.Fatal(err)
 	}
-	edited, _ := g.precreate(g.container(nil, map[string]string{AnnotationGPUs: "device=0"}))
+	edited, _ := g.precreate(g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}))
 	if len(edited.Hooks.Poststop) != 0 || len(edited.Hooks.StartContainer) != 1 {
 		t.Errorf("hooks: %+v", edited.Hooks)
 	}
@@ -343,7 +344,7 @@ func TestPrecreateHandsOnNoLooseHook(t *testing.T) {
 // Without the later stage in the spec nothing is half served, and the record says why.
 func TestPrecreateAlone(t *testing.T) {
 	g := newGround(t)
-	spec := g.container(nil, map[string]string{AnnotationGPUs: "device=0"})
+	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Hooks = nil
 	edited, _ := g.precreate(spec)
 	if diff := cmp.Diff(spec, edited); diff != "" {

@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
@@ -33,17 +34,6 @@ const (
 	configFile = "config.toml"
 	specFile   = "config.json"
 )
-
-// Delegation is a run of nvidia-container-runtime-hook that would serve a request.
-type Delegation struct {
-	Path string
-	Args []string // with argv[0]; relative to the private bundle
-	// Env are the variables that the request comes to. They stand in the private config.json, where the hook reads
-	// them; they are not the environment of the hook's own process.
-	Env []string
-	// Files of the private bundle, by name.
-	Files map[string][]byte
-}
 
 // Request is what the hook is to serve, all at once: it can be run but once for a container.
 type Request struct {
@@ -82,7 +72,7 @@ func (t Toolkit) Found() error {
 // Delegate plans the run of the hook, or says why it could not serve the request. The hook is held to its legacy mode,
 // where it refuses nothing, and away from cgroups, which are gpu-hook's to set (facts of systemd and of crun's BPF
 // programs are not known to it); all else in the administrator's configuration holds.
-func (t Toolkit) Delegate(r Request) (*Delegation, error) {
+func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
 	if err := t.executable(t.Hook); err != nil {
 		return nil, err
 	}
@@ -91,7 +81,13 @@ func (t Toolkit) Delegate(r Request) (*Delegation, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, specFile, "%w", err)
 	}
-	d := &Delegation{Path: t.Hook, Env: env, Args: []string{filepath.Base(t.Hook), "prestart"}, Files: map[string][]byte{specFile: spec}}
+	d := &contract.Delegation{
+		Path: t.Hook, Env: env, Program: env[:1], Args: []string{filepath.Base(t.Hook), "prestart"},
+		Files: map[string][]byte{specFile: spec},
+	}
+	if len(r.Capabilities) > 0 {
+		d.Program = env[:2]
+	}
 	if t.Config == "" {
 		return d, nil
 	}

@@ -10,8 +10,11 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/contract"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
@@ -128,9 +131,10 @@ func TestDelegate(t *testing.T) {
 			if diff := cmp.Diff(string(before), string(after)); diff != "" {
 				t.Errorf("the container's spec was changed: %s", diff)
 			}
-			want := &Delegation{
+			want := &contract.Delegation{
 				Path: toolkit.Hook, Args: []string{"nvidia-container-runtime-hook", "-config", "config.toml", "prestart"}, Env: test.env,
-				Files: map[string][]byte{"config.json": got.Files["config.json"], "config.toml": got.Files["config.toml"]},
+				Program: test.env[:min(2, len(test.env))], // the devices and, where there are any, the driver capabilities
+				Files:   map[string][]byte{"config.json": got.Files["config.json"], "config.toml": got.Files["config.toml"]},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -290,7 +294,7 @@ func TestDelegateRefuses(t *testing.T) {
 			}
 			got, err := toolkit.Delegate(Request{Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices})
 			want := strings.ReplaceAll(test.err, "@", top)
-			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) || (err.Error() != want && !strings.HasSuffix(want, ": ")) || fault.From(err).Hint == "" || got != nil {
+			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) || (err.Error() != want && !strings.HasSuffix(want, ": ")) || fault.From(err).Hint() == "" || got != nil {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
 			if found := toolkit.Found(); !strings.Contains(test.name, "is none") && (found == nil || found.Error() != err.Error()) {
@@ -325,8 +329,8 @@ func TestAnotherVendor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Delegation{
-		Path: toolkit.Hook, Args: []string{"nvidia-container-runtime-hook", "prestart"}, Env: []string{"ACME=0"},
+	want := &contract.Delegation{
+		Path: toolkit.Hook, Args: []string{"nvidia-container-runtime-hook", "prestart"}, Env: []string{"ACME=0"}, Program: []string{"ACME=0"},
 		Files: map[string][]byte{"config.json": []byte(`{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"env":["ACME=0"],"cwd":""},"root":{"path":"/r"}}`)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || toolkit.Found() != nil {

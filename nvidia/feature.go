@@ -1,23 +1,21 @@
 package nvidia
 
-import "github.com/gpu-hook/gpu-hook/state"
+import (
+	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/state"
+)
 
-// Enabled is the one value by which a variable asks for a [Feature].
-const Enabled = "enabled"
-
-// Feature is something beside GPUs that an image asks for by a variable, and its CDI kind.
-type Feature struct{ Variable, Kind string }
-
-// Features returns what the container's environment enables, in a fixed order.
-func Features(c *state.Container) []Feature {
-	var out []Feature
-	for _, f := range []Feature{
-		{"NVIDIA_GDS", "nvidia.com/gds"},
-		{"NVIDIA_MOFED", "nvidia.com/mofed"},
-		{"NVIDIA_GDRCOPY", "nvidia.com/gdrcopy"},
-		{"NVIDIA_NVSWITCH", "nvidia.com/nvswitch"},
+// Features returns what the container's environment enables beside GPUs, in a fixed order.
+func Features(c *state.Container) []contract.Feature {
+	const enabled = "enabled" // no other value counts
+	var out []contract.Feature
+	for _, f := range []contract.Feature{
+		{Variable: "NVIDIA_GDS", Value: enabled, Kind: "nvidia.com/gds"},
+		{Variable: "NVIDIA_MOFED", Value: enabled, Kind: "nvidia.com/mofed"},
+		{Variable: "NVIDIA_GDRCOPY", Value: enabled, Kind: "nvidia.com/gdrcopy"},
+		{Variable: "NVIDIA_NVSWITCH", Value: enabled, Kind: "nvidia.com/nvswitch"},
 	} {
-		if value, _ := c.Env(f.Variable); value == Enabled {
+		if value, _ := c.Env(f.Variable); value == f.Value {
 			out = append(out, f)
 		}
 	}

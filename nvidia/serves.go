@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -24,7 +25,7 @@ func BelowMountRoot(c *state.Container) (unsafePaths []string) {
 // Serves is what NVIDIA's hook serves of its own accord where an engine runs it for a container, by its own rules and the
 // administrator's configuration of it, and the variable that it goes by, "" where it goes by mounts. A configuration that cannot be read is taken for
 // NVIDIA's defaults.
-func (t Toolkit) Serves(c *state.Container) (v Visible, variable, value string) {
+func (t Toolkit) Serves(c *state.Container) (v contract.Visible, variable, value string) {
 	config, err := t.readConfig()
 	if err != nil {
 		config = map[string]any{}
@@ -36,7 +37,7 @@ func (t Toolkit) Serves(c *state.Container) (v Visible, variable, value string) 
 		}
 	}
 	if accept, set := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); set && !accept && !c.Privileged() {
-		return Visible{Nothing: "closed"}, "", ""
+		return contract.Visible{Nothing: "closed"}, "", ""
 	}
 	preferred, _ := config["swarm-resource"].(string)
 	var names, values []string
@@ -49,11 +50,11 @@ func (t Toolkit) Serves(c *state.Container) (v Visible, variable, value string) 
 		names, values = []string{VisibleDevices}, []string{value}
 	}
 	if len(names) == 0 && LegacyImage(c) {
-		return Visible{IDs: []string{"all"}}, CUDAVersion, "all"
+		return contract.Visible{IDs: []string{"all"}}, CUDAVersion, "all"
 	}
 	v, err = ParseVisible(strings.Join(values, ","))
 	if err != nil {
-		v = Visible{Nothing: "no list"}
+		v = contract.Visible{Nothing: "no list"}
 	}
 	return v, strings.Join(names, "+"), strings.Join(values, ",")
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gpu-hook/gpu-hook/contract"
 )
 
 // Variables of NVIDIA's contract.
@@ -31,28 +33,18 @@ const (
 	maxValue = 64 << 10
 )
 
-// Visible is what a list of devices asks for.
-type Visible struct {
-	// IDs as they were written, each once; ["all"] for all devices; none for no device.
-	IDs []string
-	// None asks for the driver's files without a device.
-	None bool
-	// Nothing is "", or says why nothing at all is asked for: "void" or "empty".
-	Nothing string
-}
-
 // ParseVisible reads the value of NVIDIA_VISIBLE_DEVICES, or of another vendor's variable of that kind, as NVIDIA
 // documents it: a comma list, blanks dropped; "void" anywhere empties it; the first of "all" and "none" decides for the
 // whole list. A duplicate id is one id.
-func ParseVisible(unsafeValue string) (Visible, error) {
+func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	if len(unsafeValue) > maxValue {
-		return Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
+		return contract.Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
 	}
 	return VisibleOf(strings.Split(unsafeValue, ","))
 }
 
 // VisibleOf is [ParseVisible] of a list that is split already.
-func VisibleOf(unsafeIDs []string) (Visible, error) {
+func VisibleOf(unsafeIDs []string) (contract.Visible, error) {
 	var ids []string
 	seen := map[string]bool{}
 	for _, id := range unsafeIDs {
@@ -63,19 +55,19 @@ func VisibleOf(unsafeIDs []string) (Visible, error) {
 	}
 	switch {
 	case seen["void"]:
-		return Visible{Nothing: "void"}, nil
+		return contract.Visible{Nothing: "void"}, nil
 	case len(ids) == 0:
-		return Visible{Nothing: "empty"}, nil
+		return contract.Visible{Nothing: "empty"}, nil
 	case len(ids) > maxIDs:
-		return Visible{}, fmt.Errorf("%d devices are more than any host has (%d)", len(ids), maxIDs)
+		return contract.Visible{}, fmt.Errorf("%d devices are more than any host has (%d)", len(ids), maxIDs)
 	}
 	switch i := slices.IndexFunc(ids, func(id string) bool { return id == "all" || id == "none" }); {
 	case i < 0:
-		return Visible{IDs: ids}, nil
+		return contract.Visible{IDs: ids}, nil
 	case ids[i] == "all":
-		return Visible{IDs: []string{"all"}}, nil
+		return contract.Visible{IDs: []string{"all"}}, nil
 	}
-	return Visible{None: true}, nil
+	return contract.Visible{None: true}, nil
 }
 
 // IsMIGInstance reports whether id is a MIG device by its GPU, GPU instance and compute instance,
@@ -91,9 +83,6 @@ func only(text, letters string) bool { return text != "" && strings.Trim(text, l
 
 // maxChannel is the highest IMEX channel that a device number has room for.
 const maxChannel = 1<<20 - 1
-
-// Reserved reports whether an id is a word that means a whole list to NVIDIA's hook, and no device.
-func Reserved(id string) bool { return id == "none" || id == "void" }
 
 // ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, also as "channel0", each
 // once. "none", "void" and nothing are none, and so is "all", which names no channel to NVIDIA's own tools either.

@@ -6,14 +6,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpu-hook/gpu-hook/contract"
 )
 
 func TestParseVisible(t *testing.T) {
-	ids := func(ids ...string) Visible { return Visible{IDs: ids} }
-	nothing := func(why string) Visible { return Visible{Nothing: why} }
+	ids := func(ids ...string) contract.Visible { return contract.Visible{IDs: ids} }
+	nothing := func(why string) contract.Visible { return contract.Visible{Nothing: why} }
 	for _, test := range []struct {
 		in   string
-		want Visible
+		want contract.Visible
 	}{
 		{"0", ids("0")},
 		{"1,0", ids("1", "0")},
@@ -23,9 +25,9 @@ func TestParseVisible(t *testing.T) {
 		{"all", ids("all")},
 		{"0,all,1", ids("all")},
 		{"all,none", ids("all")},
-		{"none,all", Visible{None: true}},
-		{"none", Visible{None: true}},
-		{"0,none", Visible{None: true}},
+		{"none,all", contract.Visible{None: true}},
+		{"none", contract.Visible{None: true}},
+		{"0,none", contract.Visible{None: true}},
 		{"void", nothing("void")},
 		{"all, void", nothing("void")},
 		{"none,void", nothing("void")},

@@ -16,23 +16,22 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// maxStatus bounds what is read of /proc and of a runtime's own notes, in bytes.
-const maxStatus = 1 << 20
+// maxSmallFile bounds the files of /proc, of runtimes and of engines that are read here, in bytes.
+const maxSmallFile = 1 << 20
 
-// Caller is what the kernel says of the programs that have this hook run: the runtime, and the one that has started the
-// runtime. Nothing that a container carries can change it. It is asked once, when something is to be known. nil knows
-// nothing.
+// Caller is what /proc shows of the programs that run this hook: the runtime, and the program that started the runtime.
+// A container's configuration cannot change it. /proc is read once, at the first question. A nil Caller knows nothing.
 type Caller struct {
-	ask func() lines
+	read func() commandLines
 }
 
-// lines are command lines.
-type lines struct{ runtime, launcher []string }
+// commandLines are the arguments of the two programs, each with its own name first.
+type commandLines struct{ runtime, launcher []string }
 
-// CallerOf returns the caller of a hook whose parent is pid.
+// CallerOf returns the caller of a hook whose parent process, the runtime, is pid.
 func CallerOf(pid int) *Caller {
-	return &Caller{sync.OnceValue(func() lines {
-		out := lines{runtime: commandLine(pid)}
+	return &Caller{sync.OnceValue(func() commandLines {
+		out := commandLines{runtime: commandLine(pid)}
 		if launcher, err := parentOf(pid); err == nil {
 			out.launcher = commandLine(launcher)
 		}
@@ -40,68 +39,69 @@ func CallerOf(pid int) *Caller {
 	})}
 }
 
-// of returns the command lines if the runtime was called for the container of this id: its own names it.
-func (c *Caller) of(id string) (lines, bool) {
+// runFor returns the command lines if the runtime was run for the container with this id: its arguments name it.
+func (c *Caller) runFor(id string) (commandLines, bool) {
 	if c == nil || id == "" {
-		return lines{}, false
+		return commandLines{}, false
 	}
-	l := c.ask()
-	return l, len(l.runtime) > 1 && slices.Contains(l.runtime[1:], id)
+	lines := c.read()
+	return lines, len(lines.runtime) > 1 && slices.Contains(lines.runtime[1:], id)
 }
 
-// monitor returns the command line of podman's conmon that watches the container of this id, or nil.
-func (c *Caller) monitor(id string) []string {
-	l, ok := c.of(id)
-	if !ok || len(l.launcher) == 0 || filepath.Base(l.launcher[0]) != "conmon" || valueOf(l.launcher, "-c", "--cid") != id {
+// conmon returns the command line of the conmon by which podman watches the container with this id, or nil.
+func (c *Caller) conmon(id string) []string {
+	lines, ok := c.runFor(id)
+	if !ok || len(lines.launcher) == 0 || filepath.Base(lines.launcher[0]) != "conmon" {
 		return nil
 	}
-	if filepath.Base(valueOf(l.launcher, "--exit-command")) != "podman" {
+	exitCommand := flagValue(lines.launcher, "--exit-command")
+	if flagValue(lines.launcher, "-c", "--cid") != id || filepath.Base(exitCommand) != "podman" {
 		return nil
 	}
-	return l.launcher
+	return lines.launcher
 }
 
-// bundle returns the bundle of the container of this id, absolute, as the runtime was told it or else as crun has noted
-// it down, or "".
+// bundle returns the absolute path of the bundle of the container with this id, or "". It is taken from the runtime's
+// arguments or else from crun's status file.
 func (c *Caller) bundle(id string) string {
-	l, ok := c.of(id)
+	lines, ok := c.runFor(id)
 	if !ok {
 		return ""
 	}
-	if dir := valueOf(l.runtime[1:], "--bundle", "-b"); filepath.IsAbs(dir) {
+	if dir := flagValue(lines.runtime[1:], "--bundle", "-b"); filepath.IsAbs(dir) {
 		return dir
 	}
 	if filepath.Base(id) != id {
 		return ""
 	}
-	for _, root := range l.roots() {
-		if dir := noted(filepath.Join(root, id, "status")); filepath.IsAbs(dir) {
+	for _, root := range lines.crunRoots() {
+		if dir := bundleInStatus(filepath.Join(root, id, "status")); filepath.IsAbs(dir) {
 			return dir
 		}
 	}
 	return ""
 }
 
-// roots are the directories in which crun may keep its notes.
-func (l lines) roots() []string {
-	if root := valueOf(l.runtime[1:], "--root"); root != "" {
+// crunRoots returns the directories in which crun may keep the status files of its containers.
+func (l commandLines) crunRoots() []string {
+	if root := flagValue(l.runtime[1:], "--root"); root != "" {
 		return []string{root}
 	}
 	return []string{"/run/crun", fmt.Sprintf("/run/user/%d/crun", trust.Identify().UID)}
 }
 
-// noted returns the bundle in crun's note about a container, or "".
-func noted(path string) string {
-	var note struct{ Bundle string }
+// bundleInStatus returns the bundle that crun's status file of a container names, or "".
+func bundleInStatus(path string) string {
+	var status struct{ Bundle string }
 	data, err := readSmall(path)
-	if err != nil || json.Unmarshal(data, &note) != nil {
+	if err != nil || json.Unmarshal(data, &status) != nil {
 		return ""
 	}
-	return note.Bundle
+	return status.Bundle
 }
 
-// valueOf returns the value of the first of the flags that stands in a command line, as "FLAG VALUE" or "FLAG=VALUE", or "".
-func valueOf(args []string, flags ...string) string {
+// flagValue returns the value of the first argument that is one of the flags, as "FLAG VALUE" or "FLAG=VALUE", or "".
+func flagValue(args []string, flags ...string) string {
 	for i, arg := range args {
 		for _, flag := range flags {
 			if arg == flag && i+1 < len(args) {
@@ -115,7 +115,7 @@ func valueOf(args []string, flags ...string) string {
 	return ""
 }
 
-// commandLine returns the arguments of a process, the first of which is its own name, or nil.
+// commandLine returns the arguments of a process, its own name first, or nil if they cannot be read.
 func commandLine(pid int) []string {
 	data, err := readSmall(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	if err != nil || len(data) == 0 {
@@ -124,12 +124,13 @@ func commandLine(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
+// readSmall reads the first maxSmallFile bytes of a file.
 func readSmall(path string) ([]byte, error) {
-	// O_NONBLOCK: a FIFO in its place must not hold the container's start.
+	// O_NONBLOCK: a FIFO in its place must not block the container's start.
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxStatus))
+	return io.ReadAll(io.LimitReader(file, maxSmallFile))
 }

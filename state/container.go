@@ -12,7 +12,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Container is a container as the runtime describes it to a hook. Everything in Spec is the container's own word.
+// Container is a container as the runtime describes it to a hook. The author of the container's image or pod may have
+// chosen anything in Spec.
 type Container struct {
 	State State
 	Spec  *specs.Spec
@@ -20,10 +21,12 @@ type Container struct {
 	identity identity
 }
 
-// Load reads config.json, a regular file of at most 16 MiB, from the state's bundle. Process and Root may be nil.
+// Load reads config.json, a regular file of at most 16 MiB, from the state's bundle. Spec.Process and Spec.Root may be
+// nil.
 func Load(s State) (*Container, error) {
-	if !believable(s.Bundle) {
-		return nil, fault.New(fault.Bundle, "state on standard input", "bundle %q cannot be a bundle, and the runtime's command line does not tell another", s.Bundle).
+	if !canBeBundle(s.Bundle) {
+		return nil, fault.New(fault.Bundle, "state on standard input",
+			"bundle %q cannot be a bundle, and the runtime's command line names no other", s.Bundle).
 			WithHint("the runtime that calls this hook writes a state that runtime-spec does not allow")
 	}
 	path := filepath.Join(s.Bundle, "config.json")
@@ -35,8 +38,9 @@ func Load(s State) (*Container, error) {
 	return &Container{State: s, Spec: spec}, nil
 }
 
+// readConfig reads a config.json. Its errors do not name the path.
 func readConfig(path string) (*specs.Spec, error) {
-	// O_NONBLOCK: a FIFO in its place must not hold the container's start.
+	// O_NONBLOCK: a FIFO in its place must not block the container's start.
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, cause(err)
@@ -59,8 +63,8 @@ func readConfig(path string) (*specs.Spec, error) {
 	return spec, nil
 }
 
-// Env returns the value of the last entry for name in the process's environment, the one that a runtime uses, and
-// whether there is one.
+// Env returns the value of name in the process's environment, and whether it is there. Of several entries it takes the
+// last, as runtimes do.
 func (c *Container) Env(name string) (unsafeValue string, set bool) {
 	for _, entry := range slices.Backward(c.Environment()) {
 		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
@@ -70,7 +74,7 @@ func (c *Container) Env(name string) (unsafeValue string, set bool) {
 	return "", false
 }
 
-// Environment is the process's environment, as config.json has it.
+// Environment returns the process's environment as config.json has it.
 func (c *Container) Environment() (unsafeEntries []string) {
 	if c.Spec.Process == nil {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Engines, and "" for a bare runtime or an engine that is not known.
+// The engines that gpu-hook knows. "" stands for a bare runtime or any other engine.
 const (
 	Podman     = "podman"
 	CRIO       = "cri-o"
@@ -17,83 +17,85 @@ const (
 	Buildah    = "buildah" // podman build too
 )
 
-// Engines are all that are known.
+// Engines returns all engines that gpu-hook knows.
 func Engines() []string { return []string{Podman, CRIO, Containerd, Buildah} }
 
-// Annotations that engines leave on a container. Each is a claim: the author of an image or a pod may write it too.
+// Annotations that engines put on a container. Each is only a claim: the author of an image or a pod may write it too.
 const (
 	annotationManager = "io.container.manager"
 	// annotationOwn holds, under CRI-O, the annotations of the container itself as JSON, without those of its pod. CRI-O
-	// writes it over what a pod has there.
+	// overwrites a pod's annotation of this name.
 	annotationOwn = "io.kubernetes.cri-o.Annotations"
 	// The kubelet's labels, which CRI-O copies into the annotations last: no annotation overrides them.
 	annotationName      = "io.kubernetes.container.name"
 	annotationNamespace = "io.kubernetes.pod.namespace"
-	// prefixContainerd begins all that containerd writes.
+	// prefixContainerd begins the keys of all annotations that containerd writes.
 	prefixContainerd       = "io.kubernetes.cri."
 	annotationCRIType      = prefixContainerd + "container-type"
 	annotationCRIName      = prefixContainerd + "container-name"
 	annotationCRINamespace = prefixContainerd + "sandbox-namespace"
 	containerTypeSandbox   = "sandbox"
-	infraName              = "POD" // that the kubelet gives to an infra container
+	infraName              = "POD" // the kubelet's name for an infra container
 )
 
-// identity is whose a container is.
+// identity is which engine a container belongs to.
 type identity struct {
 	engine string
 	doubt  error
 	caller *Caller
 }
 
-// Identify settles whose the container is. told is the engine that the hook's definition names, or "". The evidence is
-// what no annotation makes: that, the form of the control group's path with the container's id in it, the id itself, and
-// what the kernel says of the caller, which may be nil. An annotation is a claim, and one of another engine than the
-// evidence has is a reason to doubt all of it. Before, the container is nobody's.
+// Identify determines which engine the container belongs to; until then it belongs to none. told is the engine that the
+// hook's definition names, or "". The evidence is what annotations cannot forge: told, the form of the cgroup's path
+// with the container's id in it, the id itself, and the caller, which may be nil. An annotation is only a claim: if it
+// names another engine than the evidence does, there is a [Container.Doubt].
 func (c *Container) Identify(told string, caller *Caller) {
 	c.identity = identity{caller: caller}
-	proven := c.form()
-	if proven == "" && caller.monitor(c.State.ID) != nil {
+	proven := c.engineByForm()
+	if proven == "" && caller.conmon(c.State.ID) != nil {
 		proven = Podman
 	}
-	c.identity.engine, c.identity.doubt = c.judge(told, proven)
+	c.identity.engine, c.identity.doubt = c.weigh(told, proven)
 }
 
-// Claimed returns the engine that the annotations alone say, where nothing proves another, or "". It is for who has no hook's
-// caller to look at, and nothing to give: [Container.Identify] may be told it.
+// Claimed returns the engine that the annotations name if there is no other evidence, or "". It is for commands that
+// only explain: no hook's caller is there to look at, and nothing is given to the container. [Container.Identify] may
+// be told it.
 func (c *Container) Claimed() string {
 	claims := c.claims()
-	if len(claims) == 0 || c.form() != "" || !slices.Contains(Engines(), claims[0].of) {
+	if len(claims) == 0 || c.engineByForm() != "" || !slices.Contains(Engines(), claims[0].engine) {
 		return ""
 	}
-	return claims[0].of
+	return claims[0].engine
 }
 
-// judge holds the evidence against what is told and what is claimed.
-func (c *Container) judge(told, proven string) (engine string, doubt error) {
+// weigh decides between the engine that the hook's definition names, the one that the form or the caller proves, and
+// the claims. doubt says which of them contradict each other.
+func (c *Container) weigh(told, proven string) (engine string, doubt error) {
 	switch {
 	case told == "", told == proven, proven == "":
 		engine = told
 		if told == "" {
 			engine = proven
 		}
-	case told == Podman && proven == Buildah: // podman builds by it
+	case told == Podman && proven == Buildah: // podman build uses Buildah
 		engine = Buildah
 	default:
-		return proven, fmt.Errorf("the hook's definition is for %s, and the container has the form of %s", told, proven)
+		return proven, fmt.Errorf("the hook's definition is for %s, and the container is %s's", told, proven)
 	}
 	for _, claim := range c.claims() {
 		switch {
 		case engine == "":
-			return "", fmt.Errorf("annotation %s says %s, and nothing proves it", claim.key, claim.of)
-		case claim.of != engine:
-			return engine, fmt.Errorf("annotation %s says %s, and the container is %s's", claim.key, claim.of, engine)
+			return "", fmt.Errorf("annotation %s says %s, and nothing proves it", claim.key, claim.engine)
+		case claim.engine != engine:
+			return engine, fmt.Errorf("annotation %s says %s, and the container is %s's", claim.key, claim.engine, engine)
 		}
 	}
 	return engine, nil
 }
 
-// form returns the engine whose form the container has, or "".
-func (c *Container) form() string {
+// engineByForm returns the engine that gives containers ids and cgroups of this form, or "".
+func (c *Container) engineByForm() string {
 	id := c.State.ID
 	if build, found := strings.CutPrefix(id, "buildah-"); found && build == filepath.Base(c.State.Bundle) {
 		return Buildah
@@ -105,40 +107,42 @@ func (c *Container) form() string {
 	if parts := strings.Split(c.Spec.Linux.CgroupsPath, ":"); len(parts) == 3 {
 		scope, name = parts[1], parts[2]
 	}
-	is := func(prefix string) bool {
+	// named reports whether the cgroup's name is the prefix and the container's id.
+	named := func(prefix string) bool {
 		rest, found := strings.CutPrefix(name, prefix)
 		return found && rest != "" && (id == "" || rest == id)
 	}
 	switch {
-	case scope == "libpod" && is(""), scope == "" && (is("libpod-payload-") || is("libpod-")):
+	case scope == "libpod" && named(""), scope == "" && (named("libpod-payload-") || named("libpod-")):
 		return Podman
-	case scope == "crio" && is(""), scope == "" && is("crio-"):
+	case scope == "crio" && named(""), scope == "" && named("crio-"):
 		return CRIO
-	case (scope == "cri-containerd" || scope == "") && is("") && c.Spec.Annotations[annotationCRIType] != "":
+	case (scope == "cri-containerd" || scope == "") && named("") && c.Spec.Annotations[annotationCRIType] != "":
 		return Containerd
 	}
 	return ""
 }
 
-// claim is an annotation that one engine alone writes.
-type claim struct{ key, of string }
+// claim is an annotation that only one engine writes.
+type claim struct{ key, engine string }
 
-// claims are what the annotations say of the engine, by the order of their keys.
+// claims returns what the annotations say about the engine, in the order of their keys.
 func (c *Container) claims() []claim {
 	var out []claim
 	for key, value := range c.Spec.Annotations {
-		if of := claimant(key, value); of != "" {
-			out = append(out, claim{key, of})
+		if engine := claimedEngine(key, value); engine != "" {
+			out = append(out, claim{key, engine})
 		}
 	}
 	slices.SortFunc(out, func(a, b claim) int { return strings.Compare(a.key, b.key) })
 	return out
 }
 
-// claimant returns the engine that an annotation is of, or "" for one that anybody has. Of CRI-O's keys podman writes
-// Created, TTY, SandboxID and ContainerType too, and users write some as requests to CRI-O: those say nothing. Neither do
-// the container's types: an image that calls itself a sandbox must not have a request of its user's refused.
-func claimant(key, value string) string {
+// claimedEngine returns the engine that an annotation claims, or "" if the annotation says nothing about it:
+//   - podman writes some of CRI-O's keys too (Created, TTY, SandboxID, ContainerType);
+//   - users write others, as requests to CRI-O;
+//   - the container's type is no claim: a user's request must not be refused because an image calls itself a sandbox.
+func claimedEngine(key, value string) string {
 	switch key {
 	case annotationManager:
 		if value == "" {
@@ -147,7 +151,7 @@ func claimant(key, value string) string {
 		if engine, known := map[string]string{"libpod": Podman, "cri-o": CRIO}[value]; known {
 			return engine
 		}
-		return "an unknown engine" // the word is a stranger's
+		return "an unknown engine" // not the value itself, which anybody may have written
 	case annotationCRIType:
 		return ""
 	case annotationOwn, "io.kubernetes.cri-o.ContainerID", "io.kubernetes.cri-o.Labels", "io.kubernetes.cri-o.Metadata",
@@ -160,15 +164,16 @@ func claimant(key, value string) string {
 	return ""
 }
 
-// Engine is the container's engine, "" for a bare runtime or one that is not known. With a [Container.Doubt] it is what
-// the better evidence says, and grants nothing.
+// Engine returns the container's engine, or "" for a bare runtime or an engine that gpu-hook does not know. If there is
+// a [Container.Doubt], it is what the better evidence says, and no privilege may follow from it.
 func (c *Container) Engine() string { return c.identity.engine }
 
-// Doubt says in words what contradicts what about the engine, or is nil.
+// Doubt returns, as an error, what is contradictory about the engine, or nil.
 func (c *Container) Doubt() error { return c.identity.doubt }
 
-// Infra reports whether this is the infra container of a pod, which runs nobody's program. Only signs count that an ordinary
-// container cannot have. podman's has none, and gets nothing of what its pod's containers ask by.
+// Infra reports whether this is the infra container of a pod, which runs no program of the user. Only evidence counts
+// that an ordinary container cannot have. podman's infra container has none, and it gets none of the requests of its
+// pod's containers.
 func (c *Container) Infra() bool {
 	switch c.identity.engine {
 	case CRIO:
@@ -179,26 +184,26 @@ func (c *Container) Infra() bool {
 	return false
 }
 
-// Name is the container's name in its pod, or "". podman hands on a name of a pod's container only as that of the whole,
-// POD-CONTAINER; the pod's name is the host name that it writes for it.
+// Name returns the container's name in its pod, or "". podman knows a pod's container only as POD-CONTAINER; the first
+// part is the host name that podman gives to the pod.
 func (c *Container) Name() (unsafeName string) {
 	switch c.identity.engine {
 	case Containerd:
 		return c.Spec.Annotations[annotationCRIName]
 	case Podman:
-		if name, found := strings.CutPrefix(c.nameAtConmon(), c.hostname()+"-"); found {
+		if name, found := strings.CutPrefix(c.podmanName(), c.hostname()+"-"); found {
 			return name
 		}
 	}
 	return c.Spec.Annotations[annotationName]
 }
 
-// nameAtConmon is the whole container's name as podman has told its conmon, or "".
-func (c *Container) nameAtConmon() string {
-	return valueOf(c.identity.caller.monitor(c.State.ID), "-n", "--name")
+// podmanName returns the container's whole name, which podman has passed to conmon, or "".
+func (c *Container) podmanName() string {
+	return flagValue(c.identity.caller.conmon(c.State.ID), "-n", "--name")
 }
 
-// hostname is what podman has written into the file that it mounts over /etc/hostname, or "".
+// hostname returns what podman has written into the file that it mounts on /etc/hostname, or "".
 func (c *Container) hostname() string {
 	for _, m := range c.Spec.Mounts {
 		if m.Destination == "/etc/hostname" && strings.Contains(m.Source, "/"+c.State.ID+"/") {
@@ -212,7 +217,8 @@ func (c *Container) hostname() string {
 	return ""
 }
 
-// PodNamespace is the Kubernetes namespace of the container's pod where the engine vouches for it, or "".
+// PodNamespace returns the Kubernetes namespace of the container's pod, or "". Only a namespace that the engine itself
+// has written counts.
 func (c *Container) PodNamespace() string {
 	switch {
 	case c.Doubt() != nil:
@@ -224,9 +230,10 @@ func (c *Container) PodNamespace() string {
 	return ""
 }
 
-// OwnAnnotations returns the annotations of the container itself. Under CRI-O, which copies every annotation of the
-// pod beside them, these are the ones that it lists apart; under containerd, and in doubt, nobody can tell and there are
-// none; elsewhere they are all there are.
+// OwnAnnotations returns the annotations of the container itself, without those of its pod. CRI-O copies the pod's
+// annotations onto the container and lists the container's own ones separately. Under containerd, and if there is a
+// [Container.Doubt], the two cannot be told apart and there are none. Elsewhere all annotations are the container's
+// own.
 func (c *Container) OwnAnnotations() map[string]string {
 	switch {
 	case c.Doubt() != nil, c.identity.engine == Containerd:

@@ -24,7 +24,7 @@ func conmon(id, name string) *Caller {
 }
 
 func callerWith(runtime, launcher []string) *Caller {
-	return &Caller{func() lines { return lines{runtime, launcher} }}
+	return &Caller{func() commandLines { return commandLines{runtime, launcher} }}
 }
 
 func TestIdentify(t *testing.T) {
@@ -48,39 +48,73 @@ func TestIdentify(t *testing.T) {
 			annotationManager: "libpod", annotationContainerType: "container", "io.kubernetes.cri-o.SandboxID": "x",
 			"io.kubernetes.cri-o.Created": "x", "io.kubernetes.cri-o.TTY": "false", "io.kubernetes.cri-o.userns-mode": "auto",
 		}},
-		{name: "a manager that says nothing", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: ""}, engine: Podman},
-		{name: "podman without control group", id: id, caller: conmon(id, "a"), annotations: map[string]string{annotationManager: "libpod"}, engine: Podman},
+		{
+			name: "a manager that says nothing", cgroup: "/p/libpod-" + id, id: id,
+			annotations: map[string]string{annotationManager: ""}, engine: Podman,
+		},
+		{
+			name: "podman without control group", id: id, caller: conmon(id, "a"),
+			annotations: map[string]string{annotationManager: "libpod"}, engine: Podman,
+		},
 		{name: "another's conmon", id: id, caller: conmon("abc", "a")},
-		{name: "another's conmon, and this one's runtime", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", "abc", "--exit-command", "/usr/bin/podman"})},
-		{name: "a program that is not conmon", id: id, caller: callerWith([]string{"runc", id}, []string{"x", "-c", id, "--exit-command", "/usr/bin/podman"})},
-		{name: "conmon of another engine", id: id, caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"})},
-		{name: "cri-o", cgroup: "kubepods.slice:crio:" + id, id: id, engine: CRIO, annotations: map[string]string{annotationManager: "cri-o", annotationOwn: "{}"}},
+		{
+			name: "another's conmon, and this one's runtime", id: id,
+			caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", "abc", "--exit-command", "/usr/bin/podman"}),
+		},
+		{
+			name: "a program that is not conmon", id: id,
+			caller: callerWith([]string{"runc", id}, []string{"x", "-c", id, "--exit-command", "/usr/bin/podman"}),
+		},
+		{
+			name: "conmon of another engine", id: id,
+			caller: callerWith([]string{"runc", id}, []string{"conmon", "-c", id, "--exit-command", "/usr/bin/crio"}),
+		},
+		{
+			name: "cri-o", cgroup: "kubepods.slice:crio:" + id, id: id, engine: CRIO,
+			annotations: map[string]string{annotationManager: "cri-o", annotationOwn: "{}"},
+		},
 		{name: "cri-o on cgroupfs", cgroup: "/kubepods/crio-" + id, id: id, engine: CRIO},
 		{name: "containerd", cgroup: "/k8s.io/" + id, id: id, engine: Containerd, annotations: cri},
-		{name: "containerd with systemd", cgroup: "kubepods.slice:cri-containerd:" + id, id: id, engine: Containerd, annotations: cri},
+		{
+			name: "containerd with systemd", cgroup: "kubepods.slice:cri-containerd:" + id, id: id, engine: Containerd,
+			annotations: cri,
+		},
 		{name: "buildah", id: "buildah-buildah12", bundle: "/var/tmp/buildah12", engine: Buildah},
 		{name: "buildah by name alone", id: "buildah-buildah12", bundle: "/var/tmp/x"},
-		{name: "told alone", told: CRIO, cgroup: "/x", id: id, engine: CRIO, annotations: map[string]string{annotationManager: "cri-o"}},
-		{name: "told of podman, which builds", told: Podman, id: "buildah-buildah12", bundle: "/var/tmp/buildah12", engine: Buildah},
+		{
+			name: "told alone", told: CRIO, cgroup: "/x", id: id, engine: CRIO,
+			annotations: map[string]string{annotationManager: "cri-o"},
+		},
+		{
+			name: "told of podman, which builds", told: Podman, id: "buildah-buildah12", bundle: "/var/tmp/buildah12",
+			engine: Buildah,
+		},
 
 		{
 			name: "told against the form", told: CRIO, cgroup: "machine.slice:libpod:" + id, id: id, engine: Podman,
-			doubt: "the hook's definition is for cri-o, and the container has the form of podman",
+			doubt: "the hook's definition is for cri-o, and the container is podman's",
+		},
+		{
+			name: "told against a build", told: CRIO, id: "buildah-buildah12", bundle: "/var/tmp/buildah12",
+			engine: Buildah, doubt: "the hook's definition is for cri-o, and the container is buildah's",
 		},
 		{
 			name: "told against conmon", told: CRIO, id: id, caller: conmon(id, "a"), engine: Podman,
-			doubt: "the hook's definition is for cri-o, and the container has the form of podman",
+			doubt: "the hook's definition is for cri-o, and the container is podman's",
 		},
 		{
-			name: "another manager", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: "x"}, engine: Podman,
+			name: "another manager", cgroup: "/p/libpod-" + id, id: id,
+			annotations: map[string]string{annotationManager: "x"}, engine: Podman,
 			doubt: "annotation io.container.manager says an unknown engine, and the container is podman's",
 		},
 		{
-			name: "an image that says cri-o", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: "cri-o"}, engine: Podman,
+			name: "an image that says cri-o", cgroup: "/p/libpod-" + id, id: id,
+			annotations: map[string]string{annotationManager: "cri-o"}, engine: Podman,
 			doubt: "annotation io.container.manager says cri-o, and the container is podman's",
 		},
 		{
-			name: "an image with keys of cri-o", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationManager: "libpod", annotationOwn: "{}"}, engine: Podman,
+			name: "an image with keys of cri-o", cgroup: "/p/libpod-" + id, id: id,
+			annotations: map[string]string{annotationManager: "libpod", annotationOwn: "{}"}, engine: Podman,
 			doubt: "annotation io.kubernetes.cri-o.Annotations says cri-o, and the container is podman's",
 		},
 		{
@@ -88,11 +122,13 @@ func TestIdentify(t *testing.T) {
 			annotations: map[string]string{annotationContainerType: "sandbox", annotationCRIType: "sandbox"},
 		},
 		{
-			name: "keys of containerd", cgroup: "/p/libpod-" + id, id: id, annotations: map[string]string{annotationCRINamespace: "n"}, engine: Podman,
+			name: "keys of containerd", cgroup: "/p/libpod-" + id, id: id,
+			annotations: map[string]string{annotationCRINamespace: "n"}, engine: Podman,
 			doubt: "annotation io.kubernetes.cri.sandbox-namespace says containerd, and the container is podman's",
 		},
 		{
-			name: "cri-o's container that says libpod", cgroup: "/p/crio-" + id, id: id, annotations: map[string]string{annotationManager: "libpod"}, engine: CRIO,
+			name: "cri-o's container that says libpod", cgroup: "/p/crio-" + id, id: id,
+			annotations: map[string]string{annotationManager: "libpod"}, engine: CRIO,
 			doubt: "annotation io.container.manager says podman, and the container is cri-o's",
 		},
 		{
@@ -120,6 +156,32 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+// What annotations claim counts only where nothing proves an engine, and only if they name one that is known.
+func TestClaimed(t *testing.T) {
+	for _, test := range []struct {
+		name, cgroup string
+		annotations  map[string]string
+		want         string
+	}{
+		{"nothing", "", nil, ""},
+		{"a claim", "", annotationsOf(annotationManager, "libpod"), Podman},
+		{"a claim without proof in the control group", "/x/" + id, annotationsOf(annotationManager, "cri-o"), CRIO},
+		{"a claim against the form", "/p/libpod-" + id, annotationsOf(annotationManager, "cri-o"), ""},
+		{"a claim like the form", "/p/libpod-" + id, annotationsOf(annotationManager, "libpod"), ""},
+		{"an unknown engine", "", annotationsOf(annotationManager, "x"), ""},
+		{"anybody's annotation", "", annotationsOf("x", "libpod"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := &Container{State: State{State: specs.State{ID: id}}, Spec: &specs.Spec{
+				Annotations: test.annotations, Linux: &specs.Linux{CgroupsPath: test.cgroup},
+			}}
+			if got := c.Claimed(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // withForm is a container of the engine, proven by its form.
 func withForm(engine string, annotations map[string]string) *Container {
 	paths := map[string]string{Podman: "/p/libpod-" + id, CRIO: "/p/crio-" + id, Containerd: "/p/" + id}
@@ -127,7 +189,10 @@ func withForm(engine string, annotations map[string]string) *Container {
 		annotations = maps.Clone(annotations)
 		annotations[annotationCRIType] = "container"
 	}
-	return &Container{State: State{State: specs.State{ID: id}}, Spec: &specs.Spec{Annotations: annotations, Linux: &specs.Linux{CgroupsPath: paths[engine]}}}
+	return &Container{
+		State: State{State: specs.State{ID: id}},
+		Spec:  &specs.Spec{Annotations: annotations, Linux: &specs.Linux{CgroupsPath: paths[engine]}},
+	}
 }
 
 func TestOwnAnnotations(t *testing.T) {
@@ -138,7 +203,11 @@ func TestOwnAnnotations(t *testing.T) {
 	}{
 		{"bare", "", annotations{"a": "1"}, annotations{"a": "1"}},
 		{"podman", Podman, annotations{"a": "1"}, annotations{"a": "1"}},
-		{"cri-o", CRIO, annotations{annotationManager: "cri-o", "a": "pod's", annotationOwn: `{"b":"2"}`}, annotations{"b": "2"}},
+		{
+			"cri-o", CRIO,
+			annotations{annotationManager: "cri-o", "a": "pod's", annotationOwn: `{"b":"2"}`},
+			annotations{"b": "2"},
+		},
 		{"cri-o, no list", CRIO, annotations{"a": "pod's"}, nil},
 		{"cri-o, malformed", CRIO, annotations{"a": "pod's", annotationOwn: `{"b":2}`}, nil},
 		{"cri-o, null", CRIO, annotations{annotationOwn: "null"}, nil},
@@ -167,7 +236,12 @@ func TestInfra(t *testing.T) {
 		{"cri-o, forged", CRIO, annotations{annotationName: "main", annotationContainerType: "sandbox"}, nil, false},
 		{"podman", Podman, annotations{}, conmon(id, "aea2bda61b99-infra"), false},
 		{"podman, named so", Podman, annotations{}, conmon(id, "my-infra"), false},
-		{"podman, forged", Podman, annotations{annotationContainerType: "sandbox", annotationName: "POD"}, conmon(id, "a"), false},
+		{
+			"podman, forged", Podman,
+			annotations{annotationContainerType: "sandbox", annotationName: "POD"},
+			conmon(id, "a"),
+			false,
+		},
 		{"podman, another's name", Podman, annotations{}, conmon("abc", "aea2bda61b99-infra"), false},
 		{"bare, forged", "", annotations{annotationContainerType: "sandbox", annotationName: "POD"}, nil, false},
 		{"containerd's container", Containerd, annotations{annotationName: "POD"}, nil, false},
@@ -196,7 +270,8 @@ func TestInfra(t *testing.T) {
 func annotationsOf(key, value string) map[string]string { return map[string]string{key: value} }
 
 func TestNames(t *testing.T) {
-	c := withForm(Containerd, map[string]string{annotationCRIName: "a", annotationCRINamespace: "team", annotationNamespace: "other"})
+	c := withForm(Containerd,
+		map[string]string{annotationCRIName: "a", annotationCRINamespace: "team", annotationNamespace: "other"})
 	c.Identify("", nil)
 	if c.Name() != "a" || c.PodNamespace() != "team" {
 		t.Errorf("containerd: %q %q", c.Name(), c.PodNamespace())
@@ -228,8 +303,13 @@ func TestNameInPodmansPod(t *testing.T) {
 	if err := os.WriteFile(file, []byte("my-pod\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	others := filepath.Join(t.TempDir(), "hostname")
+	if err := os.WriteFile(others, []byte("my-pod\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ name, source, want string }{
 		{"my-pod-a-b", file, "a-b"},
+		{"my-pod-a-b", others, ""},
 		{"my-pod", file, ""},
 		{"other-a", file, ""},
 		{"my-pod-a", filepath.Join(userdata, "x"), ""},

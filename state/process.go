@@ -11,69 +11,91 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/idmap"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// Process is the container's init process, held so that its pid cannot come to mean another.
+// hintEnded is the hint of every error about a process that is gone.
+const hintEnded = "the container ended while it was being created"
+
+// Process is the container's init process. Its pidfd is held, so that another process with the same pid is noticed.
 type Process struct {
 	PID   int
 	pidfd *os.File
 }
 
-// OpenProcess opens the process that the state names and refuses one that cannot be this container's: not the child of
-// our own parent (the runtime) nor, with a user namespace of its own, of the runtime's parent (its monitor; checkParent
-// false leaves this out, for VM runtimes), or in the mount namespace that we are in. Namespaces are compared by inode,
-// never by name.
+// OpenProcess opens the process that the state names. It refuses a process that cannot be this container's:
+//   - one in gpu-hook's own mount namespace;
+//   - if checkParent is true, one whose parent is neither the runtime, which is gpu-hook's own parent, nor, for a
+//     process in a user namespace of its own, the runtime's parent, the monitor. VM runtimes need checkParent false.
+//
+// Namespaces are compared by inode, never by name.
 func (c *Container) OpenProcess(checkParent bool) (*Process, error) {
 	pid := c.State.Pid
 	what := "process " + strconv.Itoa(pid) + " of the state"
 	if pid <= 1 {
-		return nil, fault.New(fault.State, what, "it cannot be a container's process").WithHint("a runtime states the pid of the container that it creates")
+		return nil, fault.New(fault.State, what, "it cannot be a container's process").
+			WithHint("a runtime states the pid of the container that it creates")
 	}
 	if s := c.State.Status; s != specs.StateCreating && s != specs.StateCreated {
-		return nil, fault.New(fault.State, what, "the container's status is %q, not creating or created", s).WithHint("register gpu-hook for the stage createRuntime and no other")
+		return nil, fault.New(fault.State, what, "the container's status is %q, not creating or created", s).
+			WithHint("register gpu-hook for the stage createRuntime and no other")
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
+	pidfd, err := openPidfd(pid)
 	if err != nil {
-		return nil, fault.New(fault.State, what, "it is gone: %w", err).WithHint("the container ended while it was being created")
+		return nil, fault.New(fault.State, what, "it is gone: %w", err).WithHint(hintEnded)
 	}
-	p := &Process{PID: pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
+	p := &Process{PID: pid, pidfd: pidfd}
 	if err := p.check(checkParent); err != nil {
 		_ = p.Close()
 		var f *fault.Error
 		if errors.As(err, &f) {
 			return nil, err
 		}
-		return nil, fault.New(fault.State, what, "%w", err).WithHint("the container ended while it was being created")
+		return nil, fault.New(fault.State, what, "%w", err).WithHint(hintEnded)
 	}
 	return p, nil
 }
 
-// Close lets go of the process.
-func (p *Process) Close() error { return p.pidfd.Close() }
-
-// Alive reports an error once the process has ended, also while nobody has waited for it yet.
-func (p *Process) Alive() error {
-	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
-	n, err := unix.Poll(fds, 0)
-	for errors.Is(err, unix.EINTR) {
-		n, err = unix.Poll(fds, 0)
+func openPidfd(pid int) (*os.File, error) {
+	fd := -1
+	err := linux.Retry(func() (err error) {
+		fd, err = unix.PidfdOpen(pid, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && n == 0 {
-		return nil
-	}
-	if err == nil {
-		err = unix.ESRCH
-	}
-	return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err).WithHint("the container ended while it was being created")
+	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-// Namespace opens the process's namespace of the given /proc/PID/ns name.
+// Close closes the handle of the process, and does nothing to the process itself.
+func (p *Process) Close() error { return p.pidfd.Close() }
+
+// Alive returns an error if the process has ended, even if nobody has waited for it yet.
+func (p *Process) Alive() error {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
+	n := 0
+	err := linux.Retry(func() (err error) {
+		n, err = unix.Poll(fds, 0)
+		return err
+	})
+	switch {
+	case err == nil && n == 0:
+		return nil
+	case err == nil:
+		err = unix.ESRCH
+	}
+	return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err).WithHint(hintEnded)
+}
+
+// Namespace opens the process's namespace by its name in /proc/PID/ns.
 func (p *Process) Namespace(name string) (*os.File, error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", p.PID, name))
 	if err != nil {
 		return nil, err
 	}
-	// The link was followed by pid; only a process that still lives now was the one meant.
+	// The file was opened by pid. If the process is still alive now, the pid was its own all the time.
 	if err := p.Alive(); err != nil {
 		_ = file.Close()
 		return nil, err
@@ -81,15 +103,15 @@ func (p *Process) Namespace(name string) (*os.File, error) {
 	return file, nil
 }
 
-// User is the container's root user as our user namespace knows it.
+// User is the container's root user, with the ids that it has in gpu-hook's user namespace.
 type User struct {
-	// Separate says that the container has a user namespace of its own; else UID and GID are 0.
+	// Separate says that the container has a user namespace of its own. If not, UID and GID are 0.
 	Separate bool
 	UID, GID int
 }
 
-// RootUser returns the container's root user. A user namespace that maps no root, or one that we cannot name, is an
-// error.
+// RootUser returns the container's root user. It is an error if the container's user namespace has no root, or if that
+// root has no id in gpu-hook's user namespace.
 func (p *Process) RootUser() (User, error) {
 	same, err := p.shares("user")
 	if err != nil || same {
@@ -106,25 +128,24 @@ func (p *Process) RootUser() (User, error) {
 	return User{true, uid, gid}, p.Alive()
 }
 
-// HostID returns what an id of the container is in our user namespace, by the process's uid_map or gid_map.
+// HostID returns what an id of the container is in gpu-hook's user namespace. file is uid_map or gid_map. An id without
+// a counterpart there is an error.
 func (p *Process) HostID(file string, id int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.PID, file))
+	ids, err := idmap.Read(fmt.Sprintf("/proc/%d/%s", p.PID, file))
 	if err != nil {
 		return 0, err
 	}
-	const unmapped = 1<<32 - 1
-	var inside, outside, count int
-	for line := range strings.Lines(string(data)) {
-		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && inside <= id && id-inside < count && outside != unmapped {
-			return outside + id - inside, nil
-		}
-	}
-	if id != 0 {
+	outside, ok := ids.Outside(id)
+	switch {
+	case ok:
+		return outside, nil
+	case id != 0:
 		return 0, fmt.Errorf("its user namespace has no id %d (%s)", id, file)
 	}
 	return 0, fmt.Errorf("its user namespace has no root (%s)", file)
 }
 
+// check refuses what [Container.OpenProcess] says, for a process that is open already.
 func (p *Process) check(checkParent bool) error {
 	what := "process " + strconv.Itoa(p.PID) + " of the state"
 	if checkParent {
@@ -133,8 +154,10 @@ func (p *Process) check(checkParent bool) error {
 			return err
 		}
 		if parent != os.Getppid() && !p.adopted(parent) {
-			return fault.New(fault.State, what, "it is a child of process %d, not of the runtime that runs this hook (%d)", parent, os.Getppid()).
-				WithHint("for a runtime that starts containers through another process (Kata), set check-parent = false under [process]")
+			return fault.New(fault.State, what,
+				"it is a child of process %d, not of the runtime that runs this hook (%d)", parent, os.Getppid()).
+				WithHint("for a runtime that starts containers through another process (Kata), " +
+					"set check-parent = false under [process]")
 		}
 	}
 	same, err := p.shares("mnt")
@@ -147,8 +170,9 @@ func (p *Process) check(checkParent bool) error {
 	return p.Alive()
 }
 
-// adopted reports whether the process, of this parent, was made by our runtime through another process, as crun makes one with
-// a user namespace: when that ends, the engine's monitor, which is the runtime's own parent, takes the process over.
+// adopted reports whether the process, which has this parent, may have lost the one that the runtime gave it. crun
+// starts the process of a container with a user namespace through another process. When that one ends, the engine's
+// monitor, the parent of the runtime, becomes the parent.
 func (p *Process) adopted(parent int) bool {
 	same, err := p.shares("user")
 	if err != nil || same {
@@ -171,7 +195,8 @@ func (p *Process) shares(name string) (bool, error) {
 	return os.SameFile(own, its), nil
 }
 
-// parentOf reads the fourth field of /proc/PID/stat; the second, the command, may hold anything up to the last ")".
+// parentOf returns the process's parent, the fourth field of /proc/PID/stat. The second field, the command's name, may
+// hold anything, so that only the last ")" ends it.
 func parentOf(pid int) (int, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

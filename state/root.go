@@ -16,10 +16,10 @@ var (
 	errNull       = errors.New("it holds null")
 )
 
-// Root returns the absolute path, without symbolic links, of the container's root filesystem as the runtime's own mount
-// namespace shows it: crun's root if the state has one, else root.path of config.json, relative to the bundle. It is a
-// directory and not the host's own root, where every edit would land on the host. The path is the runtime's word;
-// what lies below it is the container's.
+// Root returns the path of the container's root filesystem in the runtime's mount namespace, absolute and without
+// symbolic links. It is root.path of config.json, relative to the bundle; if crun's state names a root too, both must
+// be the same. It is a directory and not the host's own root, where every edit would land on the host. The runtime has
+// chosen the path; the container controls everything below it.
 func (c *Container) Root() (string, error) {
 	if c.Spec.Process == nil {
 		return "", c.incomplete("process")
@@ -45,8 +45,8 @@ func (c *Container) Root() (string, error) {
 	return root, nil
 }
 
-// CheckNamespaces refuses, by config.json alone, a container that has no mount namespace of its own, where every edit
-// would land on the host. A config.json without a linux section says nothing of it.
+// CheckNamespaces refuses a container to which config.json gives no mount namespace: every edit would land on the host.
+// A config.json without a linux section is not refused here.
 func (c *Container) CheckNamespaces() error {
 	if c.Spec.Linux == nil {
 		return nil
@@ -60,12 +60,14 @@ func (c *Container) CheckNamespaces() error {
 // UserNamespace reports whether config.json gives the container a user namespace.
 func (c *Container) UserNamespace() bool { return c.Spec.Linux != nil && c.has(specs.UserNamespace) }
 
+// has reports whether config.json lists a namespace of this kind.
 func (c *Container) has(kind specs.LinuxNamespaceType) bool {
 	return slices.ContainsFunc(c.Spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind })
 }
 
 func errMountNamespace(what string) error {
-	return fault.New(fault.State, what, "the container has no mount namespace of its own: every edit would land on the host").
+	return fault.New(fault.State, what,
+		"the container has no mount namespace of its own: every edit would land on the host").
 		WithHint("give the container a mount namespace")
 }
 
@@ -74,6 +76,7 @@ func (c *Container) incomplete(field string) error {
 		WithHint("a container that asks for devices needs process and root in its config.json")
 }
 
+// resolve returns the absolute path, without symbolic links, of a directory that is not the host's root.
 func (c *Container) resolve(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(c.State.Bundle, path)
@@ -101,7 +104,7 @@ func (c *Container) resolve(path string) (string, error) {
 	return resolved, nil
 }
 
-// cause strips the operation and path that the caller names anyway.
+// cause strips the operation and the path from an error: the caller names them in its own words.
 func cause(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {

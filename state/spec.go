@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// ReadSpec reads the runtime-spec object of a container that is still to be created, 16 MiB at most. Of the container's
-// state nothing is known but its id, if the path of its control group ends in it as podman has it.
+// ReadSpec reads the runtime-spec object, of 16 MiB at most, of a container that is not created yet. Of its state only
+// the id is known, and only if the cgroup's path ends with the id as podman writes it.
 func ReadSpec(raw []byte) (*Container, error) {
 	var spec *specs.Spec
 	_, err := decode(bytes.NewReader(raw), maxConfig, &spec)
@@ -30,7 +30,8 @@ func ReadSpec(raw []byte) (*Container, error) {
 	return c, nil
 }
 
-// idOf returns podman's id at the end of the path of a control group: PARENT/libpod-ID, or SLICE:libpod:ID for systemd.
+// idOf returns the id at the end of a cgroup's path as podman writes it, or "": PARENT/libpod-ID, or SLICE:libpod:ID
+// for systemd.
 func idOf(cgroupsPath string) string {
 	name := path.Base(cgroupsPath)
 	if parts := strings.Split(cgroupsPath, ":"); len(parts) == 3 {

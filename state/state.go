@@ -1,7 +1,7 @@
-// Package state reads what an OCI runtime hands to a hook: the state JSON on standard input, the bundle's config.json
-// and, behind them, the container's process and root filesystem. It changes nothing. The runtime is trusted to write
-// well-formed JSON about its own child; what stands inside (environment, annotations, paths) is the container's own
-// word and is trusted by nobody.
+// Package state reads what an OCI runtime hands to a hook: the state JSON on standard input, the bundle's config.json,
+// and the process and root filesystem that they name. It changes nothing. The runtime is trusted to write well-formed
+// JSON about its own child. Its content (environment, annotations, paths) may come from the author of an image or a pod
+// and is not trusted.
 package state
 
 import (
@@ -24,34 +24,35 @@ const (
 // State is the state JSON of runtime-spec, with the root filesystem that crun adds to it.
 type State struct {
 	specs.State
-	// Root is crun's extension: the root filesystem as the runtime resolved it, or "".
+	// Root is an extension of crun: the path of the root filesystem as crun has resolved it, or "".
 	Root string `json:"root,omitempty"`
 	// Raw is the object as it was read.
 	Raw []byte `json:"-"`
 }
 
-// Read reads one state object from r, 1 MiB at most, and nothing may follow it but white space. What it says
-// is not checked yet.
+// Read reads one state object from r, of 1 MiB at most. Nothing but white space may follow it. Its content is not
+// checked yet.
 func Read(r io.Reader) (State, error) {
 	var s State
 	raw, err := decode(r, maxState, &s)
 	if err != nil {
 		return State{}, fault.New(fault.State, "state on standard input", "%w", err).
-			WithHint("gpu-hook createRuntime is run by a container runtime; to try a bundle by hand use: gpu-hook explain --bundle DIR")
+			WithHint("gpu-hook createRuntime is run by a container runtime; " +
+				"to try a bundle by hand use: gpu-hook explain --bundle DIR")
 	}
 	s.Raw = raw
 	return s, nil
 }
 
-// Located returns the state with the bundle that it names or, where that cannot be one, the one that the caller names:
-// crun hands "/" to a hook of a container with a user namespace. Raw has it too. Where nobody names one, the state stays
-// as it is.
+// Located returns the state with a bundle that can be one, in Bundle and in Raw. If the state's own cannot, it is
+// replaced by the one that the caller names: crun writes "/" into the state of a container with a user namespace. If
+// the caller names none either, the state is returned as it is.
 func (s State) Located(caller *Caller) State {
-	if believable(s.Bundle) {
+	if canBeBundle(s.Bundle) {
 		return s
 	}
 	bundle := caller.bundle(s.ID)
-	if !believable(bundle) {
+	if !canBeBundle(bundle) {
 		return s
 	}
 	var fields map[string]json.RawMessage
@@ -71,10 +72,10 @@ func (s State) Located(caller *Caller) State {
 	return s
 }
 
-// believable reports whether a path can be that of a bundle.
-func believable(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
+// canBeBundle reports whether a path can be that of a bundle.
+func canBeBundle(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
 
-// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes too.
+// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes.
 func decode(r io.Reader, limit int64, v any) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/gpu-hook/gpu-hook/hook"
+import (
+	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
+)
 
 func inventory(p process, options hook.Options, args []string) error {
 	flags := newFlags("devices", p, commandUsage("devices [--json]"))
@@ -11,7 +14,7 @@ func inventory(p process, options hook.Options, args []string) error {
 	if err := noArguments(flags); err != nil {
 		return err
 	}
-	i, err := hook.Inventory(options)
+	i, err := checkup.Inventory(options)
 	if err != nil {
 		return err
 	}

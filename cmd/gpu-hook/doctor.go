@@ -6,16 +6,20 @@ import (
 	"path/filepath"
 
 	"github.com/gpu-hook/gpu-hook/hook"
+	"github.com/gpu-hook/gpu-hook/hook/checkup"
+	"github.com/gpu-hook/gpu-hook/internal/install"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
 func doctor(p process, options hook.Options, args []string) error {
-	flags := newFlags("doctor", p, commandUsage("doctor [--json] [--user] [--engine ENGINE] [--hooks-dir DIR] [--precreate-dir DIR]"))
+	flags := newFlags("doctor", p, commandUsage("doctor [--json] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
+		"[--precreate-dir DIR]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
-	user := flags.Bool("user", false, "look over what install --user has put in place; the default where that, and nothing for all users, is there")
+	user := flags.Bool("user", false, "look over what install --user has put in place; the default where that, and "+
+		"nothing for all users, is there")
 	engineFlag(flags, &options.Engine)
-	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of "+systemHooks)
-	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` instead of "+podmanHooks)
+	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of "+install.SystemHooks)
+	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` instead of "+install.PodmanHooks)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -29,7 +33,7 @@ func doctor(p process, options hook.Options, args []string) error {
 	if options.Engine != "" && options.Engine != "podman" {
 		places.Podman = ""
 	}
-	checkup := hook.Checkup(options, places)
+	checkup := checkup.Run(options, places)
 	if err := show(p, checkup, *asJSON); err != nil {
 		return err
 	}
@@ -39,25 +43,20 @@ func doctor(p process, options hook.Options, args []string) error {
 	return nil
 }
 
-// placesOf returns where definitions are to be looked for: in the directories that are named, those of the user, or those
-// of the host.
-func placesOf(user bool, shared, podman string) (hook.Places, error) {
-	own, err := userHooks()
+// placesOf returns where definitions are to be looked for: in the directories that are named, those of the user, or
+// those of the host.
+func placesOf(user bool, shared, podman string) (checkup.Places, error) {
+	own, err := install.UserHooks()
 	switch {
 	case user && err != nil:
-		return hook.Places{}, installError("configuration directory", err)
-	case user, err == nil && shared == "" && podman == "" && !installed(systemHooks) && installed(own):
-		return hook.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
+		return checkup.Places{}, err
+	case user, err == nil && shared == "" && podman == "" && !installed(install.SystemHooks) && installed(own):
+		return checkup.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
 	}
-	return hook.Places{Shared: cmp.Or(shared, systemHooks), Podman: cmp.Or(podman, podmanHooks)}, nil
+	return checkup.Places{Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks)}, nil
 }
 
-// userHooks is where install --user puts definitions.
-func userHooks() (string, error) {
-	home, err := os.UserConfigDir()
-	return filepath.Join(home, "containers", "oci", "hooks.d"), err
-}
-
+// installed reports whether gpu-hook's definition is in a directory.
 func installed(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, definition.CreateRuntime))
 	return err == nil

@@ -23,8 +23,7 @@ func help(p process, _ hook.Options, args []string) error {
 	}
 	entry, found := fault.Lookup(fault.Code(strings.ToUpper(args[0])))
 	if found {
-		_, err := fmt.Fprintf(p.stdout, "%s (%s)\n\n%s\n\nWhat to do: %s\n", entry.Code, entry.Kind, entry.Meaning, entry.Fix)
-		return err
+		return describe(p.stdout, entry)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] && c.name != "help" {
@@ -34,6 +33,15 @@ func help(p process, _ hook.Options, args []string) error {
 	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown code or command %q\n"+
 		"gpu-hook: hint: gpu-hook help errors lists the codes, gpu-hook help the commands\n", args[0])
 	return errUsage
+}
+
+func describe(out io.Writer, e fault.Entry) error {
+	example := ""
+	if e.Example != "" {
+		example = "For example:\n" + e.Line() + "\n\n"
+	}
+	_, err := fmt.Fprintf(out, "%s (%s)\n\n%s\n\n%sWhat to do: %s\n", e.Code, e.Kind, e.Meaning, example, e.Fix)
+	return err
 }
 
 func listCodes(out io.Writer) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -55,8 +56,8 @@ func commands() []command {
 		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
 		{"doctor", "[flags]", "look over the installation: what works, what does not, and what to do", doctor},
 		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
-		{"install", "[flags]", "put the binary and its hook definition in place", install},
-		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstall},
+		{"install", "[flags]", "put the binary and its hook definition in place", installFiles},
+		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstallFiles},
 		{"version", "", "print the version", version},
 		{"help", "[CODE | errors]", "print this, what an error code means and what to do about it, or all codes", help},
 	}
@@ -168,7 +169,7 @@ func commandUsage(line string) func(*flag.FlagSet) {
 // engineFlag adds the flag by which a hook's definition says whose it is.
 func engineFlag(flags *flag.FlagSet, engine *string) {
 	flags.Func("engine", "the engine is `ENGINE`: podman, crio, containerd or buildah", func(name string) (err error) {
-		*engine, err = hook.EngineOf(name)
+		*engine, err = request.EngineOf(name)
 		return err
 	})
 }

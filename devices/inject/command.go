@@ -14,38 +14,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOutput bounds what is kept of a program's output, in bytes; maxQuoted what of it goes into an error.
+// maxOutput and maxQuoted bound how many bytes of a program's output are kept, and how many are quoted in an error.
 const (
 	maxOutput = 64 << 10
 	maxQuoted = 600
 )
 
-// command is a foreign program: a Spec's hook or the delegate.
+// command is a program that is not ours: a Spec's hook or the delegate.
 type command struct {
 	path    string
 	args    []string // with argv[0]
-	env     []string // all of it: nothing of our own environment, nothing of the container's
+	env     []string // the whole environment: nothing of ours or the container's is added
 	dir     string
 	stdin   []byte
-	timeout time.Duration // 0: the context's alone
+	timeout time.Duration // 0: only the context ends it
 }
 
-// run runs the command in a process group of its own, waits for it and returns the end of what it wrote, on one line. At
-// the deadline, and when ctx ends, the whole group is killed; a grandchild that keeps the output open is not waited for.
-// An error carries what the program wrote. It runs in the namespaces of the calling thread.
+// run runs the command in the namespaces of the calling thread, waits for it and returns the end of its output, on one
+// line. An error quotes that output.
+//
+// The command has a process group of its own, which is killed at the timeout and when ctx ends. A grandchild that keeps
+// the output open is not waited for.
 func (c command) run(ctx context.Context) (said string, err error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	// Pdeathsig follows the thread, which must not end before the program.
+	// Pdeathsig kills the program when the thread that started it ends, not the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	output := &tail{}
 	cmd := exec.CommandContext(ctx, c.path)
 	cmd.Args = c.args
-	// nil would mean our own environment.
+	// With nil it would get our own environment.
 	cmd.Env = append([]string{}, c.env...)
 	cmd.Dir = c.dir
 	cmd.Stdin = bytes.NewReader(c.stdin)
@@ -69,8 +71,8 @@ func (c command) run(ctx context.Context) (said string, err error) {
 	return said, err
 }
 
-// tail keeps the end of what is written to it. Reading a child's pipe to its end without keeping all of it is what lets
-// the child go on.
+// tail keeps the end of what is written to it. It accepts everything, so that a program which writes more than is kept
+// does not block on a full pipe.
 type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {

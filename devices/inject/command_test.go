@@ -42,17 +42,36 @@ func TestRun(t *testing.T) {
 	}{
 		{"it ends well", shell("echo hello"), ""},
 		{"a status", shell("exit 3"), "exit status 3"},
-		{"both outputs, on one line", shell("echo ' a  b'; printf 'c\\n\\t\"d' >&2; exit 1"), `exit status 1; it said: "a b c \"d"`},
+		{
+			"both outputs, on one line", shell("echo ' a  b'; printf 'c\\n\\t\"d' >&2; exit 1"),
+			`exit status 1; it said: "a b c \"d"`,
+		},
 		{"nothing of our environment", shell(`echo "<$GPU_HOOK_TEST_LEAK>"; exit 1`), `exit status 1; it said: "<>"`},
-		{"its own environment", with(shell(`echo "<$A>"; exit 1`), func(c *command) { c.env = []string{"A=1"} }), `exit status 1; it said: "<1>"`},
+		{
+			"its own environment", with(shell(`echo "<$A>"; exit 1`), func(c *command) { c.env = []string{"A=1"} }),
+			`exit status 1; it said: "<1>"`,
+		},
 		{"its working directory", shell("pwd; exit 1"), `exit status 1; it said: "` + dir + `"`},
-		{"its standard input", with(shell("cat; exit 1"), func(c *command) { c.stdin = []byte("state") }), `exit status 1; it said: "state"`},
+		{
+			"its standard input", with(shell("cat; exit 1"), func(c *command) { c.stdin = []byte("state") }),
+			`exit status 1; it said: "state"`,
+		},
 		{"input that it does not read", with(shell("exit 0"), func(c *command) { c.stdin = make([]byte, 1<<20) }), ""},
-		{"its name", command{path: "/bin/sh", args: []string{"other name", "-c", `echo "$0"; exit 1`}}, `exit status 1; it said: "other name"`},
-		{"much output", shell("head -c 300000 /dev/zero | tr '\\0' x; echo ' end'; exit 1"), `exit status 1; it said: "…` + strings.Repeat("x", maxQuoted-4) + ` end"`},
+		{
+			"its name",
+			command{path: "/bin/sh", args: []string{"other name", "-c", `echo "$0"; exit 1`}},
+			`exit status 1; it said: "other name"`,
+		},
+		{
+			"much output", shell("head -c 300000 /dev/zero | tr '\\0' x; echo ' end'; exit 1"),
+			`exit status 1; it said: "…` + strings.Repeat("x", maxQuoted-4) + ` end"`,
+		},
 		{"a signal", shell("echo a; kill -TERM $$"), `signal: terminated; it said: "a"`},
 		{"missing", command{path: "/nowhere/x", args: []string{"x"}}, "fork/exec /nowhere/x: no such file or directory"},
-		{"no time at all", with(shell("sleep 30"), func(c *command) { c.timeout = time.Millisecond }), "it did not end in time and was killed"},
+		{
+			"no time at all", with(shell("sleep 30"), func(c *command) { c.timeout = time.Millisecond }),
+			"it did not end in time and was killed",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			said, err := test.command.run(t.Context())
@@ -109,7 +128,8 @@ func TestRunKillsTheGroup(t *testing.T) {
 			ctx, end := test.end(t.Context())
 			result := make(chan error, 1)
 			go func() {
-				c := command{path: "/bin/sh", args: []string{"sh", "-c", `echo begun; sh -c 'echo ready; sleep 100; true' >"$1" & wait`, "sh", fifo}, env: []string{searchPath}}
+				const script = `echo begun; sh -c 'echo ready; sleep 100; true' >"$1" & wait`
+				c := command{path: "/bin/sh", args: []string{"sh", "-c", script, "sh", fifo}, env: []string{searchPath}}
 				_, err := c.run(ctx)
 				result <- err
 			}()
@@ -190,6 +210,7 @@ func awaitLine(t *testing.T, reader *os.File, line string) {
 }
 
 func TestTail(t *testing.T) {
+	full, quoted := strings.Repeat("x", maxOutput), strings.Repeat("x", maxQuoted)
 	for _, test := range []struct {
 		name   string
 		writes []string
@@ -200,10 +221,10 @@ func TestTail(t *testing.T) {
 		{"blanks", []string{" \n\t"}, " \n\t", ""},
 		{"one line", []string{"a\nb", "  c\n"}, "a\nb  c\n", "a b c"},
 		{"control characters", []string{"a\x1b[31mb\x00"}, "a\x1b[31mb\x00", "a\x1b[31mb\x00"},
-		{"as long as is quoted", []string{strings.Repeat("x", maxQuoted)}, strings.Repeat("x", maxQuoted), strings.Repeat("x", maxQuoted)},
-		{"longer", []string{"y" + strings.Repeat("x", maxQuoted)}, "y" + strings.Repeat("x", maxQuoted), "…" + strings.Repeat("x", maxQuoted)},
-		{"more than is kept", []string{"head", strings.Repeat("x", maxOutput), "end"}, strings.Repeat("x", maxOutput-3) + "end", "…" + strings.Repeat("x", maxQuoted-3) + "end"},
-		{"more than is kept at once", []string{"head" + strings.Repeat("x", maxOutput)}, strings.Repeat("x", maxOutput), "…" + strings.Repeat("x", maxQuoted)},
+		{"as long as is quoted", []string{quoted}, quoted, quoted},
+		{"longer", []string{"y" + quoted}, "y" + quoted, "…" + quoted},
+		{"more than is kept", []string{"head", full, "end"}, full[3:] + "end", "…" + quoted[3:] + "end"},
+		{"more than is kept at once", []string{"head" + full}, full, "…" + quoted},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out tail
@@ -241,9 +262,16 @@ func TestEnvironment(t *testing.T) {
 func TestRunHooks(t *testing.T) {
 	dir, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
 	hook := func(stage, name, script string, status devices.Status) *devices.Hook {
-		return &devices.Hook{HookName: stage, Path: "/bin/sh", Args: []string{"sh", "-c", script + "; echo \"" + name + " $(pwd) $(cat) $PATH\" >>" + log}, Status: status, Env: []string{"PATH=/bin:/usr/bin"}}
+		script += "; echo \"" + name + " $(pwd) $(cat) $PATH\" >>" + log
+		return &devices.Hook{
+			HookName: stage, Path: "/bin/sh", Args: []string{"sh", "-c", script}, Status: status,
+			Env: []string{"PATH=/bin:/usr/bin"},
+		}
 	}
-	target := &Target{Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, Root: "/r", StateJSON: []byte(`{"x":[1.50],"status":"created","id":"a"}`)}
+	target := &Target{
+		Container: &state.Container{State: state.State{State: specs.State{Bundle: dir}}}, Root: "/r",
+		StateJSON: []byte(`{"x":[1.50],"status":"created","id":"a"}`),
+	}
 	hooks := []*devices.Hook{
 		hook("createRuntime", "a", "true", devices.Apply),
 		hook("prestart", "b", "true", devices.Apply),
@@ -254,14 +282,17 @@ func TestRunHooks(t *testing.T) {
 		hook("createRuntime", "g", "true", devices.Apply),
 	}
 	err := target.runHooks(t.Context(), hooks, state.User{}, &Result{})
-	if want := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`; err == nil || err.Error() != want {
+	failed := `createRuntime hook /bin/sh of the CDI Spec: exit status 9; it said: "no"`
+	if err == nil || err.Error() != failed {
 		t.Errorf("got %v", err)
 	}
 	var statuses []devices.Status
 	for _, h := range hooks {
 		statuses = append(statuses, h.Status)
 	}
-	want := []devices.Status{devices.Applied, devices.Applied, devices.Present, devices.Late, devices.Applied, devices.Failed, devices.Apply}
+	want := []devices.Status{
+		devices.Applied, devices.Applied, devices.Present, devices.Late, devices.Applied, devices.Failed, devices.Apply,
+	}
 	if diff := cmp.Diff(want, statuses); diff != "" {
 		t.Error(diff)
 	}
@@ -283,8 +314,12 @@ func TestRunDelegate(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := filepath.Join(top, "a", "b")
-	target := &Target{RunDir: run, Owner: us(), Container: &state.Container{State: state.State{State: specs.State{Version: "1.0.2", ID: "c", Status: specs.StateCreating, Pid: 7, Bundle: "/b"}}}}
-	script := `{ cat; echo; pwd; cat config.json; stat -c '%a %n' . *; echo "<$GPU_HOOK_TEST_LEAK> $PATH"; } >` + out + "; echo done"
+	given := specs.State{Version: "1.0.2", ID: "c", Status: specs.StateCreating, Pid: 7, Bundle: "/b"}
+	target := &Target{
+		RunDir: run, Owner: us(), Container: &state.Container{State: state.State{State: given}},
+	}
+	script := `{ cat; echo; pwd; cat config.json; stat -c '%a %n' . *; echo "<$GPU_HOOK_TEST_LEAK> $PATH"; } >` +
+		out + "; echo done"
 	for _, test := range []struct{ name, script, err string }{
 		{"it ends well", script, ""},
 		{"it fails", script + "; exit 2", `exit status 2; it said: "done"`},
@@ -308,7 +343,8 @@ func TestRunDelegate(t *testing.T) {
 			}
 			want := []string{
 				`{"ociVersion":"1.0.2","id":"c","status":"creating","pid":7,"bundle":"` + bundle + `"}`,
-				bundle, "{spec}", "700 .", "600 config.json", "600 config.toml", "<> " + strings.TrimPrefix(searchPath, "PATH="), "",
+				bundle, "{spec}", "700 .", "600 config.json", "600 config.toml",
+				"<> " + strings.TrimPrefix(searchPath, "PATH="), "",
 			}
 			if diff := cmp.Diff(want, lines); diff != "" {
 				t.Error(diff)
@@ -327,7 +363,8 @@ func TestRunDelegateInSomeonesDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := &Target{RunDir: dir, Owner: us(), Container: &state.Container{}}
-	if _, err := target.runDelegate(t.Context(), Delegate{Path: "/bin/sh", Args: []string{"sh"}}); !errors.Is(err, trust.ErrUntrusted) {
+	_, err := target.runDelegate(t.Context(), Delegate{Path: "/bin/sh", Args: []string{"sh"}})
+	if !errors.Is(err, trust.ErrUntrusted) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -337,15 +374,21 @@ func us() trust.Owner { return trust.Owner{UID: uint32(os.Getuid())} }
 // rootIn is a root filesystem on the ground of the host, where the container has mounted nothing.
 func rootIn(t *testing.T, dir string) *rootfs {
 	t.Helper()
-	host, err := readMounts()
-	if err != nil {
-		t.Fatal(err)
-	}
 	root, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
+	return rootOf(t, root)
+}
+
+// rootOf is the root filesystem of this handle, on the ground of the calling thread's mount namespace.
+func rootOf(t *testing.T, root *os.File) *rootfs {
+	t.Helper()
+	host, err := readMounts()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := &rootfs{root: root, ground: ground{host: host}}
 	if err := r.ground.learn(r.root); err != nil {
 		t.Fatal(err)
@@ -388,7 +431,9 @@ func TestNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := map[string]number{"/dev/nvidia0": {195, 0}, "/dev/dri/renderD128": {226, 128}, "/dev/many": {7, 300}, "/dev/sub/pts/0": {1, 2}}
+	want := map[string]number{
+		"/dev/nvidia0": {195, 0}, "/dev/dri/renderD128": {226, 128}, "/dev/many": {7, 300}, "/dev/sub/pts/0": {1, 2},
+	}
 	got, err := r.devNodes()
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(number{})); err != nil || diff != "" {
 		t.Error(err, diff)
@@ -422,16 +467,21 @@ func TestDelegatedNodes(t *testing.T) {
 	}
 	target := &Target{RunDir: run, Container: &state.Container{}}
 	got, said, err := target.delegate(t.Context(), rootIn(t, top), Delegate{
-		Path: "/bin/sh", Args: []string{"sh", "-c", mknod + "nvidia1 c 195 1 && mknod nvidia0 c 195 0 && rm changed && mknod changed c 1 7 && echo done"},
+		Path: "/bin/sh", Args: []string{"sh", "-c", mknod + "nvidia1 c 195 1 && mknod nvidia0 c 195 0 && rm changed && " +
+			"mknod changed c 1 7 && echo done"},
 	})
 	made := func(path string, major, minor int64) *devices.DeviceNode {
-		return &devices.DeviceNode{Path: path, Type: "c", Major: major, Minor: minor, Permissions: "rw", Status: devices.Applied}
+		return &devices.DeviceNode{
+			Path: path, Type: "c", Major: major, Minor: minor, Permissions: "rw", Status: devices.Applied,
+		}
 	}
 	want := []*devices.DeviceNode{made("/dev/changed", 1, 7), made("/dev/nvidia0", 195, 0), made("/dev/nvidia1", 195, 1)}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || said != "done" {
 		t.Error(err, said, diff)
 	}
-	_, _, err = target.delegate(t.Context(), rootIn(t, top), Delegate{Path: "/bin/sh", Args: []string{"sh", "-c", "echo no GPU; exit 1"}})
+	_, _, err = target.delegate(t.Context(), rootIn(t, top), Delegate{
+		Path: "/bin/sh", Args: []string{"sh", "-c", "echo no GPU; exit 1"},
+	})
 	if want := `delegate /bin/sh: exit status 1; it said: "no GPU"`; err == nil || err.Error() != want {
 		t.Error(err)
 	}

@@ -23,31 +23,33 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// Delegate is a vendor's own hook, to be run from a bundle made for it alone.
+// Delegate is a vendor's own hook. It is run with a private bundle, whose config.json we write.
 type Delegate struct {
 	Path  string
-	Args  []string          // with argv[0]; relative paths are below the private bundle, its working directory
+	Args  []string          // with argv[0]; the working directory is the private bundle
 	Files map[string][]byte // of the private bundle, config.json among them
 }
 
-// bundlePrefix is that of a private bundle; after the time called forgotten nobody is using it any more.
+// A private bundle is a directory with this prefix. One older than abandoned is left from a run that was killed.
 const (
 	bundlePrefix = "delegate-"
-	forgotten    = time.Hour
+	abandoned    = time.Hour
 )
 
-// limits of the search for new nodes in the container's /dev.
+// Limits of the search for new nodes in the container's /dev.
 const (
 	maxDepth = 4
 	maxNodes = 8192
 )
 
-// delegate runs the vendor's hook and returns the nodes that it left in the container's /dev, each of which still needs
-// its device rule, and what it wrote. The private bundle is mode 0700 below t.RunDir and gone afterwards. What the hook
-// changed in the container cannot be undone.
-func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*devices.DeviceNode, said string, err error) {
+// delegate runs the vendor's hook. It returns the nodes that the hook made in the container's /dev, whose device rules
+// are still to be set, and the hook's output. What the hook changed in the container cannot be undone.
+func (t *Target) delegate(
+	ctx context.Context, r *rootfs, d Delegate,
+) (made []*devices.DeviceNode, said string, err error) {
 	what := "delegate " + d.Path
-	hint := "see that it works by itself, or make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+	hint := "see that it works by itself, or make CDI serve the request: " +
+		"nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 	before, err := r.devNodes()
 	if err != nil {
 		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)
@@ -62,14 +64,17 @@ func (t *Target) delegate(ctx context.Context, r *rootfs, d Delegate) (made []*d
 	}
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if n := after[name]; n != before[name] {
-			made = append(made, &devices.DeviceNode{Path: name, Type: "c", Major: n.major, Minor: n.minor, Permissions: "rw", Status: devices.Applied})
+			made = append(made, &devices.DeviceNode{
+				Path: name, Type: "c", Major: n.major, Minor: n.minor, Permissions: "rw", Status: devices.Applied,
+			})
 		}
 	}
 	return made, said, nil
 }
 
+// runDelegate runs the vendor's hook with a private bundle below t.RunDir, of mode 0700, which it removes afterwards.
 func (t *Target) runDelegate(ctx context.Context, d Delegate) (said string, err error) {
-	// Whoever may write there could put another configuration in the place of ours, and name a program in it.
+	// Whoever can write to RunDir could replace the bundle by one whose configuration names another program to run.
 	if err := trust.PrivateDir(t.RunDir, 0o755); err != nil {
 		return "", err
 	}
@@ -96,21 +101,26 @@ func (t *Target) runDelegate(ctx context.Context, d Delegate) (said string, err 
 	return command{path: d.Path, args: d.Args, env: []string{searchPath}, dir: dir, stdin: stdin}.run(ctx)
 }
 
-// sweep takes away private bundles of runs that were killed long ago.
+// sweep removes private bundles that are left from runs which were killed.
 func (t *Target) sweep() {
 	entries, _ := os.ReadDir(t.RunDir)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), bundlePrefix) && time.Since(info.ModTime()) > forgotten {
+		if !strings.HasPrefix(e.Name(), bundlePrefix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
 			_ = os.RemoveAll(filepath.Join(t.RunDir, e.Name()))
 		}
 	}
 }
 
+// number is a device number.
 type number struct{ major, minor int64 }
 
-// devNodes returns the character devices below the container's /dev, by path, as far as nobody but the runtime and the
-// delegate can have put them there: on a /dev that is the container's own, and in it not on other mounts, where another
-// container or the host could make a node just now and have it opened. It goes by handles and follows no link.
+// devNodes returns the character devices below the container's /dev, by path. It looks only where nobody but the
+// runtime and the delegate can make a node: on a /dev that is the container's own, without the mounts in it. Elsewhere,
+// another container or the host could make a node meanwhile, and the container would get its device rule. It goes by
+// handles and follows no link.
 func (r *rootfs) devNodes() (map[string]number, error) {
 	found := map[string]number{}
 	dev, err := linux.OpenInRoot(r.root, "/dev")
@@ -132,6 +142,7 @@ func (r *rootfs) devNodes() (map[string]number, error) {
 	return found, walk(dev, "/dev", id, 0, found)
 }
 
+// walk adds to found the character devices below dir, which is called name, as far as they are on this mount.
 func walk(dir *os.File, name string, mount, depth int, found map[string]number) error {
 	if depth > maxDepth || len(found) > maxNodes {
 		return fmt.Errorf("%s is too deep or too full to look through", strconv.Quote(name))
@@ -149,14 +160,15 @@ func walk(dir *os.File, name string, mount, depth int, found map[string]number) 
 		return err
 	}
 	for _, entry := range entries {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(list.Fd()), entry, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			continue // gone again
+		st, err := linux.Fstatat(list, entry)
+		if err != nil {
+			continue // it was removed meanwhile
 		}
 		at := path.Join(name, entry)
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFCHR:
-			found[at] = number{int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev)))} //nolint:unconvert // 32 bits wide on some machines
+			rdev := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
+			found[at] = number{int64(unix.Major(rdev)), int64(unix.Minor(rdev))}
 		case unix.S_IFDIR:
 			sub, err := openat(list, entry, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 			if err != nil {

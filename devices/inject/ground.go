@@ -9,15 +9,17 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// mounts is what a mount namespace has mounted, as far as it matters where something may be made.
+// mounts is what [ground] needs to know of the mounts in a mount namespace.
 type mounts struct {
 	peers       map[int]string   // mount ids to their peer group, "shared:N", where they have one
 	filesystems map[int]deviceID // mount ids to their filesystem
 }
 
-// deviceID tells filesystems apart. It is mountinfo's, since that of stat(2) is another for some (btrfs).
+// deviceID identifies a filesystem. It is the one in mountinfo, which for some (btrfs) differs from the one of stat(2).
 type deviceID struct{ major, minor int }
 
 func (m *mounts) has(filesystem deviceID) bool {
@@ -29,7 +31,7 @@ func (m *mounts) has(filesystem deviceID) bool {
 	return false
 }
 
-// readMounts reads /proc/thread-self/mountinfo of the caller's mount namespace.
+// readMounts reads the mounts in the calling thread's mount namespace.
 func readMounts() (*mounts, error) {
 	file, err := os.Open("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -49,19 +51,19 @@ func readMounts() (*mounts, error) {
 	return m, err
 }
 
-// ground knows on what ground of the container something may be made or mounted.
+// ground decides on which filesystems in the container something may be made or mounted.
 type ground struct {
-	host *mounts // of the hook's own namespace
-	its  *mounts // of the container's
+	host *mounts // in our own mount namespace
+	its  *mounts // in the container's, before we change anything
 	root int     // mount id of the root filesystem
-	// sparesRoot says that nothing is made on the root filesystem itself.
+	// sparesRoot: nothing may be made on the root filesystem itself.
 	sparesRoot bool
 }
 
-// errRootSpared is why nothing is made on the root filesystem of a container whose changes become an image.
+// errRootSpared is the refusal to make something on the root filesystem of a container that becomes an image.
 var errRootSpared = errors.New("it is not there, and what is made in the root filesystem would stay in the image")
 
-// learn completes g in the container's mount namespace.
+// learn completes g. It must run in the container's mount namespace.
 func (g *ground) learn(root *os.File) (err error) {
 	if g.its, err = readMounts(); err != nil {
 		return err
@@ -70,10 +72,11 @@ func (g *ground) learn(root *os.File) (err error) {
 	return err
 }
 
-// checkMake refuses to make anything in dir unless it is the container's own: on the root filesystem's mount, or on a
-// filesystem that the host has not mounted, such as the runtime's tmpfs on /dev. What is made on a volume would outlive
-// the container and be there for others, a device node for every user of the host; and taking it back would take it from
-// another container that has come to use it.
+// checkMake refuses to make anything in dir unless dir is the container's own: on the mount of the root filesystem, or
+// on a filesystem that the host has not mounted, such as the runtime's tmpfs on /dev.
+//
+// What is made on a volume would outlive the container. Others would see it: a device node there could be opened by
+// users of the host. And to undo it could remove it from another container that uses it by then.
 func (g *ground) checkMake(dir *os.File, unsafePath string) error {
 	if err := checkKernel(dir, unsafePath); err != nil {
 		return err
@@ -88,6 +91,7 @@ func (g *ground) checkMake(dir *os.File, unsafePath string) error {
 	return err
 }
 
+// checkSpared refuses to make anything on the root filesystem itself.
 func (g *ground) checkSpared(dir *os.File) error {
 	id, err := mountID(dir)
 	if err == nil && id == g.root {
@@ -96,31 +100,33 @@ func (g *ground) checkSpared(dir *os.File) error {
 	return err
 }
 
+// own reports whether the file of the handle is on a filesystem of the container's own.
 func (g *ground) own(handle *os.File) (bool, error) {
 	id, err := mountID(handle)
 	if err != nil || id == g.root {
 		return err == nil, err
 	}
-	// A mount that was not there before is one of ours, of a directory of the host.
+	// An unknown mount is one that we have attached: a directory of the host.
 	filesystem, known := g.its.filesystems[id]
 	return known && !g.host.has(filesystem), nil
 }
 
-// adopt makes the mount that handle lies on the container's own: a filesystem that we made for it.
+// adopt adds the mount of the handle, a filesystem that we made for the container, to the container's own.
 func (g *ground) adopt(handle *os.File) error {
 	id, err := mountID(handle)
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	st, err := linux.Fstat(handle)
+	if err != nil {
+		return err
 	}
-	g.its.filesystems[id] = deviceID{int(unix.Major(uint64(st.Dev))), int(unix.Minor(uint64(st.Dev)))} //nolint:unconvert // 32 bits wide on some machines
+	dev := uint64(st.Dev) //nolint:unconvert // 32 bits wide on some machines
+	g.its.filesystems[id] = deviceID{int(unix.Major(dev)), int(unix.Minor(dev))}
 	return nil
 }
 
-// checkMount refuses a target through which the mount would come to the host too.
+// checkMount refuses to mount on target if the mount would propagate to the host.
 func (g *ground) checkMount(target *os.File, unsafePath string) error {
 	if err := checkKernel(target, unsafePath); err != nil {
 		return err
@@ -135,18 +141,20 @@ func (g *ground) checkMount(target *os.File, unsafePath string) error {
 	}
 	for _, host := range g.host.peers {
 		if host == group {
-			return fmt.Errorf("the filesystem of %q is shared with the host, where the mount would appear too (propagation shared)", path.Clean(unsafePath))
+			return fmt.Errorf(
+				"the filesystem of %q is shared with the host, where the mount would appear too (propagation shared)",
+				path.Clean(unsafePath))
 		}
 	}
 	return nil
 }
 
-// checkKernel refuses to make or mount anything on the kernel's own filesystems, where a write is an order to the kernel
-// (CVE-2025-52881). /proc/driver/nvidia is the one place that vendors do mount on.
+// checkKernel refuses to make or mount anything on the kernel's own filesystems, whose files configure the kernel
+// (CVE-2025-52881). An exception is /proc/driver/nvidia, on which NVIDIA's tools mount.
 func checkKernel(handle *os.File, unsafePath string) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(handle.Fd()), &st); err != nil {
-		return &os.PathError{Op: "fstatfs", Path: unsafePath, Err: err}
+	st, err := linux.Fstatfs(handle)
+	if err != nil {
+		return fmt.Errorf("%q: %w", unsafePath, err)
 	}
 	switch uint32(st.Type) { //nolint:gosec // magic numbers are 32 bits wide
 	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
@@ -159,10 +167,8 @@ func checkKernel(handle *os.File, unsafePath string) error {
 	return nil
 }
 
+// mountID returns the id that the mount of the handle has in mountinfo.
 func mountID(handle *os.File) (int, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(int(handle.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return 0, os.NewSyscallError("statx", err)
-	}
-	return int(st.Mnt_id), nil //nolint:gosec // mount ids are ints
+	st, err := linux.Statx(handle, unix.STATX_MNT_ID)
+	return int(st.Mnt_id), err //nolint:gosec // mount ids are ints
 }

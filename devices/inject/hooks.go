@@ -19,14 +19,16 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// searchPath is all that a foreign program is told of our environment.
+// searchPath is the whole environment of a delegate, and the PATH of a hook that has none. Our own environment is not
+// passed on: what is in it depends on the engine.
 const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// runHooks runs the hooks of the stages prestart, createRuntime and createContainer, stage by stage and within one in the
-// order of the Spec, as a runtime would: each with the state on standard input, its own environment and timeout, the
-// first two in the runtime's namespaces with the bundle as working directory, the last in the container's, where the
-// host's tree is still the root. An optional one that fails is Skipped; one that was running when the time was over, or
-// when we were told to end, is why we end.
+// runHooks runs the hooks of the stages prestart, createRuntime and createContainer as a runtime would: stage by stage
+// and in the order of the Spec, each with the state on standard input and with its own environment and timeout. Hooks
+// of the first two stages run in the runtime's namespaces, with the bundle as working directory. Those of the last one
+// run in the container's, where the root directory is still the host's.
+//
+// An optional hook that fails is Skipped, unless it failed because the deadline had passed or gpu-hook was told to end.
 func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User, result *Result) error {
 	stdin, err := t.hookState()
 	if err != nil {
@@ -53,9 +55,10 @@ func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state
 	return nil
 }
 
-// hookState is the state for the Spec's hooks: ours with all its fields, the status that it has in these stages (crun says
-// "created") and, as crun has it, the absolute path of the root filesystem: a hook need not look for it in a bundle that it
-// may be unable to read. The pid is the runtime's, as the hooks see it, whose pid namespace is not the container's.
+// hookState is the state for the Spec's hooks: the one that we were given, with two changes. The status is "creating",
+// as the specification has it for these stages (crun says "created"). The field root, which crun has, is the absolute
+// path of the root filesystem, for hooks that cannot read the bundle. The pid stays as it is: hooks are in the
+// runtime's pid namespace, not in the container's.
 func (t *Target) hookState() ([]byte, error) {
 	var fields map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(t.StateJSON))
@@ -67,6 +70,7 @@ func (t *Target) hookState() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
+// runHook runs one hook in the namespaces of its stage.
 func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, stdin []byte) error {
 	c := command{path: h.Path, args: h.Args, env: environment(h.Env), dir: t.Container.State.Bundle, stdin: stdin}
 	if len(c.args) == 0 {
@@ -83,7 +87,7 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, 
 	if h.HookName != cdi.CreateContainerHook {
 		return run()
 	}
-	// Not the root filesystem, which the image's author has furnished (CVE-2025-23266).
+	// Not the root filesystem, whose files the author of the image controls (CVE-2025-23266).
 	c.dir = "/"
 	namespaces, err := t.namespaces()
 	if err != nil {
@@ -96,9 +100,9 @@ func (t *Target) runHook(ctx context.Context, h *devices.Hook, user state.User, 
 	return inNamespaces(namespaces, run)
 }
 
-// namespaces opens those of the container that its createContainer hooks run in. The pid namespace is left out: there,
-// programs of a container that shares it could reach into the hook's /proc (CVE-2016-9962). So is one that is ours
-// already: it may belong to the host, which lets nobody join it who is not its root.
+// namespaces opens the container's namespaces in which its createContainer hooks run. The pid namespace is left out: in
+// it, a process of the container could access the hook through /proc (CVE-2016-9962). A namespace that we are in
+// already is left out too, since joining it can be forbidden: the host's may only be joined by the host's root.
 func (t *Target) namespaces() ([]*os.File, error) {
 	var out []*os.File
 	for _, name := range []string{"net", "ipc", "uts", "cgroup", "mnt"} {
@@ -114,7 +118,7 @@ func (t *Target) namespaces() ([]*os.File, error) {
 	return out, nil
 }
 
-// ownNamespace opens the container's namespace of this kind, or returns nil where that is ours too.
+// ownNamespace opens the container's namespace of this kind, or returns nil if it is ours too.
 func (t *Target) ownNamespace(name string) (*os.File, error) {
 	ours, err := os.Open("/proc/self/ns/" + name)
 	if err != nil {
@@ -133,12 +137,13 @@ func (t *Target) ownNamespace(name string) (*os.File, error) {
 	return its, nil
 }
 
-// NSEnter joins a container's user namespace for a hook: a process with threads cannot, setns(2), and all of Go's have some.
+// NSEnter is the program that joins a container's user namespace for a hook. We cannot: a process with threads, as
+// every Go program is, cannot change its user namespace; see setns(2).
 const NSEnter = "/usr/bin/nsenter"
 
-// runAsRoot runs the command in the namespaces and in the container's user namespace, as its root user. It must not run in
-// our own: update-ldcache of nvidia-cdi-hook cannot pivot there. The command's argv[0] becomes its path. nsenter finds the
-// namespaces through our own handles, which do not reach the command.
+// runAsRoot runs the command in the namespaces and in the container's user namespace, as its root user. In our own user
+// namespace it could fail: update-ldcache of nvidia-cdi-hook cannot pivot_root(2) there. The command's argv[0] becomes
+// its path. nsenter opens the namespaces through our handles in /proc, which the command does not inherit.
 func (t *Target) runAsRoot(ctx context.Context, c command, namespaces []*os.File) error {
 	if err := t.Owner.Executable(NSEnter); err != nil {
 		return err
@@ -172,8 +177,8 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// environment completes a Spec hook's environment: it is never empty, which some programs take for permission to use
-// another, and has a PATH.
+// environment adds a PATH to a Spec hook's environment if it has none. So it is never empty; some programs take an
+// empty environment for a missing one and use another.
 func environment(env []string) []string {
 	if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
 		return env

@@ -24,7 +24,10 @@ func TestNamespacesOfOursAreNotJoined(t *testing.T) {
 		want  []string
 	}{
 		{"shares all but its mounts", unix.CLONE_NEWNS, []string{"mnt"}},
-		{"shares its network", unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP, []string{"ipc", "uts", "cgroup", "mnt"}},
+		{
+			"shares its network", unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+			[]string{"ipc", "uts", "cgroup", "mnt"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			target := &Target{Process: waiting(t, test.flags)}
@@ -53,7 +56,8 @@ func waiting(t *testing.T, flags uintptr) *state.Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Signal(os.Kill); _ = cmd.Wait() })
-	container := &state.Container{State: state.State{State: specs.State{Pid: cmd.Process.Pid, Status: specs.StateCreating}}}
+	given := specs.State{Pid: cmd.Process.Pid, Status: specs.StateCreating}
+	container := &state.Container{State: state.State{State: given}}
 	process, err := container.OpenProcess(false)
 	if err != nil {
 		t.Fatal(err)

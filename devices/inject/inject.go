@@ -1,8 +1,9 @@
-// Package inject carries a plan out: it makes device nodes and mounts in a container that is being created, opens its
-// device rules and runs the hooks of CDI Specs and the vendor's own hook. It is the only package that changes anything.
+// Package inject applies a plan: it makes device nodes and mounts in a container that is being created, extends its
+// device rules, and runs the hooks of CDI Specs and the vendor's own hook. Only this package changes containers.
 //
-// The container is at its createRuntime stage: its namespaces and mounts exist, its root is not pivoted into yet, its
-// device rules are set. Everything below the root filesystem is in the hands of strangers and reached by handle alone.
+// The container is at the createRuntime stage: its namespaces, mounts and device rules exist, and pivot_root(2) is
+// still to come. Whoever made the image or shares a volume controls what is below the root filesystem, and can change
+// it at any moment. So nothing there is accessed by path, but by handle, and what was made is verified afterwards.
 package inject
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/rules"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -26,53 +28,56 @@ type Target struct {
 	Process   *state.Process
 	Root      string // as [state.Container.Root] returns it
 	StateJSON []byte // for the hooks' standard input
-	RunDir    string // where a private bundle for the delegate may be made
+	RunDir    string // the delegate's private bundle is made in it
 	Owner     trust.Owner
-	// Namespaced says that this process is in a user namespace that is not the host's: it has no say over device rules.
+	// Namespaced: this process is in a user namespace other than the host's, and cannot change device rules.
 	Namespaced bool
-	Optional   devices.Optional // which edits may be left out where they cannot be made
-	// Wish says that the container must be able to start without the edits: on error everything is undone.
+	Optional   devices.Optional // edits that are left out if they cannot be made
+	// Wish: the container must be able to start without the edits. On error everything is undone.
 	Wish bool
-	// NothingInRoot says that nothing may be made in the root filesystem, which an image is made of.
+	// NothingInRoot: nothing may be made in the root filesystem itself, because it becomes an image.
 	NothingInRoot bool
 }
 
-// Result is what happened beyond the statuses of the edits.
+// Result is the outcome beyond the statuses of the edits.
 type Result struct {
-	// NoCgroup says that device rules were needed, but the container has no cgroup of its own to set them in.
+	// NoCgroup is set if device rules were needed but the container has no cgroup of its own for them.
 	NoCgroup error
-	// Skipped says of each edit that could not be made, and was left out, why.
+	// Skipped has a warning for each edit that was left out because it could not be made.
 	Skipped []*fault.Error
-	// Notes are about what may take device rules away again, or stands above them: they warn, the rules are set.
+	// Notes are warnings about device rules that are set but may not last or may not suffice.
 	Notes []*fault.Error
-	// Delegated are the nodes that delegates left in the container's /dev, with their device rules set.
+	// Delegated are the nodes that delegates made in the container's /dev. Their device rules are set.
 	Delegated []*devices.DeviceNode
-	// Said is what each delegate wrote, on one line.
+	// Said is the output of each delegate, on one line.
 	Said []string
-	// Foreign are programs that ran before an error and whose doings in the container nobody can undo.
+	// Foreign are the programs that were run. What they did in the container cannot be undone.
 	Foreign []string
-	// Left is what could not be undone of a wish that failed: the container must not start then.
+	// Left is set if a wish failed and could not be undone completely. The container must not start then.
 	Left error
 }
 
-// note keeps a note, once.
+// note adds a note unless there is one that reads the same.
 func (r *Result) note(f *fault.Error) {
 	if !slices.ContainsFunc(r.Notes, func(n *fault.Error) bool { return n.Error() == f.Error() }) {
 		r.Notes = append(r.Notes, f)
 	}
 }
 
-// Apply makes the edits whose status is Apply, mounts first, then nodes, network devices, device rules, hooks and at last
-// the delegates, and sets each edit's status. One that fails and is optional is Skipped: what was made for it is taken
-// away again, what a hook has done until then stays, and the rest is made. On error, network devices are back on the host,
-// and what it made in the root filesystem is gone again; mounts, device rules and what lies on the container's own tmpfs
-// end with the container, whose start must now fail.
+// Apply makes the edits whose status is Apply and sets their status. The order is: mounts, nodes, network devices,
+// device rules, hooks, delegates.
 //
-// With a Wish, device rules come last, after hooks and delegates, so that nothing which can fail comes after them. On error
-// the mounts are detached again too, every edit that was not refused by itself is Skipped, and the container can start as
-// if nothing had happened, but for what result.Foreign did; where result.Left is set it must not.
+// An optional edit that fails is Skipped: what was made for it is removed, a hook excepted, and Apply goes on.
 //
-// Apply may be called again for the same container, with other edits.
+// On error, network devices are moved back to the host and what Apply made in the root filesystem is removed. Mounts,
+// device rules and files on the container's own tmpfs stay: they end with the container, whose start must now fail.
+//
+// With a Wish, device rules come after hooks and delegates, because they cannot be undone: nothing that can fail
+// follows them. On error the mounts are detached too and the edits are Skipped, except for one that was itself refused.
+// The container can then start as if nothing had happened, except for what the programs in result.Foreign did. If
+// result.Left is set, it must not start.
+//
+// Apply may be called again for the same container with other edits.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
 	err := t.carryOut(ctx, edits, delegates, &result)
@@ -83,22 +88,23 @@ func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []De
 	return result, err
 }
 
-// carryOut is [Target.Apply] but for the statuses of a wish that failed.
+// carryOut is [Target.Apply], except for the statuses after a failed wish.
 func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates []Delegate, result *Result) error {
 	if err := t.spareRoot(edits, delegates, result); err != nil {
 		return err
 	}
 	user, err := t.Process.RootUser()
 	if err != nil {
-		return fault.New(fault.State, "user namespace of the container", "%w", err).WithHint("map the container's root user to one of the host (--uidmap 0:…)")
+		return fault.New(fault.State, "user namespace of the container", "%w", err).
+			WithHint("map the container's root user to one of the host (--uidmap 0:…)")
 	}
-	sources, err := t.clones(edits.Mounts, user, result)
+	r := newRootfs(user, t.NothingInRoot, t.Wish)
+	defer r.closeWaiting()
+	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
 		return err
 	}
-	r := &rootfs{user: user, ground: ground{sparesRoot: t.NothingInRoot}, nodes: map[*devices.DeviceNode]*os.File{}}
-	defer r.closeNodes()
 	if user.Separate || t.Namespaced {
 		err = t.cloneNodes(r, toMake(edits), result)
 	}
@@ -119,14 +125,18 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	return err
 }
 
-func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result) error {
+func (t *Target) apply(
+	ctx context.Context, r *rootfs, sources []*source, edits *devices.Edits, delegates []Delegate, result *Result,
+) error {
 	if err := t.enter(ctx, r, sources, toMake(edits), result); err != nil {
 		return err
 	}
 	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
 		return err
 	}
-	made := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status == devices.Skipped })
+	made := slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool {
+		return d.Status == devices.Skipped
+	})
 	if t.Wish {
 		return t.applyWish(ctx, r, made, edits.Hooks, delegates, result)
 	}
@@ -151,7 +161,10 @@ func (t *Target) apply(ctx context.Context, r *rootfs, sources []*source, edits 
 	return ended(ctx)
 }
 
-func (t *Target) delegateOne(ctx context.Context, r *rootfs, d Delegate, result *Result) ([]*devices.DeviceNode, error) {
+// delegateOne runs a delegate, adds to result what it did, and returns the nodes that it made.
+func (t *Target) delegateOne(
+	ctx context.Context, r *rootfs, d Delegate, result *Result,
+) ([]*devices.DeviceNode, error) {
 	result.Foreign = append(result.Foreign, d.Path)
 	made, said, err := t.delegate(ctx, r, d)
 	if err != nil {
@@ -175,23 +188,29 @@ func (t *Target) allow(ctx context.Context, list []rules.Rule, result *Result) e
 	return err
 }
 
+// toMake are the nodes whose status is Apply.
 func toMake(edits *devices.Edits) []*devices.DeviceNode {
-	return slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool { return d.Status != devices.Apply })
+	return slices.DeleteFunc(slices.Clone(edits.DeviceNodes), func(d *devices.DeviceNode) bool {
+		return d.Status != devices.Apply
+	})
 }
 
-// ended says why no more may be done.
+// ended returns an error if the deadline has passed or gpu-hook was told to end.
 func ended(ctx context.Context) error {
 	switch {
 	case ctx.Err() == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault.New(fault.Timeout, "gpu-hook", "it did not finish in time").WithHint("see which phase takes long (gpu-hook last --json), or raise timeout under [limits]")
+		return fault.New(fault.Timeout, "gpu-hook", "it did not finish in time").
+			WithHint("see which phase takes long (gpu-hook last --json), or raise timeout under [limits]")
 	}
 	return fault.New(fault.Ended, "gpu-hook", "it was told to end").WithHint("start the container again")
 }
 
-// enter makes mounts and nodes from inside the container's mount namespace and leaves the root open in r.
-func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes []*devices.DeviceNode, result *Result) error {
+// enter attaches the mounts and makes the nodes from inside the container's mount namespace. The root stays open in r.
+func (t *Target) enter(
+	ctx context.Context, r *rootfs, sources []*source, nodes []*devices.DeviceNode, result *Result,
+) error {
 	seen, err := os.Stat(t.Root)
 	if err != nil {
 		return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err)
@@ -205,7 +224,7 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 	}
 	defer ns.Close()
 	return inNamespaces([]*os.File{ns}, func() error {
-		// Modes are exact here; the umask is this thread's own since it left the others' fs_struct.
+		// The modes of what we make are exact. This changes no other thread's umask: see inNamespaces.
 		unix.Umask(0)
 		var err error
 		if r.root, err = openRoot(t.Root, seen); err != nil {
@@ -215,42 +234,63 @@ func (t *Target) enter(ctx context.Context, r *rootfs, sources []*source, nodes 
 		if err := r.ground.learn(r.root); err != nil {
 			return fault.New(fault.Internal, "mounts of the container", "%w", err)
 		}
-		// Only now: the way to the root filesystem may be closed to the container's own user.
+		// After openRoot, because the container's user may have no access to the parents of the root filesystem.
 		if err := become(r.user); err != nil {
 			return fault.New(fault.Internal, "user of the container", "%w", err)
 		}
-		for _, s := range sources {
-			if err := ended(ctx); err != nil {
-				return err
-			}
-			mark := len(r.made)
-			if err := r.attach(s); err != nil {
-				if err := r.leaveOut(mark, &s.Status, err, t.without(s.Mount, err), result); err != nil {
-					return err
-				}
-			}
+		if err := t.attachAll(ctx, r, sources, result); err != nil {
+			return err
 		}
-		for _, d := range nodes {
-			mark := len(r.made)
-			if err := r.makeNode(d); err != nil {
-				if err := r.leaveOut(mark, &d.Status, err, t.Optional.Note(d, err), result); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return t.makeNodes(r, nodes, result)
 	})
 }
 
-// openRoot opens the root filesystem in the container's mount namespace: the same directory that was seen from outside
-// and, there, the root of a mount, as a runtime leaves it.
+// attachAll attaches the mounts. It must run in the container's mount namespace.
+func (t *Target) attachAll(ctx context.Context, r *rootfs, sources []*source, result *Result) error {
+	for _, s := range sources {
+		if err := ended(ctx); err != nil {
+			return err
+		}
+		var err error
+		if s.tree, err = r.waiting.take(s.stored); err != nil {
+			return fault.New(fault.Internal, "mount on "+s.ContainerPath, "%w", err)
+		}
+		mark := len(r.made)
+		if err := r.attach(s); err != nil {
+			if err := r.leaveOut(mark, &s.Status, err, t.without(s.Mount, err), result); err != nil {
+				return err
+			}
+			_ = s.tree.Close()
+		}
+	}
+	return nil
+}
+
+// makeNodes makes the nodes, or binds them from the host. It must run in the container's mount namespace.
+func (t *Target) makeNodes(r *rootfs, nodes []*devices.DeviceNode, result *Result) error {
+	for _, d := range nodes {
+		if err := r.takeNode(d); err != nil {
+			return fault.New(fault.Internal, "device node "+d.Path, "%w", err)
+		}
+		mark := len(r.made)
+		if err := r.makeNode(d); err != nil {
+			if err := r.leaveOut(mark, &d.Status, err, t.Optional.Note(d, err), result); err != nil {
+				return err
+			}
+		}
+		r.closeNode(d)
+	}
+	return nil
+}
+
+// openRoot opens the root filesystem from inside the container's mount namespace. It must be the directory that path
+// named outside (seen) and the root of a mount, as runtimes leave it.
 func openRoot(path string, seen os.FileInfo) (*os.File, error) {
 	root, err := os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	var st unix.Statx_t
-	err = unix.Statx(int(root.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st)
+	st, err := linux.Statx(root, unix.STATX_BASIC_STATS)
 	if err == nil {
 		err = checkRoot(root, seen, &st)
 	}
@@ -275,25 +315,28 @@ func checkRoot(root *os.File, seen os.FileInfo, st *unix.Statx_t) error {
 	return nil
 }
 
-func (t *Target) clones(mounts []*devices.Mount, user state.User, result *Result) ([]*source, error) {
+// clones makes the mounts whose status is Apply, without attaching them: errors show before the container is changed.
+func (t *Target) clones(r *rootfs, mounts []*devices.Mount, result *Result) ([]*source, error) {
 	var sources []*source
 	for _, m := range mounts {
 		if m.Status != devices.Apply {
 			continue
 		}
-		s, err := t.makeMount(m, user)
+		s, err := t.makeMount(m, r.user)
 		if err != nil {
 			m.Status = devices.Failed
-			if err := (&rootfs{}).leaveOut(0, &m.Status, err, t.Optional.Note(m, err), result); err != nil {
+			if err := r.leaveOut(len(r.made), &m.Status, err, t.Optional.Note(m, err), result); err != nil {
 				return sources, err
 			}
 			continue
 		}
+		s.stored = r.waiting.put(s.tree)
 		sources = append(sources, s)
 	}
 	return sources, nil
 }
 
+// closeSources closes the mounts. Those that are attached stay mounted.
 func closeSources(sources []*source) {
 	for _, s := range sources {
 		_ = s.tree.Close()

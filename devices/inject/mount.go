@@ -12,21 +12,25 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// source is a mount that is made but attached nowhere yet; closing it takes it away again.
+// source is a mount that is not attached yet. Closing tree before it is attached unmounts it.
 type source struct {
 	*devices.Mount
-	tree *os.File
-	dir  bool
+	tree   *os.File
+	dir    bool
+	stored storedMount // tree, until it is this mount's turn
 }
 
-// makeMount makes the mount, in the host's mount namespace, with all its attributes: it is never seen without them.
+// makeMount makes the mount in the host's mount namespace. All attributes are set before it is attached: nobody can use
+// it without them.
 func (t *Target) makeMount(m *devices.Mount, user state.User) (*source, error) {
 	s, err := t.newSource(m, user)
 	if errors.Is(err, unix.ENOSYS) {
-		return nil, fault.New(fault.Kernel, "mount of "+m.HostPath, "this kernel lacks mount_setattr").WithHint("gpu-hook needs Linux 5.12 or newer to mount")
+		return nil, fault.New(fault.Kernel, "mount of "+m.HostPath, "this kernel lacks mount_setattr").
+			WithHint("gpu-hook needs Linux 5.12 or newer to mount")
 	}
 	if err != nil {
-		return nil, fault.New(fault.Mount, "mount of "+m.HostPath, "%w", err).WithHint("see that root can reach this path of the host, and that the options are right")
+		return nil, fault.New(fault.Mount, "mount of "+m.HostPath, "%w", err).
+			WithHint("see that root can reach this path of the host, and that the options are right")
 	}
 	return s, nil
 }
@@ -53,7 +57,7 @@ func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 	return s, nil
 }
 
-// clone makes a bind mount of hostPath, with the mounts below it if they are to come along.
+// clone makes a bind mount of hostPath; if it is recursive, with the mounts below it.
 func clone(hostPath string, recursive bool) (*os.File, error) {
 	flags := uint(0)
 	if recursive {
@@ -62,13 +66,15 @@ func clone(hostPath string, recursive bool) (*os.File, error) {
 	return linux.OpenTree(hostPath, flags)
 }
 
+// setAttributes sets the mount's attributes and propagation, and s.dir.
 func (s *source) setAttributes(a devices.MountAttributes) error {
 	st, err := linux.Fstat(s.tree)
 	if err != nil {
 		return err
 	}
 	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if err := linux.MountSetattr(s.tree, 0, unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}); err != nil {
+	top := unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}
+	if err := linux.MountSetattr(s.tree, 0, top); err != nil {
 		return err
 	}
 	below := unix.MountAttr{Attr_set: a.Tree.Set, Attr_clr: a.Tree.Clear}
@@ -81,8 +87,9 @@ func (s *source) setAttributes(a devices.MountAttributes) error {
 	return linux.MountSetattr(s.tree, unix.AT_RECURSIVE, below)
 }
 
-// attach puts the mount in its place in the root filesystem and sets its status. It must run in the container's mount
-// namespace. What is missing of the place is made; what is there must be of the same kind, a directory or not.
+// attach attaches the mount in the root filesystem and sets its status. It must run in the container's mount namespace.
+// If the mount point or its parents are missing, they are made. One that exists must be a directory if the mount's root
+// is one, and must not be otherwise.
 func (r *rootfs) attach(s *source) error {
 	s.Status = devices.Failed
 	if err := r.move(s); err != nil {
@@ -93,6 +100,7 @@ func (r *rootfs) attach(s *source) error {
 	return nil
 }
 
+// move attaches and verifies the mount.
 func (r *rootfs) move(s *source) error {
 	target, err := r.mountPoint(s)
 	if err != nil {
@@ -108,7 +116,7 @@ func (r *rootfs) move(s *source) error {
 	if err := linux.MoveMount(s.tree, target); err != nil {
 		return err
 	}
-	r.attached = append(r.attached, s.tree)
+	defer r.addMount(s.tree)
 	return astray(r.verifyMount(s))
 }
 
@@ -129,6 +137,7 @@ func (r *rootfs) verifyMount(s *source) error {
 	return err
 }
 
+// mountPoint opens what the mount is attached to, and makes it if it is missing.
 func (r *rootfs) mountPoint(s *source) (*os.File, error) {
 	target, err := linux.OpenInRoot(r.root, s.ContainerPath)
 	if errors.Is(err, os.ErrNotExist) {

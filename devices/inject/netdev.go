@@ -15,25 +15,25 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 )
 
-// maxAlias is the kernel's bound of a network device's alias.
+// maxAlias bounds the length of a network device's alias; the kernel accepts no longer one.
 const maxAlias = 255
 
-// netDevice is a network device that was taken from the host, with what it takes to put it back.
+// netDevice is a network device that is moved into a container, with what is needed to move it back.
 type netDevice struct {
 	*devices.NetDevice
 	host, container *os.File // network namespaces
-	name, alias     string   // on the host
+	name, alias     string   // on the host; name is "" until the device was looked at
 	moved           bool
-	arrived         int // its index in the container, once it was seen there
+	arrived         int // its index in the container; 0 until it was seen there
 	up              bool
-	addresses       []netlink.Addr  // given to keep: they go with it
-	leased          []netlink.Addr  // the other ones, for the host again
-	routes          []netlink.Route // over it on the host, those without a gateway first
+	addresses       []netlink.Addr  // permanent ones, which it keeps in the container
+	leased          []netlink.Addr  // other ones, which it has only on the host
+	routes          []netlink.Route // through it on the host, those without a gateway first
 }
 
-// moveNetDevices moves the devices whose status is Apply into the container's network namespace, under their new names,
-// with the addresses that they were given to keep, and sets them up. Routes are the container's own affair. A device that
-// an earlier start has moved there is Present. Everything is in r's journal before it is done.
+// moveNetDevices moves the devices whose status is Apply into the container's network namespace, under their new names
+// and with their permanent addresses, and sets them up. It adds no routes: these are for the container to add. A device
+// that was moved there when the container was started before is Present. Every move is in r's journal before it starts.
 func (t *Target) moveNetDevices(r *rootfs, list []*devices.NetDevice) error {
 	for _, n := range list {
 		if n.Status != devices.Apply {
@@ -52,7 +52,8 @@ func (t *Target) moveNetDevices(r *rootfs, list []*devices.NetDevice) error {
 	return nil
 }
 
-// netDevice opens both network namespaces, which must be two: config.json may say so and not be what the runtime did.
+// netDevice opens both network namespaces. It is an error if they are the same one: config.json may ask for a namespace
+// that the runtime did not make.
 func (t *Target) netDevice(n *devices.NetDevice) (*netDevice, error) {
 	host, err := os.Open("/proc/self/ns/net")
 	if err != nil {
@@ -75,15 +76,17 @@ func (t *Target) netDevice(n *devices.NetDevice) (*netDevice, error) {
 	return nil, n.Shared()
 }
 
+// close closes the namespaces.
 func (d *netDevice) close() {
 	_ = d.host.Close()
 	_ = d.container.Close()
 }
 
-// inside runs fn in the container's network namespace, on a thread that ends with it.
+// inside runs fn in the container's network namespace.
 func (d *netDevice) inside(fn func() error) error { return inNamespaces([]*os.File{d.container}, fn) }
 
-// move sets status Failed on every error. What it has changed by then undo finds out.
+// move moves the device and returns its status, which is Failed on every error. What was changed before an error, undo
+// can tell from the fields of d.
 func (d *netDevice) move() (devices.Status, error) {
 	link, err := d.Find()
 	if err != nil {
@@ -114,11 +117,12 @@ func (d *netDevice) move() (devices.Status, error) {
 			return err
 		}
 		d.arrived = moved.Attrs().Index
-		return d.furnish(moved, true)
+		return d.configure(moved, true)
 	})
 }
 
-// present reports whether the device, which is not on the host, is in the container since an earlier start.
+// present returns Present if the device, which is not on the host, was moved into the container when that was started
+// before. Otherwise it is an error.
 func (d *netDevice) present() (devices.Status, error) {
 	status := devices.Failed
 	err := d.inside(func() error {
@@ -129,11 +133,12 @@ func (d *netDevice) present() (devices.Status, error) {
 		return err
 	})
 	if err == nil && status == devices.Failed {
-		err = d.Lost().Err
+		err = d.Lost().Unwrap()
 	}
 	return status, err
 }
 
+// checkFree returns an error if the container has a device of that name.
 func (d *netDevice) checkFree() error {
 	link, err := devices.LinkByName(d.Name)
 	if err == nil && link != nil {
@@ -142,7 +147,7 @@ func (d *netDevice) checkFree() error {
 	return err
 }
 
-// remember notes what the move takes from the device.
+// remember fills d with what the device loses when it is moved.
 func (d *netDevice) remember(link netlink.Link) error {
 	attrs := link.Attrs()
 	addresses, err := netlink.AddrList(link, netlink.FAMILY_ALL)
@@ -153,9 +158,9 @@ func (d *netDevice) remember(link netlink.Link) error {
 	for _, a := range addresses {
 		switch {
 		case permanent(&a):
-			d.addresses = append(d.addresses, again(&a))
-		case !kernels(&a):
-			b := again(&a)
+			d.addresses = append(d.addresses, portable(&a))
+		case !isAutoLinkLocal(&a):
+			b := portable(&a)
 			b.ValidLft, b.PreferedLft = a.ValidLft, a.PreferedLft
 			d.leased = append(d.leased, b)
 		}
@@ -173,26 +178,31 @@ func (d *netDevice) remember(link netlink.Link) error {
 	return nil
 }
 
-// kernels reports whether the kernel makes the address itself when the device is set up.
-func kernels(a *netlink.Addr) bool { return a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() }
+// isAutoLinkLocal reports whether the kernel adds the address itself when the device is set up.
+func isAutoLinkLocal(a *netlink.Addr) bool { return a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() }
 
-// permanent reports whether somebody gave the device this address to keep: not one of a lease or router, nor one that the
-// kernel makes itself.
+// permanent reports whether the address was configured for good: it does not come from a lease or a router
+// advertisement, and the kernel does not add it itself.
 func permanent(a *netlink.Addr) bool {
 	return a.Flags&unix.IFA_F_PERMANENT != 0 && !a.IP.IsLinkLocalUnicast() &&
 		a.Scope != unix.RT_SCOPE_LINK && a.Scope != unix.RT_SCOPE_HOST
 }
 
-// again is the address as it is added to a device of another name.
-func again(a *netlink.Addr) netlink.Addr {
-	b := netlink.Addr{IPNet: a.IPNet, Peer: a.Peer, Scope: a.Scope, Broadcast: a.Broadcast, Flags: a.Flags & (unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE)}
+// portable returns a copy of the address without its label and lifetimes, so that it can be added to a device of
+// another name.
+func portable(a *netlink.Addr) netlink.Addr {
+	b := netlink.Addr{
+		IPNet: a.IPNet, Peer: a.Peer, Scope: a.Scope, Broadcast: a.Broadcast,
+		Flags: a.Flags & (unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE),
+	}
 	if b.Broadcast == nil && b.IP.To4() != nil {
-		// Otherwise the library makes one up.
+		// With nil the library would add a broadcast address.
 		b.Broadcast = net.IPv4zero
 	}
 	return b
 }
 
+// mark appends to the alias of the device the mark by which we know that it was moved for this container.
 func (d *netDevice) mark(link netlink.Link) error {
 	if d.Marked(link) {
 		return nil
@@ -207,8 +217,8 @@ func (d *netDevice) mark(link netlink.Link) error {
 	return nil
 }
 
-// furnish gives the device its addresses and sets it up or leaves it down.
-func (d *netDevice) furnish(link netlink.Link, up bool) error {
+// configure adds the permanent addresses and, with up, sets the device up.
+func (d *netDevice) configure(link netlink.Link, up bool) error {
 	for i := range d.addresses {
 		if err := netlink.AddrReplace(link, &d.addresses[i]); err != nil {
 			return fmt.Errorf("give it the address %s: %w", d.addresses[i].IPNet, err)
@@ -223,8 +233,9 @@ func (d *netDevice) furnish(link netlink.Link, up bool) error {
 	return nil
 }
 
-// undo brings the device back to the host, where it has its name, alias, addresses, routes and state again. One that was not
-// moved is not touched, nor is another that somebody who shares the network namespace has given its mark.
+// undo moves the device back to the host and restores its name, alias, addresses, routes and state. It does nothing if
+// the device was not looked at yet. It moves the device that it has seen in the container, by its index, and never
+// another one to which a process in that network namespace has given the same mark.
 func (d *netDevice) undo() error {
 	if d.name == "" {
 		return nil
@@ -232,7 +243,7 @@ func (d *netDevice) undo() error {
 	var err error
 	switch {
 	case d.moved && d.arrived == 0:
-		err = errors.New("it was not seen in the container; there it is until the container's network namespace ends")
+		err = errors.New("it was not found in the container, where it stays until the container's network namespace ends")
 	case d.moved:
 		err = d.inside(func() error { return relocate(d.arrived, d.name, d.host) })
 	}
@@ -245,12 +256,13 @@ func (d *netDevice) undo() error {
 	return nil
 }
 
+// restore gives the device on the host back what it lost. If another device has its name by now, it does nothing.
 func (d *netDevice) restore() error {
 	link, err := devices.LinkByName(d.name)
 	if err != nil || link == nil || !d.Marked(link) {
 		return err
 	}
-	errs := []error{d.furnish(link, d.up), netlink.LinkSetAlias(link, d.alias)}
+	errs := []error{d.configure(link, d.up), netlink.LinkSetAlias(link, d.alias)}
 	for i := range d.leased {
 		if err := netlink.AddrReplace(link, &d.leased[i]); err != nil {
 			errs = append(errs, fmt.Errorf("give it the address %s: %w", d.leased[i].IPNet, err))
@@ -265,20 +277,21 @@ func (d *netDevice) restore() error {
 	return errors.Join(errs...)
 }
 
-// relocate moves a device of the calling thread's network namespace into another, under the name that it is to have
-// there: in one step, so that neither name has to be free on both sides.
+// relocate moves a device from the calling thread's network namespace to another and renames it, in one step: the old
+// name need not be free there, nor the new one here.
 func relocate(index int, name string, namespace *os.File) error {
 	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	message.Index = int32(index) //nolint:gosec // the kernel's
 	request.AddData(message)
-	request.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(namespace.Fd())))) //nolint:gosec // file descriptors are ints
+	fd := uint32(namespace.Fd()) //nolint:gosec // file descriptors are ints
+	request.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(fd)))
 	request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
 	return err
 }
 
-// giveBack brings all devices back, last first. Every one is tried.
+// giveBack moves all devices back, last first. After an error it goes on with the others.
 func (j *journal) giveBack() error {
 	var errs []error
 	for _, d := range slices.Backward(j.taken) {

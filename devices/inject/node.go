@@ -13,10 +13,11 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// makeNode makes the device node in the root filesystem, with exactly the type, numbers, mode and owner of d, or binds the
-// host's node there, whose mode and owner stay as they are, and sets d.Status. A node that is there already and is the same device stays as it is; anything else in its place, a link
-// included, is an error (runc's CVE-2025-31133 and CVE-2025-52565 are about trusting what stands there). The thread's
-// umask must be 0.
+// makeNode makes the device node in the root filesystem, with the type, numbers, mode and owner of d, and sets
+// d.Status. If r.nodes has a mount for d, it attaches that instead; mode and owner are then those of the host's node.
+//
+// A node of the same device that exists already is left as it is. Anything else in its place is an error, links
+// included: runc's CVE-2025-31133 and CVE-2025-52565 came from trusting what is there. The thread's umask must be 0.
 func (r *rootfs) makeNode(d *devices.DeviceNode) error {
 	d.Status = devices.Failed
 	status, err := r.node(d)
@@ -28,6 +29,7 @@ func (r *rootfs) makeNode(d *devices.DeviceNode) error {
 	return nil
 }
 
+// node is [rootfs.makeNode] without the errors' context; it returns the status.
 func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 	parent, name := path.Split(path.Clean(d.Path))
 	dir, err := r.openDir(parent)
@@ -52,13 +54,13 @@ func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 		if regular, err := isRegular(existing); err != nil || !regular || source == nil {
 			return devices.Present, errors.Join(err, verifyNode(existing, d, false))
 		}
-		// What an earlier start of this container has left of a bound node.
+		// The mount point of a node that was bound when this container was started before.
 		return devices.Applied, r.bindNode(source, existing, dir, name, d)
 	}
 }
 
-// bindNode puts the host's own node on the file target, which is name in dir: in a user namespace nothing else makes a
-// node that can be opened (mknod(2) gives EPERM or EOVERFLOW there).
+// bindNode attaches source, a mount of the host's node, to the file target, which is name in dir. In a user namespace
+// this is the only way to get a node that can be opened: mknod(2) fails there with EPERM or EOVERFLOW.
 func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := r.ground.checkMount(target, d.Path); err != nil {
 		return err
@@ -66,7 +68,8 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	if err := linux.MoveMount(source, target); err != nil {
 		return err
 	}
-	r.attached = append(r.attached, source)
+	delete(r.nodes, d)
+	defer r.addMount(source)
 	bound, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return astray(err)
@@ -75,29 +78,50 @@ func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.
 	return astray(verifyNode(bound, d, false))
 }
 
-// cloneNodes makes the mounts for nodes that are to be bound.
+// cloneNodes makes the mounts of the host's nodes, without attaching them.
 func (t *Target) cloneNodes(r *rootfs, nodes []*devices.DeviceNode, result *Result) error {
 	for _, d := range nodes {
 		tree, err := cloneNode(d)
 		if err != nil {
-			err := fault.New(fault.Node, "device node "+d.HostPath, "%w", err).WithHint("see that this node of the host can be used from here")
+			err := fault.New(fault.Node, "device node "+d.HostPath, "%w", err).
+				WithHint("see that this node of the host can be used from here")
 			if err := r.leaveOut(len(r.made), &d.Status, err, t.Optional.Note(d, err), result); err != nil {
 				return err
 			}
 			continue
 		}
-		r.nodes[d] = tree
+		r.waitingNodes[d] = r.waiting.put(tree)
 	}
 	return nil
 }
 
-func (r *rootfs) closeNodes() {
+// takeNode puts the mount for d, if it has one, into r.nodes.
+func (r *rootfs) takeNode(d *devices.DeviceNode) (err error) {
+	if stored, bound := r.waitingNodes[d]; bound {
+		delete(r.waitingNodes, d)
+		r.nodes[d], err = r.waiting.take(stored)
+	}
+	return err
+}
+
+// closeNode closes the mount for d if it was not attached, because the node was there already.
+func (r *rootfs) closeNode(d *devices.DeviceNode) {
+	_ = r.nodes[d].Close()
+	delete(r.nodes, d)
+}
+
+// closeWaiting closes the mounts that were not attached, except for those of a [source] that have a descriptor.
+func (r *rootfs) closeWaiting() {
 	for _, tree := range r.nodes {
 		_ = tree.Close()
 	}
+	for _, stored := range r.waitingNodes {
+		_ = stored.file.Close()
+	}
+	r.waiting.close()
 }
 
-// cloneNode makes a mount of the host's node alone, to be attached in the container.
+// cloneNode makes a mount of the host's node alone, without attaching it.
 func cloneNode(d *devices.DeviceNode) (*os.File, error) {
 	tree, err := linux.OpenTree(d.HostPath, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
@@ -115,7 +139,7 @@ func cloneNode(d *devices.DeviceNode) (*os.File, error) {
 	return tree, nil
 }
 
-// usable refuses a node on a filesystem that is mounted nodev: it could not be opened.
+// usable returns an error if the handle is on a filesystem that is mounted nodev: a node on it could not be opened.
 func usable(handle *os.File) error {
 	fs, err := linux.Fstatfs(handle)
 	if err != nil {
@@ -127,6 +151,7 @@ func usable(handle *os.File) error {
 	return nil
 }
 
+// isRegular reports whether the handle is that of a regular file.
 func isRegular(handle *os.File) (bool, error) {
 	st, err := linux.Fstat(handle)
 	if err != nil {
@@ -135,6 +160,7 @@ func isRegular(handle *os.File) (bool, error) {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
 
+// mknod makes the node as name in dir.
 func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := r.ground.checkMake(dir, d.Path); err != nil {
 		return err
@@ -149,6 +175,11 @@ func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := r.add(dir, name, false); err != nil {
 		return err
 	}
+	return finishNode(dir, name, d)
+}
+
+// finishNode gives the node that was just made its owner, and refuses anything else that stands there by now.
+func finishNode(dir *os.File, name string, d *devices.DeviceNode) error {
 	made, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return err
@@ -164,7 +195,8 @@ func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
 	return linux.Chown(made, int(*d.UID), int(*d.GID))
 }
 
-// verifyNode checks by handle that an inode is the device that d describes and, for one that we made, has its mode.
+// verifyNode checks that the file of the handle is the device that d describes. If it is ours, made just now, it must
+// also have the mode of d.
 func verifyNode(handle *os.File, d *devices.DeviceNode, ours bool) error {
 	st, err := linux.Fstat(handle)
 	if err != nil {
@@ -173,7 +205,8 @@ func verifyNode(handle *os.File, d *devices.DeviceNode, ours bool) error {
 	if st.Mode&unix.S_IFMT != typeBits(d) {
 		return fmt.Errorf("something that is not a node of type %q stands in its place", d.Type)
 	}
-	major, minor := int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))) //nolint:unconvert // 32 bits wide on some machines
+	rdev := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
+	major, minor := int64(unix.Major(rdev)), int64(unix.Minor(rdev))
 	if d.Type != "p" && (major != d.Major || minor != d.Minor) {
 		return fmt.Errorf("another device, %d:%d, stands in its place", major, minor)
 	}
@@ -183,6 +216,7 @@ func verifyNode(handle *os.File, d *devices.DeviceNode, ours bool) error {
 	return nil
 }
 
+// typeBits is the file type of the node, as in st_mode.
 func typeBits(d *devices.DeviceNode) uint32 {
 	switch d.Type {
 	case "b":

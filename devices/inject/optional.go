@@ -9,12 +9,13 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// astrayError is why something that is mounted in the container by now does not stand where it should: somebody moves
-// paths about there while we work.
+// astrayError is for a mount that is attached but not found where it should be: the container raced us by renaming path
+// components.
 type astrayError struct{ error }
 
 func (e astrayError) Unwrap() error { return e.error }
 
+// astray makes err, if there is one, an [astrayError].
 func astray(err error) error {
 	if err == nil {
 		return nil
@@ -22,9 +23,11 @@ func astray(err error) error {
 	return astrayError{err}
 }
 
-// leaveOut has the container do without an edit that failed with err, as note says, and takes away what was made for it
-// since the journal held mark entries. Without a note, where something of it went astray, and where what was made cannot
-// be taken away, the error stands.
+// leaveOut leaves out an edit that failed with err: it removes what was made for it since the journal had mark entries,
+// sets the status to Skipped and adds note to result.
+//
+// It returns err instead if note is nil, because the edit is required; if a mount was attached in the wrong place; or
+// if what was made cannot be removed.
 func (r *rootfs) leaveOut(mark int, status *devices.Status, err error, note *fault.Error, result *Result) error {
 	if note == nil || errors.As(err, &astrayError{}) {
 		return err
@@ -37,19 +40,20 @@ func (r *rootfs) leaveOut(mark int, status *devices.Status, err error, note *fau
 	return nil
 }
 
-// leaveOutHook is leaveOut for a hook that ran. What it did cannot be undone.
+// leaveOutHook is leaveOut for a hook, which cannot be undone. It also returns err if ctx has ended: that is why the
+// hook failed.
 func (t *Target) leaveOutHook(ctx context.Context, h *devices.Hook, err error, result *Result) error {
 	note := t.Optional.Note(h, err)
 	if note == nil || ctx.Err() != nil {
 		return err
 	}
 	h.Status = devices.Skipped
-	result.Skipped = append(result.Skipped, note.WithHint("what it did until then stays; %s", note.Hint))
+	result.Skipped = append(result.Skipped, note.WithHint("what it did until then stays; %s", note.Hint()))
 	return nil
 }
 
-// patience bounds the timeout of an optional hook, 0 if it has none: half of what is left of ours, so that one that
-// hangs does not take everything else with it.
+// patience returns the timeout for a hook that asks for the given one (0: none). An optional hook gets at most half of
+// the remaining time until our own deadline, so that one that hangs does not make the start fail.
 func (t *Target) patience(ctx context.Context, h *devices.Hook, timeout time.Duration) time.Duration {
 	deadline, bounded := ctx.Deadline()
 	if !bounded || t.Optional.Of(h) == "" {

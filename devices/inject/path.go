@@ -13,24 +13,36 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// dirMode and fileMode are what runtimes give to the mount points that they make.
+// dirMode and fileMode are the modes of mount points that we make, as of those that runtimes make.
 const (
 	dirMode  = 0o755
 	fileMode = 0o644
 )
 
-// rootfs is the container's root filesystem, by handle. Every path below it is the container's to change at any moment;
-// all lookups go through pathrs-lite, which follows links inside the root and never out of it.
+// rootfs is the container's root filesystem. The container may change every path below it at any moment, so all lookups
+// go through [linux.OpenInRoot], which follows links inside the root and never out of it.
 type rootfs struct {
 	root   *os.File
 	user   state.User
 	ground ground
-	nodes  map[*devices.DeviceNode]*os.File // mounts of the host's nodes, where they are bound and not made
+	nodes  map[*devices.DeviceNode]*os.File // mounts of the host's nodes, for nodes that are bound and not made
+	// waiting has all mounts that are not attached yet; waitingNodes are those of nodes.
+	waiting      mountStore
+	waitingNodes map[*devices.DeviceNode]storedMount
 	journal
 }
 
-// openDir opens the directory at unsafePath in the root, making what is missing of it. A link that leads nowhere is an
-// error, never a place to make something.
+// newRootfs returns a root filesystem that is not open yet. If it is spared, nothing is made on it; if it is a wish
+// that is carried out, mounts are recorded to be detached.
+func newRootfs(user state.User, spared, wish bool) *rootfs {
+	return &rootfs{
+		user: user, ground: ground{sparesRoot: spared}, journal: journal{detaches: wish},
+		nodes: map[*devices.DeviceNode]*os.File{}, waitingNodes: map[*devices.DeviceNode]storedMount{},
+	}
+}
+
+// openDir opens the directory at unsafePath in the root and makes it, and its parents, if they are missing. A dangling
+// link is an error: nothing is made at its target.
 func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -58,11 +70,16 @@ func (r *rootfs) openDir(unsafePath string) (*os.File, error) {
 	if err := r.add(dir, name, true); err != nil {
 		return nil, err
 	}
+	return openMade(dir, name)
+}
+
+// openMade opens the directory that was just made, and refuses a link that the container may have put in its place.
+func openMade(dir *os.File, name string) (*os.File, error) {
 	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
 
-// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem has
-// made it, unless it is a link that leads nowhere.
+// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem
+// has made it, unless it is a link that leads nowhere.
 func (r *rootfs) another(unsafePath string) (*os.File, error) {
 	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if errors.Is(err, os.ErrNotExist) {
@@ -93,6 +110,12 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 	if err := r.add(dir, name, false); err != nil {
 		return nil, err
 	}
+	return openCreated(created, dir, name, unsafePath)
+}
+
+// openCreated returns an O_PATH handle to name in dir, and refuses anything but the file that was just created there:
+// the container may have put something else in its place.
+func openCreated(created, dir *os.File, name, unsafePath string) (*os.File, error) {
 	handle, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
@@ -104,10 +127,12 @@ func (r *rootfs) createFile(unsafePath string) (*os.File, error) {
 	return handle, nil
 }
 
+// openat opens name in dir.
 func openat(dir *os.File, name string, flags int) (*os.File, error) {
 	return linux.Openat(dir, name, flags, 0)
 }
 
+// sameFile reports whether both handles are those of one file.
 func sameFile(a, b *os.File) (bool, error) {
 	sa, err := linux.Fstat(a)
 	if err != nil {

@@ -4,24 +4,24 @@ import (
 	"os"
 	"runtime"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// inNamespaces runs fn on a thread of its own that has joined the namespaces, in order. The thread is never given back
-// to the Go runtime: it ends with fn, so no other goroutine can come to run in a container. The caller's main goroutine
-// must be locked to the main thread (see cmd/gpu-hook), or the thread lost here could be that one, and /proc/self would
-// mean the container's namespaces from then on.
+// inNamespaces runs fn on a new thread that has joined the namespaces, in order. When fn returns, the thread ends: the
+// Go runtime never runs another goroutine on it, in the container. The thread shares no working directory, root
+// directory and umask with others.
+//
+// The main goroutine must be locked to the main thread (see cmd/gpu-hook). Otherwise fn could run on the main thread,
+// and /proc/self would show the container's namespaces from then on.
 func inNamespaces(namespaces []*os.File, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		done <- func() error {
-			// A thread that shares its working directory with others cannot change its mount namespace; setns(2).
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return os.NewSyscallError("unshare", err)
+			// Otherwise it could not change its mount namespace: see setns(2).
+			if err := linux.UnshareFS(); err != nil {
+				return err
 			}
 			for _, ns := range namespaces {
 				if err := linux.Setns(ns); err != nil {
@@ -34,29 +34,14 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 	return <-done
 }
 
-// become makes the calling thread touch files as the container's root user, and no longer as the host's, so that what it
-// makes belongs to the container. The capabilities that the kernel takes from such a thread are raised again: the root
-// filesystem may be of either user.
+// become makes the calling thread access files as the container's root user, so that what it makes belongs to that
+// user. The thread keeps its capabilities, because the root filesystem may belong to the host's root user.
 func become(user state.User) error {
 	if !user.Separate {
 		return nil
 	}
-	if err := unix.Setfsgid(user.GID); err != nil {
-		return os.NewSyscallError("setfsgid", err)
+	if err := linux.SetFSUser(user.UID, user.GID); err != nil {
+		return err
 	}
-	if err := unix.Setfsuid(user.UID); err != nil {
-		return os.NewSyscallError("setfsuid", err)
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return os.NewSyscallError("capget", err)
-	}
-	for i := range data {
-		data[i].Effective = data[i].Permitted
-	}
-	if err := unix.Capset(&header, &data[0]); err != nil {
-		return os.NewSyscallError("capset", err)
-	}
-	return nil
+	return linux.RaiseCapabilities()
 }

@@ -6,13 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// tmpfs makes a tmpfs for the container, in whose user namespace the ids of the options are and to whose root user it
-// belongs if they name no owner.
+// tmpfs makes a tmpfs for the container. Ids in the options are those of the container's user namespace. Without an
+// owner there, it belongs to the container's root user.
 func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
 	if !user.Separate {
 		return newTmpfs(options)
@@ -35,42 +34,39 @@ func (t *Target) tmpfs(options []string, user state.User) (*os.File, error) {
 	return newTmpfs(ours)
 }
 
-// newTmpfs makes a tmpfs that is mounted nowhere yet, with options as [devices.MountAttributes] has them. Without a mode
-// its root has the kernel's, 1777. It is made in the host's namespaces and belongs to the host's user namespace.
+// newTmpfs makes a mount of a new tmpfs, without attaching it. The options are those of [devices.MountAttributes]; if
+// none of them is a mode, the kernel's default is 1777. It is made in the host's namespaces and belongs to the host's
+// user namespace.
 func newTmpfs(options []string) (*os.File, error) {
-	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	context, err := linux.Fsopen("tmpfs")
 	if err != nil {
-		return nil, os.NewSyscallError("fsopen", err)
+		return nil, err
 	}
-	context := os.NewFile(uintptr(fd), "tmpfs")
 	defer context.Close()
 	for _, option := range options {
 		if err := configure(context, option); err != nil {
 			return nil, fmt.Errorf("mount option %q: %w%s", option, err, complaint(context))
 		}
 	}
-	if err := unix.FsconfigCreate(int(context.Fd())); err != nil {
+	if err := linux.FsconfigCreate(context); err != nil {
 		return nil, fmt.Errorf("make a tmpfs of %s: %w%s", strings.Join(options, ","), err, complaint(context))
 	}
-	tree, err := unix.Fsmount(int(context.Fd()), unix.FSMOUNT_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("fsmount", err)
-	}
-	return os.NewFile(uintptr(tree), "tmpfs"), nil
+	return linux.Fsmount(context)
 }
 
+// configure passes one option to the kernel.
 func configure(context *os.File, option string) error {
 	name, value, hasValue := strings.Cut(option, "=")
 	if hasValue {
-		return unix.FsconfigSetString(int(context.Fd()), name, value)
+		return linux.FsconfigString(context, name, value)
 	}
-	return unix.FsconfigSetFlag(int(context.Fd()), name)
+	return linux.FsconfigFlag(context, name)
 }
 
-// complaint is what the kernel has to say of the last error, or "".
+// complaint is the kernel's message about the last error, in brackets, or "".
 func complaint(context *os.File) string {
 	buffer := make([]byte, 256)
-	n, err := unix.Read(int(context.Fd()), buffer)
+	n, err := context.Read(buffer)
 	if err != nil || n < 2 {
 		return ""
 	}

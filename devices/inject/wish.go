@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/moby/sys/mountinfo"
@@ -13,28 +12,33 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/devices/rules"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// applyWish is the rest of [Target.apply] for a wish: programs first, then the rules of all nodes.
-func (t *Target) applyWish(ctx context.Context, r *rootfs, nodes []*devices.DeviceNode, hooks []*devices.Hook, delegates []Delegate, result *Result) error {
+// applyWish is the second half of [Target.apply] for a wish: first hooks and delegates, then the device rules of all
+// nodes.
+func (t *Target) applyWish(
+	ctx context.Context, r *rootfs, nodes []*devices.DeviceNode,
+	hooks []*devices.Hook, delegates []Delegate, result *Result,
+) error {
 	if err := t.runHooks(ctx, hooks, r.user, result); err != nil {
 		return err
 	}
-	open := rules.Missing(t.Container.Spec, nodes)
+	missing := rules.Missing(t.Container.Spec, nodes)
 	for _, d := range delegates {
 		made, err := t.delegateOne(ctx, r, d, result)
 		if err != nil {
 			return err
 		}
-		open = append(open, rules.Of(made)...)
+		missing = append(missing, rules.Of(made)...)
 	}
 	if err := errors.Join(ended(ctx), t.Process.Alive()); err != nil {
 		return err
 	}
-	return t.allow(ctx, open, result)
+	return t.allow(ctx, missing, result)
 }
 
-// forgo has the container do without the edits of a wish, which were undone. What a hook did stays, and so does its status.
+// forgo sets the edits of a wish that was undone to Skipped. Hooks that ran stay Applied, since they cannot be undone.
 func forgo(edits *devices.Edits) {
 	for e := range edits.All() {
 		if status := e.State(); *status == devices.Apply || *status == devices.Applied && e.Undone() {
@@ -43,15 +47,15 @@ func forgo(edits *devices.Edits) {
 	}
 }
 
-// unmake takes back all that is in r's journal: it detaches the mounts, from inside the container's mount namespace, and
-// then brings back and removes the rest. Every part is tried.
+// unmake undoes all that is in r's journal, the mounts first. After an error it goes on with the rest.
 func (t *Target) unmake(r *rootfs) error {
-	return errors.Join(t.detach(r.attached), r.undo())
+	return errors.Join(t.detach(&r.journal), r.undo())
 }
 
-// detach detaches mounts that we attached, last first, with what has been mounted on or below them since.
-func (t *Target) detach(attached []*os.File) error {
-	if len(attached) == 0 {
+// detach detaches the mounts of the journal, from inside the container's mount namespace, with all mounts on and below
+// them. After an error it goes on with the others.
+func (t *Target) detach(j *journal) error {
+	if len(j.attached) == 0 {
 		return nil
 	}
 	ns, err := t.Process.Namespace("mnt")
@@ -59,38 +63,43 @@ func (t *Target) detach(attached []*os.File) error {
 		return fmt.Errorf("detach mounts: %w", err)
 	}
 	defer ns.Close()
-	// Of the host: what the container's mount namespace has on /proc does not matter then.
+	// Opened outside, because the container's mount namespace may have anything on /proc.
 	handles, err := os.Open("/proc/self/fd")
 	if err != nil {
 		return fmt.Errorf("detach mounts: %w", err)
 	}
 	defer handles.Close()
 	return inNamespaces([]*os.File{ns}, func() error {
-		if err := unix.Fchdir(int(handles.Fd())); err != nil {
-			return os.NewSyscallError("fchdir", err)
+		if err := linux.Fchdir(handles); err != nil {
+			return err
 		}
 		var errs []error
-		for _, mount := range slices.Backward(attached) {
-			errs = append(errs, detachOne(mount))
+		for _, stored := range j.attached {
+			mount, err := j.store.take(stored)
+			if err == nil {
+				err = detachOne(mount)
+				_ = mount.Close()
+			}
+			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	})
 }
 
-// detachOne detaches the very mount that the handle holds. It never goes by a path, which may lead elsewhere by now
-// (CVE-2025-0750). The working directory is that of our handles. A mount that somebody has put on top of ours goes first,
-// since the kernel takes the topmost.
+// detachOne detaches the mount of the handle. It does not use the path on which it was mounted, which may lead to
+// another mount by now (CVE-2025-0750), but the handle's link in /proc/self/fd, which must be the working directory.
+// The kernel detaches the topmost mount there, so those that somebody has put on top of ours go first.
 func detachOne(mount *os.File) error {
 	id, err := mountID(mount)
 	if err != nil {
 		return err
 	}
-	// While the handle is open the id is no other mount's.
+	// While the handle is open, no other mount gets this id.
 	for there, err := mounted(id); ; there, err = mounted(id) {
 		if err != nil || !there {
 			return err
 		}
-		if err := unix.Unmount(strconv.Itoa(int(mount.Fd())), unix.MNT_DETACH); err != nil {
+		if err := linux.Unmount(strconv.Itoa(int(mount.Fd())), unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("detach the mount of %s: %w", mount.Name(), err)
 		}
 	}
@@ -103,6 +112,8 @@ func mounted(id int) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
-	found, err := mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) { return i.ID != id, i.ID == id })
+	found, err := mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) {
+		return i.ID != id, i.ID == id
+	})
 	return len(found) > 0, err
 }

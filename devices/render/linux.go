@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// linux adds device rules and sets Intel RDT.
 func (p Plan) linux(spec object) (changed bool, err error) {
 	err = spec.within("linux", func(linux object) error {
 		if changed, err = p.rules(linux); err != nil || p.IntelRdt == nil {
@@ -15,7 +16,8 @@ func (p Plan) linux(spec object) (changed bool, err error) {
 		setting := specs.LinuxIntelRdt{ClosID: p.IntelRdt.ClosID}
 		if s := p.IntelRdt.Setting; s != nil {
 			setting = specs.LinuxIntelRdt{
-				ClosID: s.ClosID, Schemata: s.Schemata, L3CacheSchema: s.L3CacheSchema, MemBwSchema: s.MemBwSchema, EnableMonitoring: s.EnableMonitoring,
+				ClosID: s.ClosID, Schemata: s.Schemata, L3CacheSchema: s.L3CacheSchema, MemBwSchema: s.MemBwSchema,
+				EnableMonitoring: s.EnableMonitoring,
 			}
 		}
 		return linux.set("intelRdt", setting)
@@ -23,8 +25,9 @@ func (p Plan) linux(spec object) (changed bool, err error) {
 	return changed, err
 }
 
-// rules opens the nodes, also those that are there: runtimes make nodes from one list and rules from another. A new rule
-// stands last, and so over what is there.
+// rules adds device rules for the nodes of the plan that need them, also for nodes that config.json already has:
+// runtimes make nodes from one list and rules from another. A new rule comes last, so that it overrides those before
+// it.
 func (p Plan) rules(linux object) (changed bool, err error) {
 	err = linux.within("resources", func(resources object) error {
 		var have []json.RawMessage

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// object is a JSON object whose members stay as they were written until they are set.
+// object is a JSON object. A member keeps its text until it is set.
 type object map[string]json.RawMessage
 
 func parse(raw []byte) (object, error) {
@@ -20,7 +20,7 @@ func parse(raw []byte) (object, error) {
 	return o, nil
 }
 
-// object returns a copy of the object that is a member, an empty one if there is none.
+// object returns a copy of the object in the member, or an empty object if there is no such member.
 func (o object) object(key string) (object, error) {
 	raw, found := o[key]
 	if !found {
@@ -33,7 +33,7 @@ func (o object) object(key string) (object, error) {
 	return member, nil
 }
 
-// read decodes a member, if it is there.
+// read decodes a member into a value. If there is no such member, the value is unchanged.
 func (o object) read(key string, into any) error {
 	raw, found := o[key]
 	if !found {
@@ -54,7 +54,7 @@ func (o object) set(key string, value any) error {
 	return nil
 }
 
-// within changes the object that is a member.
+// within calls change with the object in the member, and sets the member to the result unless that is empty.
 func (o object) within(key string, change func(object) error) error {
 	member, err := o.object(key)
 	if err != nil {
@@ -64,12 +64,12 @@ func (o object) within(key string, change func(object) error) error {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	if len(member) == 0 {
-		return nil // whatever stood there: nothing, null or nothing in it
+		return nil // leave the member as it is: missing, null or empty
 	}
 	return o.set(key, member)
 }
 
-// encode is JSON in which "<", ">" and "&" stay themselves, on one line.
+// encode returns value as JSON on one line, without escapes for "<", ">" and "&".
 func encode(value any) ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

@@ -1,5 +1,6 @@
-// Package render carries a plan out where there is no container yet: in the runtime-spec object that it will be made of.
-// It goes from bytes to bytes and touches nothing else. What it does not know in that object, it keeps as it stands.
+// Package render carries out a plan before there is a container: in the runtime-spec object from which the runtime will
+// make it. It converts bytes to bytes and does nothing else. It keeps those parts of the object that it does not know
+// as they are.
 package render
 
 import (
@@ -15,15 +16,16 @@ import (
 
 // Plan is what to put into the object.
 type Plan struct {
-	Env      []string              // K=V, each in the place of its namesakes
+	Env      []string              // KEY=VALUE; each replaces those of the same key
 	Groups   []uint32              // supplementary groups of the process
-	Hooks    []*devices.Hook       // behind those of their stage
-	IntelRdt *devices.IntelRdt     // in the place of another, if it is not nil
-	Rules    []*devices.DeviceNode // nodes whose device rules are needed, made or not
+	Hooks    []*devices.Hook       // each is put behind the others of its stage
+	IntelRdt *devices.IntelRdt     // replaces another setting; may be nil
+	Rules    []*devices.DeviceNode // nodes that need a device rule; they are not made here
 }
 
-// Spec returns the runtime-spec object in raw with the plan carried out in it. A node that its rules allow already needs no
-// other one. Numbers and members that are not known come back as they were written; an empty plan gives raw itself.
+// Spec returns the runtime-spec object in raw with the plan carried out in it. It adds no device rule for a node that
+// the rules already allow. Numbers and unknown members keep their text. If the plan changes nothing, the result is raw
+// itself.
 func Spec(raw []byte, p Plan) ([]byte, error) {
 	spec, err := parse(raw)
 	if err != nil {
@@ -44,7 +46,8 @@ func Spec(raw []byte, p Plan) ([]byte, error) {
 }
 
 func malformed(err error) error {
-	return fault.New(fault.Bundle, "spec", "%w", err).WithHint("it is not as runtime-spec has it: report this with the engine's version")
+	return fault.New(fault.Bundle, "spec", "%w", err).
+		WithHint("the engine's object is not as the runtime specification defines it: report this with the engine's version")
 }
 
 func (p Plan) process(spec object) (changed bool, err error) {

@@ -10,40 +10,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allowV1 appends the rules to devices.allow of the container's own cgroups, the unit's first, since the kernel takes no
-// rule that the cgroup above does not have. On error none of them is there that was not before.
+// allowV1 adds the rules to the container's own cgroups, the unit's first: the kernel takes no rule that the cgroup
+// above does not have. On error the cgroups list what they did before.
 func allowV1(own ownGroup, rules []Rule) error {
 	before, err := os.ReadFile(filepath.Join(own.unitDir, "devices.list"))
 	if err != nil {
 		return err
 	}
-	if err := appendV1(own, rules); err != nil {
-		return errors.Join(err, takeBackV1(own.unitDir, string(before), rules))
+	if err := addV1(own, rules); err != nil {
+		return errors.Join(err, restoreV1(own.unitDir, string(before), rules))
 	}
 	return nil
 }
 
-// takeBackV1 denies what the rules have added to what the unit's cgroup listed before, and so in the cgroups below it.
-func takeBackV1(dir, before string, rules []Rule) error {
+// restoreV1 takes away what the rules have added to before, the devices.list that the unit's cgroup had. The kernel
+// then takes it from the cgroups below too.
+func restoreV1(dir, before string, rules []Rule) error {
 	var errs []error
 	for _, r := range rules {
 		if listed(before, r) {
 			continue
 		}
-		errs = append(errs, os.WriteFile(filepath.Join(dir, "devices.deny"), []byte(r.String()), 0))
+		errs = append(errs, writeV1(dir, "devices.deny", r.String()))
+		// What was listed of the device in part is now denied with the rest.
 		for line := range strings.Lines(before) {
 			if strings.HasPrefix(line, fmt.Sprintf("%s %d:%d ", r.kind, r.major, r.minor)) {
-				errs = append(errs, os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(strings.TrimSpace(line)), 0))
+				errs = append(errs, writeV1(dir, "devices.allow", strings.TrimSpace(line)))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func appendV1(own ownGroup, rules []Rule) error {
+// addV1 writes the rules to devices.allow of each of the container's own cgroups, and reads them back.
+func addV1(own ownGroup, rules []Rule) error {
 	for _, dir := range own.dirs() {
 		for _, r := range rules {
-			err := os.WriteFile(filepath.Join(dir, "devices.allow"), []byte(r.String()), 0)
+			err := writeV1(dir, "devices.allow", r.String())
 			if errors.Is(err, unix.EPERM) {
 				err = fmt.Errorf("%w: %s, which is not the container's own, does not allow it", err, own.denier(r))
 			}
@@ -51,28 +54,33 @@ func appendV1(own ownGroup, rules []Rule) error {
 				return fmt.Errorf("allow %s: %w", r, err)
 			}
 		}
-		if err := readBack(dir, rules); err != nil {
+		if err := readBackV1(dir, rules); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func readBack(dir string, rules []Rule) error {
+func writeV1(dir, name, line string) error {
+	return os.WriteFile(filepath.Join(dir, name), []byte(line), 0)
+}
+
+// readBackV1 checks that the cgroup lists the rules.
+func readBackV1(dir string, rules []Rule) error {
 	data, err := os.ReadFile(filepath.Join(dir, "devices.list"))
 	if err != nil {
 		return err
 	}
 	for _, r := range rules {
 		if !listed(string(data), r) {
-			return fmt.Errorf("allow %s: the kernel took the rule, but does not list it", r)
+			return fmt.Errorf("allow %s: the kernel accepted the rule, but does not list it", r)
 		}
 	}
 	return nil
 }
 
-// denier names the uppermost of the cgroups above the container's unit that do not list what the rule allows. One that
-// allows all but some devices does not list these.
+// denier describes the uppermost of the cgroups above the container's unit that do not list what the rule allows. It
+// can be wrong about a cgroup that allows all devices but some: the kernel does not list those.
 func (g ownGroup) denier(r Rule) string {
 	uppermost := "a cgroup above " + g.unitDir
 	for dir := range g.above() {
@@ -84,8 +92,8 @@ func (g ownGroup) denier(r Rule) string {
 	return uppermost
 }
 
-// listed reports whether devices.list allows what the rule does: by that very device with at least these permissions, or
-// all devices.
+// listed reports whether a devices.list allows what the rule does. One line must do so by itself: for this very device
+// with at least these permissions, for all devices of its type, or for all devices.
 func listed(list string, r Rule) bool {
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)

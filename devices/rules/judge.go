@@ -11,40 +11,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errUnjudged says that a device program does more than read its context, compute and jump: what it answers cannot be
-// known without running it in the kernel.
-var errUnjudged = errors.New("what it answers cannot be told from its instructions")
+// errUnjudged says that a device program does more than read its context, compute and jump, so that only the kernel can
+// run it.
+var errUnjudged = errors.New("its answer cannot be determined from its instructions")
 
-// admits reports whether the device program lets all of the rules' accesses pass, each by itself and together, by running
-// it here: the programs of runc, crun and systemd read their context, compare and jump, and nothing else. Whatever does
-// more is errUnjudged. The instructions must be the kernel's, whose jumps are offsets.
+// admits reports whether the device program allows all accesses of each rule, one by one and together. It interprets
+// the program: those of runc, crun and systemd read their context, compare and jump, and do nothing else. One that does
+// more is errUnjudged. The instructions must be as the kernel shows them, with offsets for jumps.
 func admits(program asm.Instructions, rules []Rule) (bool, error) {
 	for _, r := range rules {
-		for asked := uint32(1); asked <= unix.BPF_DEVCG_ACC_MKNOD|unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE; asked++ {
-			if asked&^uint32(access(r)) != 0 { //nolint:gosec // three bits
-				continue
-			}
-			answer, err := run(program, newMachine(r, asked))
-			if err != nil {
-				return false, err
-			}
-			// The kernel looks at the lowest bit alone.
-			if answer&1 == 0 {
-				return false, nil
-			}
+		if ok, err := admitsRule(program, r); err != nil || !ok {
+			return false, err
 		}
 	}
 	return true, nil
 }
 
-// machine is what a program sees: its context, of the kernel's struct bpf_cgroup_dev_ctx, and its registers, of which
-// those that point to the context are known.
-type machine struct {
-	context [12]byte
-	value   [11]uint64
-	pointer [11]bool
+// admitsRule is [admits] for one rule: the program is run for every combination of the rule's permissions.
+func admitsRule(program asm.Instructions, r Rule) (bool, error) {
+	const every = unix.BPF_DEVCG_ACC_MKNOD | unix.BPF_DEVCG_ACC_READ | unix.BPF_DEVCG_ACC_WRITE
+	for asked := uint32(1); asked <= every; asked++ {
+		if asked&^uint32(access(r)) != 0 { //nolint:gosec // three bits
+			continue
+		}
+		answer, err := run(program, newMachine(r, asked))
+		if err != nil {
+			return false, err
+		}
+		// The kernel looks at the lowest bit alone.
+		if answer&1 == 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
+// machine is the state of a program while it is interpreted.
+type machine struct {
+	context [12]byte   // the kernel's struct bpf_cgroup_dev_ctx
+	value   [11]uint64 // of each register that is not a pointer
+	pointer [11]bool   // whether the register points to the context
+}
+
+// newMachine returns the state at the start of a program that is asked about this access to the rule's device.
 func newMachine(r Rule, asked uint32) *machine {
 	m := &machine{}
 	m.pointer[asm.R1] = true
@@ -55,17 +64,18 @@ func newMachine(r Rule, asked uint32) *machine {
 	return m
 }
 
-// run returns what the program answers. It takes no step twice, since the programs that it knows have no loops.
+// run interprets the program and returns its answer. It takes at most as many steps as there are instructions: the
+// programs that can be judged have no loops.
 func run(program asm.Instructions, m *machine) (uint64, error) {
-	at := map[asm.RawInstructionOffset]*asm.Instruction{}
+	byOffset := map[asm.RawInstructionOffset]*asm.Instruction{}
 	for i := program.Iterate(); i.Next(); {
-		at[i.Offset] = i.Ins
+		byOffset[i.Offset] = i.Ins
 	}
 	next := asm.RawInstructionOffset(0)
 	for range program {
-		ins := at[next]
+		ins := byOffset[next]
 		if ins == nil {
-			return 0, fmt.Errorf("%w: a jump to nowhere", errUnjudged)
+			return 0, fmt.Errorf("%w: a jump to where no instruction begins", errUnjudged)
 		}
 		if ins.OpCode == asm.Return().OpCode {
 			return m.value[asm.R0], nil
@@ -74,12 +84,13 @@ func run(program asm.Instructions, m *machine) (uint64, error) {
 		if !ok {
 			return 0, fmt.Errorf("%w: %v", errUnjudged, strings.TrimSpace(fmt.Sprint(ins)))
 		}
-		next += asm.RawInstructionOffset(ins.Size()/asm.InstructionSize) + asm.RawInstructionOffset(jump) //nolint:gosec // unsigned sums wrap back
+		next += asm.RawInstructionOffset(ins.Size() / asm.InstructionSize)
+		next += asm.RawInstructionOffset(jump) //nolint:gosec // a backward jump wraps around, as intended
 	}
 	return 0, fmt.Errorf("%w: it does not end", errUnjudged)
 }
 
-// step takes one instruction and returns how many it jumps over, or false if it is not known.
+// step interprets one instruction and returns how many it jumps over, or false if the interpreter does not know it.
 func (m *machine) step(ins *asm.Instruction) (jump int64, ok bool) {
 	if ins.Dst > asm.R9 || ins.Src > asm.R9 {
 		return 0, false
@@ -95,7 +106,7 @@ func (m *machine) step(ins *asm.Instruction) (jump int64, ok bool) {
 	return 0, false
 }
 
-// load reads the context.
+// load interprets an instruction that reads the context into a register.
 func (m *machine) load(ins *asm.Instruction) bool {
 	at, size := int(ins.Offset), ins.OpCode.Size().Sizeof()
 	if ins.OpCode.Mode() != asm.MemMode || !m.pointer[ins.Src] || at < 0 || at+size > len(m.context) {
@@ -116,7 +127,7 @@ func (m *machine) load(ins *asm.Instruction) bool {
 	return true
 }
 
-// operand is the second value of a computation or comparison, unless it is a pointer.
+// operand returns the second value of a computation or comparison, and false if it is a pointer.
 func (m *machine) operand(ins *asm.Instruction) (uint64, bool) {
 	if ins.OpCode.Source() == asm.ImmSource {
 		return uint64(ins.Constant), true //nolint:gosec // the kernel extends its sign as well
@@ -124,6 +135,7 @@ func (m *machine) operand(ins *asm.Instruction) (uint64, bool) {
 	return m.value[ins.Src], !m.pointer[ins.Src]
 }
 
+// compute interprets an arithmetic instruction. A pointer can only be copied as a whole, or overwritten.
 func (m *machine) compute(ins *asm.Instruction) bool {
 	op, long := ins.OpCode.ALUOp(), ins.OpCode.Class() == asm.ALU64Class
 	if op == asm.Mov && long && ins.OpCode.Source() == asm.RegSource && ins.Offset == 0 {
@@ -143,6 +155,7 @@ func (m *machine) compute(ins *asm.Instruction) bool {
 	return ok
 }
 
+// combine applies the operation to two values of width bits, and reports whether it knows the operation.
 func combine(op asm.ALUOp, a, b, width uint64) (v uint64, ok bool) {
 	switch op {
 	case asm.Mov:
@@ -161,10 +174,12 @@ func combine(op asm.ALUOp, a, b, width uint64) (v uint64, ok bool) {
 		return a << (b % width), true
 	case asm.RSh:
 		return a >> (b % width), true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
+// jump interprets a jump and returns how many instructions it jumps over, 0 if it is not taken.
 func (m *machine) jump(ins *asm.Instruction) (int64, bool) {
 	long := ins.OpCode.Class() == asm.JumpClass
 	op := ins.OpCode.JumpOp()
@@ -175,14 +190,15 @@ func (m *machine) jump(ins *asm.Instruction) (int64, bool) {
 	if !ok || m.pointer[ins.Dst] {
 		return 0, false
 	}
-	taken, ok := holds(op, narrow(m.value[ins.Dst], long), narrow(b, long))
+	taken, ok := compare(op, narrow(m.value[ins.Dst], long), narrow(b, long))
 	if !taken {
 		return 0, ok
 	}
 	return int64(ins.Offset), ok
 }
 
-func holds(op asm.JumpOp, a, b uint64) (taken, ok bool) {
+// compare reports whether the jump's condition is true of two values, and whether it knows the condition.
+func compare(op asm.JumpOp, a, b uint64) (taken, ok bool) {
 	switch op {
 	case asm.JEq:
 		return a == b, true
@@ -198,10 +214,12 @@ func holds(op asm.JumpOp, a, b uint64) (taken, ok bool) {
 		return a <= b, true
 	case asm.JSet:
 		return a&b != 0, true
+	default:
+		return false, false
 	}
-	return false, false
 }
 
+// narrow cuts a value to 32 bits, unless the instruction is a long one, which has 64.
 func narrow(v uint64, long bool) uint64 {
 	if long {
 		return v

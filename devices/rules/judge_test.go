@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// assembled is a program as the kernel shows it, with offsets in the place of names.
+// assembled returns a program as the kernel shows it, with offsets instead of labels.
 func assembled(t *testing.T, program ...asm.Instruction) asm.Instructions {
 	t.Helper()
 	out := slices.Clone(asm.Instructions(program))
@@ -29,18 +29,20 @@ var bySystemd = asm.Instructions{
 	asm.LoadMem(asm.R3, asm.R1, 0, asm.Word), asm.RSh.Imm32(asm.R3, 16),
 	asm.LoadMem(asm.R4, asm.R1, 4, asm.Word), asm.LoadMem(asm.R5, asm.R1, 8, asm.Word),
 	asm.Mov.Reg32(asm.R1, asm.R3), asm.And.Imm32(asm.R1, 6), asm.JNE.Reg(asm.R1, asm.R3, "second"),
-	asm.JNE.Imm(asm.R2, 2, "second"), asm.JNE.Imm(asm.R4, 1, "second"), asm.JNE.Imm(asm.R5, 11, "second"), asm.Ja.Label("yes"),
+	asm.JNE.Imm(asm.R2, 2, "second"), asm.JNE.Imm(asm.R4, 1, "second"),
+	asm.JNE.Imm(asm.R5, 11, "second"), asm.Ja.Label("yes"),
 	asm.JNE.Imm(asm.R2, 2, "no").WithSymbol("second"), asm.JNE.Imm(asm.R4, 136, "no"), asm.Ja.Label("yes"),
 	asm.Mov.Imm(asm.R0, 0).WithSymbol("no"), asm.Ja.Label("end"),
 	asm.Mov.Imm(asm.R0, 1).WithSymbol("yes"),
 	asm.Return().WithSymbol("end"),
 }
 
-// byRunc is of the form of runc's devicefilter.go, for "b 7:* r" and all else denied.
+// byRunc is what runc's devicefilter.go makes of "b 7:* r" with everything else denied.
 var byRunc = asm.Instructions{
 	asm.LoadMem(asm.R2, asm.R1, 0, asm.Half), asm.LoadMem(asm.R3, asm.R1, 0, asm.Word), asm.RSh.Imm32(asm.R3, 16),
 	asm.LoadMem(asm.R4, asm.R1, 4, asm.Word), asm.LoadMem(asm.R5, asm.R1, 8, asm.Word),
-	asm.JNE.Imm(asm.R2, 1, "rest"), asm.Mov.Reg32(asm.R1, asm.R3), asm.And.Imm32(asm.R1, 2), asm.JNE.Reg(asm.R1, asm.R3, "rest"),
+	asm.JNE.Imm(asm.R2, 1, "rest"),
+	asm.Mov.Reg32(asm.R1, asm.R3), asm.And.Imm32(asm.R1, 2), asm.JNE.Reg(asm.R1, asm.R3, "rest"),
 	asm.JNE.Imm(asm.R4, 7, "rest"), asm.Mov.Imm32(asm.R0, 1), asm.Return(),
 	asm.Mov.Imm32(asm.R0, 0).WithSymbol("rest"), asm.Return(),
 }
@@ -68,7 +70,8 @@ func TestAdmits(t *testing.T) {
 		{"no access", deny, Rule{"c", 1, 1, ""}, true},
 		{"the lowest bit alone counts", asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, Rule{"c", 1, 1, "r"}, false},
 		{"each access by itself", asm.Instructions{ // denies reading alone
-			asm.LoadMem(asm.R0, asm.R1, 0, asm.Word), asm.RSh.Imm(asm.R0, 16), asm.JEq.Imm(asm.R0, unix.BPF_DEVCG_ACC_READ, "no"),
+			asm.LoadMem(asm.R0, asm.R1, 0, asm.Word), asm.RSh.Imm(asm.R0, 16),
+			asm.JEq.Imm(asm.R0, unix.BPF_DEVCG_ACC_READ, "no"),
 			asm.Mov.Imm(asm.R0, 1), asm.Return(), asm.Mov.Imm(asm.R0, 0).WithSymbol("no"), asm.Return(),
 		}, Rule{"c", 1, 1, "rw"}, false},
 	} {
@@ -84,7 +87,7 @@ func TestAdmits(t *testing.T) {
 	}
 }
 
-// What computes, in each form.
+// Every instruction that the interpreter knows, in each form.
 func TestRunProgram(t *testing.T) {
 	for _, test := range []struct {
 		program asm.Instructions
@@ -129,14 +132,15 @@ func TestRunProgram(t *testing.T) {
 		{asm.JSet, 2, 0},
 		{asm.JLT, -1, 1},
 	} {
-		program := assembled(t, asm.Mov.Imm(asm.R2, 5), asm.Mov.Imm(asm.R0, 1), test.op.Imm(asm.R2, test.b, "end"), asm.Mov.Imm(asm.R0, 0), asm.Return().WithSymbol("end"))
+		program := assembled(t, asm.Mov.Imm(asm.R2, 5), asm.Mov.Imm(asm.R0, 1), test.op.Imm(asm.R2, test.b, "end"),
+			asm.Mov.Imm(asm.R0, 0), asm.Return().WithSymbol("end"))
 		if got, err := run(program, newMachine(Rule{}, 0)); err != nil || got != test.want {
 			t.Errorf("5 %v %d: got %d, %v", test.op, test.b, got, err)
 		}
 	}
 }
 
-// What a device program might do beyond that is not guessed at.
+// A program with any other instruction is not judged.
 func TestUnjudged(t *testing.T) {
 	for name, program := range map[string]asm.Instructions{
 		"a helper":                {asm.FnGetPrandomU32.Call(), asm.Return()},
@@ -151,9 +155,11 @@ func TestUnjudged(t *testing.T) {
 		"a comparison of signs":   {asm.JSGT.Imm(asm.R0, 0, "end"), asm.Return().WithSymbol("end")},
 		"a double word":           {asm.LoadImm(asm.R0, 1, asm.DWord), asm.Return()},
 		"a division":              {asm.Div.Imm(asm.R0, 3), asm.Return()},
-		"a loop":                  {asm.Mov.Imm(asm.R0, 1).WithSymbol("again"), asm.JNE.Imm(asm.R0, 0, "again"), asm.Return()},
-		"no end":                  {asm.Mov.Imm(asm.R0, 1)},
-		"nothing":                 {},
+		"a loop": {
+			asm.Mov.Imm(asm.R0, 1).WithSymbol("again"), asm.JNE.Imm(asm.R0, 0, "again"), asm.Return(),
+		},
+		"no end":  {asm.Mov.Imm(asm.R0, 1)},
+		"nothing": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if ok, err := admits(assembled(t, program...), []Rule{{"c", 1, 11, "rw"}}); ok || !errors.Is(err, errUnjudged) {
@@ -173,7 +179,12 @@ func TestCheckAbove(t *testing.T) {
 	}{
 		{"allows", bySystemd, "", ""},
 		{"denies", byRunc, "of cgroup %s, which is not the container's own, denies [c 1:11 rw]", ""},
-		{"may do either", asm.Instructions{asm.FnGetPrandomU32.Call(), asm.And.Imm(asm.R0, 1), asm.Return()}, "", "of cgroup %s: what it answers cannot be told from its instructions"},
+		{
+			"may do either",
+			asm.Instructions{asm.FnGetPrandomU32.Call(), asm.And.Imm(asm.R0, 1), asm.Return()},
+			"",
+			"of cgroup %s: its answer cannot be determined from its instructions",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dirs := newCgroup(t, "middle", "unit", "leaf")

@@ -11,12 +11,12 @@ import (
 )
 
 // repin makes the pin name a program that allows the rules' devices, so that systemd attaches that one from now on: the
-// one that was already put in the pinned one's place on the cgroup, or a new one. Until it is pinned the old one stays,
-// and on error for good. The pin must bear the name of the unit, as crun's do: what others may use too is not the
+// one that has replaced the pinned program on the cgroup, or a new one. The pin is exchanged in one step, and on error
+// it stays as it is. It must bear the name of the unit, as crun's pins do: one that other units may use too is not the
 // container's to change.
-func repin(pin, unit string, rules []Rule, done exchanges) error {
+func repin(pin, unit string, rules []Rule, replaced replacements) error {
 	if path.Base(pin) != strings.ReplaceAll(path.Base(unit), ".", "_") {
-		return errors.New("it may be others' as well and stays as it is")
+		return errors.New("it does not bear the unit's name, so other units may use it too, and it stays as it is")
 	}
 	pinned, err := ebpf.LoadPinnedProgram(pin, &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
@@ -24,16 +24,21 @@ func repin(pin, unit string, rules []Rule, done exchanges) error {
 	}
 	defer pinned.Close()
 	if pinned.Type() != ebpf.CGroupDevice {
-		return fmt.Errorf("it is no device program but a %s", pinned.Type())
+		return fmt.Errorf("it is not a device program but a %s", pinned.Type())
 	}
-	extended, err := successor(pinned, rules, done)
-	if err != nil || extended == nil {
+	extended, needed, err := replacementFor(pinned, rules, replaced)
+	if err != nil || !needed {
 		return err
 	}
 	defer extended.Close()
-	// The name must have no dot in it there.
+	return exchangePin(pin, extended)
+}
+
+// exchangePin makes the pin name the program.
+func exchangePin(pin string, program *ebpf.Program) error {
+	// A bpf filesystem takes no name with a dot in it.
 	temporary := fmt.Sprintf("%s-gpu-hook-%d", pin, os.Getpid())
-	if err := extended.Pin(temporary); err != nil {
+	if err := program.Pin(temporary); err != nil {
 		return fmt.Errorf("pin the extended program: %w", err)
 	}
 	if err := os.Rename(temporary, pin); err != nil {
@@ -43,14 +48,15 @@ func repin(pin, unit string, rules []Rule, done exchanges) error {
 	return nil
 }
 
-// successor is the program that was put in the place of the pinned one, or that would be; nil where that needs none.
-func successor(pinned *ebpf.Program, rules []Rule, done exchanges) (*ebpf.Program, error) {
+// replacementFor returns the program that has replaced the pinned one on the cgroup, or else what [extend] returns.
+func replacementFor(pinned *ebpf.Program, rules []Rule, replaced replacements) (*ebpf.Program, bool, error) {
 	id, err := programID(pinned)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if extended, ok := done[id]; ok {
-		return ebpf.NewProgramFromID(extended)
+	if replacement, ok := replaced[id]; ok {
+		program, err := ebpf.NewProgramFromID(replacement)
+		return program, err == nil, err
 	}
 	return extend(pinned, rules)
 }

@@ -16,16 +16,17 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// systemdTimeout bounds all that is said to systemd: a bus that does not answer must not hold a container's start.
+// systemdTimeout bounds the whole exchange with systemd: a bus that does not answer must not hold up a container's
+// start.
 const systemdTimeout = 3 * time.Second
 
-// booted is there wherever systemd is the system's manager (sd_booted(3)).
-const booted = "/run/systemd/system"
+// runtimeDir exists if and only if systemd is the system's manager: sd_booted(3).
+const runtimeDir = "/run/systemd/system"
 
-// tellSystemd has systemd allow the rules' devices in the scope that the container's cgroup belongs to, if it belongs to
-// one: systemd makes the scope's rules anew from its own list at each daemon-reload, and what was set behind its back is
-// lost then. It returns the pinned programs that systemd attaches to the scope instead of having a list. Where systemd
-// cannot be told, that is a note, no error.
+// tellSystemd makes systemd allow the rules' devices in the container's scope, if its cgroup belongs to one. At each
+// daemon-reload systemd sets the scope's rules again from its own list, and rules that it does not know of are lost.
+// tellSystemd returns the paths of the pinned programs that systemd attaches to the scope instead of having a list. If
+// systemd cannot be told, that is a note and no error.
 func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Outcome) (pins []string) {
 	unit := v2.unit
 	if unit == "" {
@@ -34,28 +35,30 @@ func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Out
 	if !systemScope(unit) {
 		return nil
 	}
-	_, err := os.Stat(booted)
+	_, err := os.Stat(runtimeDir)
 	if err != nil {
-		err = errors.New("systemd does not run here")
+		err = errors.New("systemd is not running")
 	} else {
 		pins, err = tellScope(ctx, unit, rules)
 	}
 	if err != nil {
-		result.note(fault.New(fault.CgroupNote, "systemd's unit "+path.Base(unit), "access to the devices will be lost at its next daemon-reload: %w", err).
-			WithHint("see that systemd and its bus answer (systemctl status dbus), or use the cgroupfs manager; if access is lost, start the container again"))
+		result.note(fault.New(fault.CgroupNote, "systemd's unit "+path.Base(unit),
+			"access to the devices will be lost at its next daemon-reload: %w", err).
+			WithHint("see that systemd and its bus answer (systemctl status dbus), or use the cgroupfs manager; " +
+				"if access is lost, start the container again"))
 	}
 	return pins
 }
 
-// systemScope reports whether the cgroup is named like a scope of the system's manager. A user's manager has no say about
-// devices.
+// systemScope reports whether the cgroup has the name of a scope of the system's manager. A user's manager does not set
+// device rules.
 func systemScope(group string) bool {
 	return strings.HasSuffix(group, ".scope") && !strings.Contains(group, "/user@")
 }
 
-// tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads it back. A scope without
-// such a list gets none, since the first entry would deny everything else; nor does one that is not at this cgroup,
-// which is another's.
+// tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads the list back. Two kinds
+// of scope stay as they are: one without a list, since its first entry would deny every other device, and one whose
+// cgroup is not this one, since it is another container's.
 func tellScope(ctx context.Context, group string, rules []Rule) (pins []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
@@ -73,30 +76,31 @@ func tellScope(ctx context.Context, group string, rules []Rule) (pins []string, 
 	if !policy.lists() || len(missing) == 0 {
 		return policy.pins(), nil
 	}
-	// Systemd keeps this below /run for as long as the scope is there.
-	err = conn.SetUnitPropertiesContext(ctx, name, true, systemd.Property{Name: "DeviceAllow", Value: dbus.MakeVariant(missing)})
+	// systemd keeps this below /run for as long as the scope exists.
+	err = conn.SetUnitPropertiesContext(ctx, name, true,
+		systemd.Property{Name: "DeviceAllow", Value: dbus.MakeVariant(missing)})
 	if err != nil {
 		return nil, fmt.Errorf("set DeviceAllow: %w", err)
 	}
-	// Its answer comes after it has attached a program made from the new list, so that this is seen and counted with.
+	// systemd answers after it has attached a program made from the new list, so allowV2 finds that program.
 	if policy, err = readPolicy(ctx, conn, name); err != nil {
 		return nil, err
 	}
 	if still := policy.missing(rules); len(still) > 0 {
-		return nil, fmt.Errorf("set DeviceAllow: it was taken, but does not list %v", still)
+		return nil, fmt.Errorf("set DeviceAllow: systemd accepted it, but does not list %v", still)
 	}
 	return policy.pins(), nil
 }
 
-// pair is an element of a property of type a(ss).
+// pair is an element of a D-Bus property of type a(ss).
 type pair struct{ Key, Value string }
 
-// policy is what systemd decides about the devices of a scope.
+// policy is what systemd's properties of a scope say about its devices.
 type policy struct {
-	group    string // "" for a scope that systemd does not have
-	device   string
-	allow    []pair // of path and permissions
-	programs []pair // of attach type and path
+	group    string // ControlGroup, "" for a scope that systemd does not have
+	device   string // DevicePolicy
+	allow    []pair // DeviceAllow, of path and permissions
+	programs []pair // BPFProgram, of attach type and path
 }
 
 func readPolicy(ctx context.Context, conn *systemd.Conn, scope string) (policy, error) {
@@ -110,7 +114,7 @@ func readPolicy(ctx context.Context, conn *systemd.Conn, scope string) (policy, 
 	return p, nil
 }
 
-// pairs decodes what the bus library makes of an a(ss); of anything else it returns none.
+// pairs decodes a property of type a(ss) as the D-Bus library returns it. For anything else it returns none.
 func pairs(property any) (out []pair) {
 	list, _ := property.([][]any)
 	for _, element := range list {
@@ -127,8 +131,8 @@ func pairs(property any) (out []pair) {
 // lists reports whether the list of devices is in force.
 func (p policy) lists() bool { return p.device == "strict" || p.device == "closed" || len(p.allow) > 0 }
 
-// missing returns the entries that the rules need beyond those of the list. Systemd puts a new entry in the place of an
-// old one of the same path, so that it must give what that gave as well.
+// missing returns the entries that must be added to the list for the rules. A new entry replaces an old one of the same
+// path, so it includes the permissions of the old one.
 func (p policy) missing(rules []Rule) (out []pair) {
 	for _, r := range rules {
 		name := fmt.Sprintf("/dev/char/%d:%d", r.major, r.minor)
@@ -156,7 +160,7 @@ func (p policy) missing(rules []Rule) (out []pair) {
 	return out
 }
 
-// union returns the permissions that are in one or the other, in systemd's order.
+// union returns the permissions that are in a or in b, in systemd's order.
 func union(a, b string) (out string) {
 	for _, p := range "rwm" {
 		if strings.ContainsRune(a+b, p) {
@@ -166,7 +170,7 @@ func union(a, b string) (out string) {
 	return out
 }
 
-// pins returns the paths of the device programs that systemd attaches to the scope.
+// pins returns the paths of the pinned device programs that systemd attaches to the scope.
 func (p policy) pins() (out []string) {
 	for _, program := range p.programs {
 		if program.Key == "device" {

@@ -31,33 +31,6 @@ func TestSystemScope(t *testing.T) {
 	}
 }
 
-func TestUpTo(t *testing.T) {
-	for _, test := range []struct{ group, unit, want string }{
-		{"/machine.slice/libpod-1.scope", "libpod-1.scope", "/machine.slice/libpod-1.scope"},
-		{"/machine.slice/libpod-1.scope/container", "libpod-1.scope", "/machine.slice/libpod-1.scope"},
-		{"/a/b/c/b", "/a/b", "/a/b"},
-		{"/x/ab/a/b", "a/b/", "/x/ab/a/b"},
-	} {
-		if got := upTo(test.group, test.unit); got != test.want {
-			t.Errorf("%q up to %q: got %q", test.group, test.unit, got)
-		}
-	}
-}
-
-func TestOwnGroupDirs(t *testing.T) {
-	own := ownGroup{dir: "/m/a/unit/x/y", unitDir: "/m/a/unit", mountpoint: "/m"}
-	if diff := cmp.Diff([]string{"/m/a/unit", "/m/a/unit/x", "/m/a/unit/x/y"}, own.dirs()); diff != "" {
-		t.Error(diff)
-	}
-	var above []string
-	for dir := range own.above() {
-		above = append(above, dir)
-	}
-	if diff := cmp.Diff([]string{"/m/a", "/m"}, above); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestPolicyLists(t *testing.T) {
 	for _, test := range []struct {
 		policy policy
@@ -76,7 +49,7 @@ func TestPolicyLists(t *testing.T) {
 	}
 }
 
-// An entry that is there is replaced by one of the same name, so that it must not lose what it gave.
+// A new entry replaces an old one of the same path, so it keeps the old one's permissions.
 func TestPolicyMissing(t *testing.T) {
 	p := policy{allow: []pair{{"char-pts", "rwm"}, {"/dev/char/1:7", "rwm"}, {"/dev/char/1:9", "m"}}}
 	for _, test := range []struct {
@@ -114,17 +87,17 @@ func TestPins(t *testing.T) {
 	}
 }
 
-// What others may use too is not ours to change, and is not even opened.
+// A pin that other units may use is not changed, and not even opened.
 func TestRepinOthers(t *testing.T) {
 	for _, pin := range []string{"/sys/fs/bpf/all", "/sys/fs/bpf/crun-2_scope", "/sys/fs/bpf/crun-1_scope/x"} {
 		err := repin(pin, "/system.slice/crun-1.scope", nil, nil)
-		if fmt.Sprint(err) != "it may be others' as well and stays as it is" {
+		if fmt.Sprint(err) != "it does not bear the unit's name, so other units may use it too, and it stays as it is" {
 			t.Errorf("%s: %v", pin, err)
 		}
 	}
 }
 
-// A pin comes to name an extended program, in one step, and keeps the old one on error.
+// A pin is made to name the extended program, and on error names the old one still.
 func TestRepin(t *testing.T) {
 	require.Root(t)
 	dir := t.TempDir()
@@ -163,14 +136,14 @@ func TestRepin(t *testing.T) {
 		t.Errorf("the pin does not allow the rule: %v", err)
 	}
 	if err := repin(pin, unit, full, nil); err != nil || named() != second {
-		t.Errorf("pinned anew without need: %v", err)
+		t.Errorf("pinned again without need: %v", err)
 	}
 	attached := load(t, prepend(ctl, deny))
 	third, err := programID(attached)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := repin(pin, unit, ctl, exchanges{second: third}); err != nil || named() != third {
+	if err := repin(pin, unit, ctl, replacements{second: third}); err != nil || named() != third {
 		t.Errorf("not the program that is attached: %v", err)
 	}
 	if err := attached.Pin(fmt.Sprintf("%s-gpu-hook-%d", pin, os.Getpid())); err != nil {
@@ -184,7 +157,7 @@ func TestRepin(t *testing.T) {
 	}
 }
 
-// A bus that takes the connection and never says a word holds nobody up.
+// A bus that accepts the connection and never answers does not hold up the start.
 func TestSilentBus(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)

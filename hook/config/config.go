@@ -1,4 +1,4 @@
-// Package config is what the administrator has decided: the configuration file over the built-in rules.
+// Package config holds the administrator's decisions: the configuration file over the built-in defaults.
 package config
 
 import (
@@ -15,44 +15,40 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// DefaultPath is where the configuration is read from, after a user's own gpu-hook/config.toml. It need not exist.
+// DefaultPath is the host's configuration file. A user's own gpu-hook/config.toml takes precedence. It need not exist.
 const DefaultPath = "/etc/gpu-hook/config.toml"
 
-// Drivers: "cdi" for qualified names of any vendor, and for a vendor NAME the drivers NAME.cdi and NAME.runtime-hook;
-// NAME itself is the first of them that can serve.
+// Names of drivers, and their endings. "cdi" serves qualified names of any vendor. A vendor NAME has the drivers
+// NAME.cdi and NAME.runtime-hook; "NAME" alone means the first of them that can serve the request.
 const (
 	DriverAnyCDI      = "cdi"
 	DriverCDI         = ".cdi"
 	DriverRuntimeHook = ".runtime-hook"
 )
 
-// What is done about something: it is a warning, or it keeps the container from starting.
+// Values of the on-* keys: the condition is a warning, or it keeps the container from starting.
 const (
 	Warn  = "warn"
 	Error = "error"
 )
 
-// NextDriver takes a stale Spec for a broken driver: the next one is tried, if on-fallback lets it.
+// NextDriver is a value of on-stale: a driver with a stale Spec counts as broken, and the next driver is tried as
+// on-fallback says.
 const NextDriver = "next-driver"
 
-// What a bare "all" from the environment counts for.
+// Values of env-all: what a variable that is just "all" means.
 const (
-	AllWeak   = "weak"   // a wish: where no driver can serve it, the container starts without
+	AllWeak   = "weak"   // an optional request: if no driver can serve it, the container starts without devices
 	AllAccept = "accept" // a request like any other
-	AllIgnore = "ignore" // nothing
+	AllIgnore = "ignore" // no request
 )
 
-// Dialects of a visible-devices variable.
+// Values of requirements: whether an image's NVIDIA_REQUIRE_* variables count.
 const (
-	DialectNVIDIA = "nvidia"
-	DialectAMD    = "amd"
+	RequirementsIgnore = nvidia.RequirementsIgnore
+	// RequirementsEnforce keeps a container from starting if the driver is known not to meet its image's requirements.
+	RequirementsEnforce = nvidia.RequirementsEnforce
 )
-
-// RequirementsIgnore leaves what images require of the driver out of account.
-const RequirementsIgnore = "ignore"
-
-// RequirementsEnforce keeps a container from starting whose image requires what the driver is known not to bring.
-const RequirementsEnforce = "enforce"
 
 // Config is the administrator's configuration. Every key is optional and unknown ones are errors.
 type Config struct {
@@ -66,55 +62,58 @@ type Config struct {
 	Record   Record             `toml:"record"`
 	Process  Process            `toml:"process"`
 
-	// Self is who we are, which the default places follow from.
+	// Self is the process's identity, on which the default paths depend.
 	Self trust.Self `toml:"-"`
 }
 
-// Requests says which requests count.
+// Requests controls which requests count.
 type Requests struct {
 	Sources               []string `toml:"sources"` // highest first
 	AcceptEnvUnprivileged bool     `toml:"accept-env-unprivileged"`
 	EnvAll                string   `toml:"env-all"`
 	PreferredEnv          []string `toml:"preferred-env"` // over the first vendor's variable
-	OnConflict            string   `toml:"on-conflict"`   // an overridden request asked for something else
-	OnRefused             string   `toml:"on-refused"`
+	OnConflict            string   `toml:"on-conflict"`   // an overridden request names other devices
+	OnRefused             string   `toml:"on-refused"`    // a request does not count
 }
 
-// Engine says which sources count for the containers of one engine.
+// Engine controls which sources count for the containers of one engine.
 type Engine struct {
-	Sources    []string            `toml:"sources"`    // in the place of requests.sources
-	Namespaces map[string][]string `toml:"namespaces"` // sources that count for pods of a namespace too, below the others
-	Own        []string            `toml:"own"`        // sources that the engine serves itself
+	Sources []string `toml:"sources"` // replaces requests.sources
+	// Namespaces lists, by Kubernetes namespace, further sources that count for its pods. They rank below Sources.
+	Namespaces map[string][]string `toml:"namespaces"`
+	Own        []string            `toml:"own"` // sources that the engine serves itself
 }
 
-// CDI says where Specs are, and what is done where they and the host do not fit.
+// CDI names the Spec directories and controls what happens if a Spec does not fit the host.
 type CDI struct {
 	SpecDirs []string  `toml:"spec-dirs"` // the last has the highest priority
-	OnStale  string    `toml:"on-stale"`  // a Spec that was written for another driver or other devices than the host has
-	Optional []Pattern `toml:"optional"`  // edits that are left out where they cannot be made
-	OnLate   string    `toml:"on-late"`   // edits that a createRuntime hook cannot make
+	OnStale  string    `toml:"on-stale"`  // a Spec was written for another driver, or for devices that are not there
+	Optional []Pattern `toml:"optional"`  // edits that are left out if they cannot be made
+	OnLate   string    `toml:"on-late"`   // a Spec has edits that a createRuntime hook cannot make
 
-	AnnotationPrefixes []string `toml:"annotation-prefixes"` // of the keys by which the source cdi-annotation asks
+	// AnnotationPrefixes are the prefixes of annotation keys that are requests of the source cdi-annotation.
+	AnnotationPrefixes []string `toml:"annotation-prefixes"`
 }
 
-// Drivers says what is done where a driver that stands first is broken.
+// Drivers controls what happens if a preferred driver is broken.
 type Drivers struct {
 	OnFallback string `toml:"on-fallback"`
 }
 
-// Vendor says how one vendor's devices are asked for and served.
+// Vendor describes how one vendor's devices are requested and served.
 type Vendor struct {
-	Name         string   `toml:"name"`
-	Kind         string   `toml:"kind"`         // CDI kind that completes a bare id
-	Env          string   `toml:"env"`          // visible-devices variable, or ""
-	EnvKinds     []string `toml:"env-kinds"`    // CDI kinds of other vendors that it may ask for too; "acme.com/*" for all of one
-	Dialect      string   `toml:"dialect"`      // grammar of its value
-	Capabilities []string `toml:"capabilities"` // Docker's, for requests that name no driver
-	Drivers      []string `toml:"drivers"`      // in order
+	Name string `toml:"name"`
+	Kind string `toml:"kind"` // CDI kind that completes a bare id
+	Env  string `toml:"env"`  // visible-devices variable, or ""
+	// EnvKinds are CDI kinds of other vendors that the variable may request too; "acme.com/*" is every kind of a vendor.
+	EnvKinds     []string `toml:"env-kinds"`
+	Dialect      string   `toml:"dialect"`      // grammar of the variable's value
+	Capabilities []string `toml:"capabilities"` // Docker's capabilities that a request without a driver may name
+	Drivers      []string `toml:"drivers"`      // in order of preference
 	RuntimeHook  string   `toml:"runtime-hook"`
 }
 
-// NVIDIA is what concerns NVIDIA's contract alone.
+// NVIDIA is the part of the configuration that only concerns NVIDIA's contract.
 type NVIDIA struct {
 	RuntimeConfig         string   `toml:"runtime-config"` // of nvidia-container-runtime-hook
 	SupportedCapabilities []string `toml:"supported-capabilities"`
@@ -127,23 +126,23 @@ type Limits struct {
 	Timeout Duration `toml:"timeout"`
 }
 
-// Record says where records go and how many stay.
+// Record controls where records are written and how many are kept.
 type Record struct {
-	Dir  string `toml:"dir"`
+	Dir  string `toml:"dir"` // "" for the default, report.RunDir
 	Keep int    `toml:"keep"`
 }
 
-// Process says how far the state is doubted.
+// Process controls how strictly the process named in the state is verified.
 type Process struct {
 	CheckParent bool `toml:"check-parent"`
 }
 
-// EnginePrefix begins the keys of CDI annotations that an engine serves itself.
+// EnginePrefix is the prefix of the keys of CDI annotations that an engine may serve itself.
 const EnginePrefix = "cdi.k8s.io/"
 
-// Defaults is the configuration without a file. Whoever starts a container under podman or a bare runtime administers
-// it; under CRI-O and containerd pods are strangers', and what their authors wrote counts only where the kubelet vouches
-// for it. In a build nothing counts that an image brings along.
+// Defaults returns the configuration without a file. Whoever starts a container under podman or a bare runtime may
+// request devices by any source. Under CRI-O and containerd the authors of pods are not trusted, and what they write
+// counts only if the kubelet vouches for it. In a build no source counts that the base image can set.
 func Defaults() *Config {
 	return &Config{
 		Requests: Requests{
@@ -167,20 +166,24 @@ func Defaults() *Config {
 	}
 }
 
-// engines are those whose containers are not all their starter's own.
+// engines returns the engines whose containers may have other authors than the user who starts them.
 func engines() map[string]*Engine {
 	out := map[string]*Engine{
-		state.Buildah: {Sources: []string{SourceAnnotation, SourceCDIAnnotation}, Namespaces: map[string][]string{}, Own: []string{}},
+		state.Buildah: {
+			Sources: []string{SourceAnnotation, SourceCDIAnnotation}, Namespaces: map[string][]string{}, Own: []string{},
+		},
 	}
 	for _, name := range []string{state.CRIO, state.Containerd} {
 		out[name] = &Engine{
-			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{}, Own: []string{SourceCDIAnnotation},
+			Sources: []string{SourceMount, SourceCDIAnnotation}, Namespaces: map[string][]string{},
+			Own: []string{SourceCDIAnnotation},
 		}
 	}
 	return out
 }
 
-// defaultsFor are the defaults of a user. One who is not the host's root has Specs of their own too, above the host's.
+// defaultsFor returns the defaults for a user. A user who is not the host's root also has Spec directories of their
+// own, with a higher priority than the host's.
 func defaultsFor(self trust.Self) *Config {
 	c := Defaults()
 	c.Self = self
@@ -193,7 +196,7 @@ func defaultsFor(self trust.Self) *Config {
 	return c
 }
 
-// vendors are those that come built in. Each is data and can be changed, and others added.
+// vendors returns the built-in vendors. A configuration file can change each of them and add others.
 func vendors() []Vendor {
 	return []Vendor{
 		{
@@ -213,7 +216,7 @@ func vendors() []Vendor {
 	}
 }
 
-// RunDir is where records and private bundles go.
+// RunDir returns the directory of records and private bundles.
 func (c *Config) RunDir() string {
 	if c.Record.Dir != "" {
 		return c.Record.Dir
@@ -221,8 +224,9 @@ func (c *Config) RunDir() string {
 	return report.RunDir(c.Self)
 }
 
-// SourcesFor returns the sources that count for a container of the engine, in a pod of the namespace if it is in one,
-// highest first, and what decides it. Where the engine is in doubt, only what counts for every engine does.
+// SourcesFor returns the sources that count for a container of this engine and Kubernetes namespace, highest first, and
+// for messages the key of the configuration that says so. If the engine is in doubt, only sources that count for every
+// engine are returned.
 func (c *Config) SourcesFor(engine, namespace string, doubted bool) (sources []string, key string) {
 	if doubted {
 		return c.strictest(), "the strictest policy, which holds where the engine is in doubt,"
@@ -240,7 +244,7 @@ func (c *Config) SourcesFor(engine, namespace string, doubted bool) (sources []s
 	return sources, "[engines." + engine + "] sources"
 }
 
-// strictest are the sources that count everywhere.
+// strictest returns the sources that count for every engine.
 func (c *Config) strictest() []string {
 	sources := slices.Clone(c.Requests.Sources)
 	for _, e := range c.Engines {
@@ -260,30 +264,23 @@ func (c *Config) Vendor(name string) *Vendor {
 	return c.find(func(v *Vendor) bool { return v.Name == name })
 }
 
-// OfKind returns the vendor whose kind this is, or nil.
+// OfKind returns the vendor of this CDI kind, or nil.
 func (c *Config) OfKind(kind string) *Vendor {
 	return c.find(func(v *Vendor) bool { return v.Kind == kind })
 }
 
-// OfNVIDIA returns the vendor to which NVIDIA's contract applies, or nil.
-func (c *Config) OfNVIDIA() *Vendor {
-	return c.find(func(v *Vendor) bool { return v.NVIDIA() })
-}
-
-func (c *Config) find(is func(*Vendor) bool) *Vendor {
+// find returns the first vendor that matches, or nil.
+func (c *Config) find(matches func(*Vendor) bool) *Vendor {
 	for i := range c.Vendors {
-		if is(&c.Vendors[i]) {
+		if matches(&c.Vendors[i]) {
 			return &c.Vendors[i]
 		}
 	}
 	return nil
 }
 
-// NVIDIA reports whether NVIDIA's contract of images and its own hook applies to this vendor.
-func (v *Vendor) NVIDIA() bool { return v.Name == "nvidia" }
-
-// EnvMayAsk reports whether the vendor's variable may ask for devices of the kind: of its own CDI vendor's, and of those that
-// the administrator adds.
+// EnvMayAsk reports whether the vendor's variable may request devices of this CDI kind: one of the vendor's own, or one
+// that the administrator has listed in env-kinds.
 func (v *Vendor) EnvMayAsk(kind string) bool {
 	domain, _, _ := strings.Cut(kind, "/")
 	own, _, _ := strings.Cut(v.Kind, "/")

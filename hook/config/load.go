@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +15,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// maxSize bounds the configuration, in bytes.
+// maxSize bounds the configuration file, in bytes.
 const maxSize = 1 << 20
 
-// Duration is written as "30s".
+// Duration is a time span, written in the file as "30s".
 type Duration time.Duration
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
@@ -32,30 +31,34 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Load reads the configuration over the defaults. It must be a file that root alone can write, or for a rootless engine
-// the user. With path "" the default file is read if it is there: for a user that in the user's own configuration
-// directory before the host's. With an error come the defaults.
+// Load returns the configuration in the file at path over the defaults. Only root, or for a rootless engine the user,
+// may be able to write the file. If path is "", Load reads the default file if it exists; for a user who is not the
+// host's root that is the one in the user's configuration directory, or else the host's. On error it returns the
+// defaults too.
 func Load(path string) (*Config, error) {
 	self := trust.Identify()
 	if path == "" {
-		path = find(self)
+		path = defaultFile(self)
 	}
 	if path == "" {
 		return defaultsFor(self), nil
 	}
 	text, err := read(path, self.Owner)
 	if err != nil {
-		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("the configuration must be a readable file that root alone may write")
+		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).
+			WithHint("the configuration must be a readable file that root alone may write")
 	}
 	c, err := parse(text, self)
 	if err != nil {
-		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).WithHint("correct the file; docs/configuration.md lists its keys")
+		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).
+			WithHint("correct the file; docs/configuration.md lists its keys")
 	}
 	return c, nil
 }
 
-// find returns the default file that is there, or "". Where there is none, nobody need be trusted about it.
-func find(self trust.Self) string {
+// defaultFile returns the default file if one exists, or "". A file that exists and cannot be read or trusted is
+// returned too: [Load] must then fail.
+func defaultFile(self trust.Self) string {
 	paths := []string{DefaultPath}
 	if dir, err := os.UserConfigDir(); self.Rootless && err == nil {
 		paths = []string{filepath.Join(dir, "gpu-hook", "config.toml"), DefaultPath}
@@ -68,6 +71,7 @@ func find(self trust.Self) string {
 	return ""
 }
 
+// read returns the content of a file that is trusted.
 func read(path string, owner trust.Owner) (string, error) {
 	file, err := owner.OpenFile(path)
 	if err != nil {
@@ -81,6 +85,7 @@ func read(path string, owner trust.Owner) (string, error) {
 	return string(data), err
 }
 
+// parse returns the configuration in the text over the defaults for the user.
 func parse(text string, self trust.Self) (*Config, error) {
 	c := defaultsFor(self)
 	builtIn := *c
@@ -97,7 +102,7 @@ func parse(text string, self trust.Self) (*Config, error) {
 	return c, c.validate()
 }
 
-// mergeEngines adds the built-in engines, and what the file leaves open of an engine.
+// mergeEngines adds the built-in engines that the file does not name, and completes those that it does.
 func (c *Config) mergeEngines(builtIn Config, meta toml.MetaData) {
 	if c.Engines == nil {
 		c.Engines = map[string]*Engine{}
@@ -121,8 +126,8 @@ func (c *Config) mergeEngines(builtIn Config, meta toml.MetaData) {
 	}
 }
 
-// mergeVendors completes the file's vendors by the built-in ones of the same name and puts the others behind them: the
-// order of the file is the order of preference. A vendor that is not built in speaks NVIDIA's dialect.
+// mergeVendors completes the file's vendors from the built-in ones of the same name, and adds the remaining built-in
+// ones after them: the order of the file is the order of preference. The default dialect of a new vendor is NVIDIA's.
 func (c *Config) mergeVendors(builtIn Config) {
 	for _, known := range builtIn.Vendors {
 		if v := c.Vendor(known.Name); v != nil {
@@ -136,6 +141,7 @@ func (c *Config) mergeVendors(builtIn Config) {
 	}
 }
 
+// complete sets the keys that the file leaves out to those of the known vendor.
 func (v *Vendor) complete(known Vendor) {
 	if v.Kind == "" {
 		v.Kind = known.Kind
@@ -160,24 +166,25 @@ func (v *Vendor) complete(known Vendor) {
 	}
 }
 
-// lineOf finds the line of a key, which the TOML library does not tell, as "line 3: ". Of an inline table it finds none.
+// lineOf returns the line of a key as "line 3: ", since the TOML library does not report it. A key in an inline table
+// is not found, and gives "".
 func lineOf(text string, key toml.Key) string {
 	table := ""
-	parent, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
+	parent, name, whole := strings.Join(key[:len(key)-1], "."), key[len(key)-1], strings.Join(key, ".")
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "[") {
 			table = strings.Trim(strings.SplitN(line, "#", 2)[0], "[] ")
-			if table == strings.Join(key, ".") {
+			if table == whole {
 				return fmt.Sprintf("line %d: ", n)
 			}
 			continue
 		}
 		left, _, found := strings.Cut(line, "=")
 		left = strings.Trim(left, ` "'`)
-		if found && (table == parent && left == name || slices.Contains([]string{table + "." + left, left}, strings.Join(key, "."))) {
+		if found && (table == parent && left == name || table+"."+left == whole || left == whole) {
 			return fmt.Sprintf("line %d: ", n)
 		}
 	}

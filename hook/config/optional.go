@@ -8,35 +8,37 @@ import (
 )
 
 // Pattern names edits of CDI Specs that a container can do without, as KIND:GLOB. KIND is node, mount or hook. GLOB is
-// held against the edit's path in the container, of a hook against its program and its command; in it, "*", "?" and
-// "[…]" stay within one element of a path, and an element "**" stands for any number of them:
+// matched against the edit's path in the container, or against a hook's program and its subcommand. "*", "?" and "[…]"
+// match within one element of a path, and the element "**" matches any number of elements:
 //
-//	mount:/usr/share/egl/**      what is mounted below /usr/share/egl
-//	node:/dev/nvidia-modeset     that node, where a Spec gives it to all of its devices
+//	mount:/usr/share/egl/**      mounts on and below /usr/share/egl
+//	node:/dev/nvidia-modeset     this node, if the Spec gives it to all of its devices
 //	hook:chmod                   nvidia-cdi-hook chmod, nvidia-ctk hook chmod
-//	hook:/opt/vendor/bin/*       every program in that directory
+//	hook:/opt/vendor/bin/*       every program in this directory
 type Pattern string
 
-// optional are the patterns that come built in: what programs on a GPU do not need, or only some and those say so.
+// optional returns the built-in patterns: edits that programs on a GPU do not need, or that only a few need, which then
+// report what is missing.
 //
-// A driver library is none of them. Libraries carry the driver's version in their name, so that one that is missing says
-// that the Spec is stale, and programs that lack one fail in ways that nobody can read. Nor are create-symlinks,
-// update-ldcache and enable-cuda-compat, without which libraries are not found, and disable-device-node-modification,
-// which protects.
+// These are deliberately not optional:
+//   - Libraries of the driver. Their names contain the driver's version, so a missing one means that the Spec is stale,
+//     and a program without it fails with errors that do not show the reason.
+//   - The hooks create-symlinks, update-ldcache and enable-cuda-compat, without which libraries are not found.
+//   - The hook disable-device-node-modification, which protects the host.
 func optional() []Pattern {
 	return []Pattern{
-		// Of display and of profilers; nvidia_modeset need not even be loaded where nothing is drawn.
+		// For display and for profilers. The module nvidia_modeset is often not loaded on hosts without a display.
 		"node:/dev/nvidia-modeset", "node:/dev/nvidia-uvm-tools",
-		// Sockets of daemons are there while the daemon runs, and come back with it: persistenced, fabricmanager, MPS.
+		// Sockets of daemons (persistenced, fabricmanager, MPS), which exist while the daemon runs.
 		"mount:/run/nvidia-*/socket", "mount:/var/run/nvidia-*/socket", "mount:/tmp/nvidia-mps",
-		// GSP firmware: since Linux 5.7, and gpu-hook needs 5.12, the kernel reads it from the host's root alone.
+		// GSP firmware. Since Linux 5.7 the kernel reads it from the host's root only, and gpu-hook needs Linux 5.12.
 		"mount:/lib/firmware/**", "mount:/usr/lib/firmware/**",
-		// Text that tells loaders of OpenGL, EGL, Vulkan, OpenCL and X where a library is, and profiles of applications.
+		// Files by which the loaders of OpenGL, EGL, Vulkan, OpenCL and X find a library, and application profiles.
 		"mount:/etc/OpenCL/**", "mount:/etc/egl/**", "mount:/etc/glvnd/**", "mount:/etc/vulkan/**",
 		"mount:/usr/share/egl/**", "mount:/usr/share/glvnd/**", "mount:/usr/share/vulkan/**",
 		"mount:/usr/share/X11/**", "mount:/usr/share/nvidia/**",
-		// They write comfort into the container and fail where they cannot, on a read-only /etc/nvidia or a /dev that is
-		// mounted: NVIDIA's issues 2026 (every GPU node of a cluster was lost for it) and 143.
+		// These hooks write conveniences into the container and fail if /etc/nvidia is read-only or /dev is mounted: NVIDIA's
+		// issues 2026 (which cost a cluster all of its GPU nodes) and 143.
 		"hook:update-application-profile", "hook:chmod",
 	}
 }
@@ -59,18 +61,24 @@ func (p *Pattern) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Rule returns in words which entry of optional makes an edit of the kind that is known by these names optional, or "".
+// Rule returns, for messages, the first entry of optional that makes an edit of this kind optional, or "". names are
+// all paths and commands that the edit is known by.
 func (c *CDI) Rule(kind string, names ...string) string {
 	for _, p := range c.Optional {
-		of, glob, _ := strings.Cut(string(p), ":")
-		if of == kind && slices.ContainsFunc(names, func(name string) bool { return matches(strings.Split(glob, "/"), strings.Split(name, "/")) }) {
+		if slices.ContainsFunc(names, func(name string) bool { return p.matches(kind, name) }) {
 			return fmt.Sprintf("%q of optional under [cdi]", p)
 		}
 	}
 	return ""
 }
 
-// matches holds a path against a glob, both by elements.
+// matches reports whether the pattern names an edit of this kind with this path or command.
+func (p Pattern) matches(kind, name string) bool {
+	patternKind, glob, _ := strings.Cut(string(p), ":")
+	return patternKind == kind && matches(strings.Split(glob, "/"), strings.Split(name, "/"))
+}
+
+// matches reports whether a path matches a glob. Both are split into their elements.
 func matches(glob, name []string) bool {
 	switch {
 	case len(glob) == 0:

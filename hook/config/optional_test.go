@@ -39,7 +39,7 @@ func TestRule(t *testing.T) {
 	}
 }
 
-// What no program can do without is required by the built-in rule, and what it names is well formed.
+// The built-in patterns are well formed, and make nothing optional that programs need.
 func TestBuiltInRule(t *testing.T) {
 	c := Defaults().CDI
 	for _, p := range c.Optional {

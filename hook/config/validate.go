@@ -58,7 +58,7 @@ func (c *Config) checkSources() (errs []error) {
 		for i, source := range lists[key] {
 			switch {
 			case slices.Contains(lists[key][:i], source):
-				errs = append(errs, fmt.Errorf("%s: source %q stands twice", key, source))
+				errs = append(errs, fmt.Errorf("%s: source %q is listed twice", key, source))
 			case !slices.Contains(Sources(), source):
 				errs = append(errs, notOneOf(key, source, Sources()...))
 			}
@@ -97,19 +97,22 @@ func (c *Config) checkPrefixes() (errs []error) {
 	return errs
 }
 
+// checkPaths takes the paths from a list and not from a map by their keys: two vendors may have one name, which
+// checkVendors reports.
 func (c *Config) checkPaths() (errs []error) {
-	paths := map[string]string{
-		"nvidia.runtime-config": c.NVIDIA.RuntimeConfig, "nvidia.driver-version-file": c.NVIDIA.DriverVersionFile, "record.dir": c.Record.Dir,
-	}
+	type setting struct{ key, path string }
+	var settings []setting
 	for i, dir := range c.CDI.SpecDirs {
-		paths[fmt.Sprintf("cdi.spec-dirs[%d]", i)] = dir
+		settings = append(settings, setting{fmt.Sprintf("cdi.spec-dirs[%d]", i), dir})
 	}
+	settings = append(settings, setting{"nvidia.driver-version-file", c.NVIDIA.DriverVersionFile},
+		setting{"nvidia.runtime-config", c.NVIDIA.RuntimeConfig}, setting{"record.dir", c.Record.Dir})
 	for _, v := range c.Vendors {
-		paths["vendor "+v.Name+": runtime-hook"] = v.RuntimeHook
+		settings = append(settings, setting{"vendor " + v.Name + ": runtime-hook", v.RuntimeHook})
 	}
-	for _, key := range slices.Sorted(maps.Keys(paths)) {
-		if path := paths[key]; path != "" && (!filepath.IsAbs(path) || filepath.Clean(path) != path) {
-			errs = append(errs, fmt.Errorf("%s: path %q is not absolute and clean", key, path))
+	for _, s := range settings {
+		if s.path != "" && (!filepath.IsAbs(s.path) || filepath.Clean(s.path) != s.path) {
+			errs = append(errs, fmt.Errorf("%s: path %q is not absolute and clean", s.key, s.path))
 		}
 	}
 	return errs

@@ -61,7 +61,7 @@ func (o *Outcome) Forgo(p Plan, part Part, f *fault.Error) {
 
 // Without is the warning that a container starts without what was wished, because of f.
 func Without(r Request, f *fault.Error) *fault.Error {
-	return fault.New(fault.Weak, r.String(), "the container starts without: %w", f).WithHint("%s", f.Hint)
+	return fault.New(fault.Weak, r.String(), "the container starts without: %w", f).WithHint("%s", f.Hint())
 }
 
 // Skip makes the edits Skipped that were to be applied.

@@ -83,6 +83,8 @@ type Delegate struct {
 	Env    []string `json:"env"`
 	Output string   `json:"output"` // the end of what it wrote, on one line; "" in a plan
 
+	// Program are those of Env that programs in the container look at too.
+	Program []string `json:"-"`
 	// Files of the private bundle that it is run from, by name.
 	Files map[string][]byte `json:"-"`
 }

@@ -13,28 +13,26 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// maxRecord bounds one record, in bytes. A longer one is kept without its edits.
+// maxRecord bounds one record, in bytes. Of a longer one only the [Report.short] form is kept.
 const maxRecord = 256 << 10
 
-// newPrefix is that of a record which is being written; after the time called forgotten nobody is writing it any more.
-const (
-	newPrefix = ".new-"
-	forgotten = time.Hour
-)
+// abandonedAfter is the age at which nobody is writing a record any more: a process was killed and left it.
+const abandonedAfter = time.Hour
 
-// validID reports whether id is what runtimes allow as a container id, and so can be a file name.
+// validID reports whether runtimes allow id as a container id. Such an id can be a file name.
 func validID(id string) bool {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-"
 	return id != "" && id[0] != '.' && len(id) <= 200 && strings.Trim(id, allowed) == ""
 }
 
-// RunDir is where records and private bundles go by default: /run/gpu-hook, for a user's rootless engine the user's own
-// runtime directory, and without one a folder of the user's own below /tmp. A hook in the engine's user namespace and the
-// user outside of it come to the same place.
+// RunDir returns the default directory of records and private bundles: /run/gpu-hook, or for a user's rootless engine
+// one in the user's runtime directory, or else one of the user's own below /tmp. A hook in the engine's user namespace
+// and the user outside of it get the same directory.
 func RunDir(self trust.Self) string {
 	if !self.Rootless {
 		return "/run/gpu-hook"
@@ -46,20 +44,23 @@ func RunDir(self trust.Self) string {
 	return fmt.Sprintf("/tmp/gpu-hook-%d", self.UID)
 }
 
-// Keep writes the record, in place of an older one of the same container, and leaves the newest few in runDir. A record
-// that cannot be written is a warning and never fails a start.
-func (r *Report) Keep(runDir string, few int) {
+// Keep writes the report as the record of its container, replacing an older one, and removes all but the keep newest
+// records in runDir. A record that cannot be written is a warning: it must not fail a start.
+func (r *Report) Keep(runDir string, keep int) {
 	dir := recordsIn(runDir)
-	if err := r.write(runDir, dir, few); err != nil {
-		r.Warn(fault.New(fault.RecordNote, "record of "+r.Container.ID, "%w", err).WithHint("make %s a directory that root alone may write", dir))
+	if err := r.write(runDir, dir, keep); err != nil {
+		r.Warn(fault.New(fault.RecordNote, "record of "+r.Container.ID, "%w", err).
+			WithHint("make %s a directory that root alone may write", dir))
 	}
 }
 
+// recordsIn returns the directory of the records.
 func recordsIn(runDir string) string { return filepath.Join(runDir, "records") }
 
-func (r *Report) write(runDir, dir string, most int) error {
+// write writes the record to dir, which is below runDir, and prunes dir.
+func (r *Report) write(runDir, dir string, keep int) error {
 	if !validID(r.Container.ID) {
-		return fmt.Errorf("%q is no container id", r.Container.ID)
+		return fmt.Errorf("%q is not a container id", r.Container.ID)
 	}
 	if err := errors.Join(trust.PrivateDir(runDir, 0o755), trust.PrivateDir(dir, 0o700)); err != nil {
 		return err
@@ -76,14 +77,14 @@ func (r *Report) write(runDir, dir string, most int) error {
 	if len(data) > maxRecord {
 		return fmt.Errorf("it is longer than %d bytes", maxRecord)
 	}
-	if err := replaceFile(dir, r.Container.ID+".json", data); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, r.Container.ID+".json"), data, 0o600); err != nil {
 		return err
 	}
-	return prune(dir, most)
+	return prune(dir, keep)
 }
 
-// short is the report without edits and attempts, and with the beginning of its longer lists: nobody may keep a record from
-// being written by asking for very much.
+// short returns a copy of the report without edits and attempts, and with only the beginning of its longer lists. A
+// container that requests very much must not be able to keep its record from being written.
 func (r *Report) short() *Report {
 	const most = 20
 	s := *r
@@ -96,33 +97,20 @@ func (r *Report) short() *Report {
 	s.Grants = r.Grants[:min(most, len(r.Grants))]
 	s.CDIDevices = r.CDIDevices[:min(most, len(r.CDIDevices))]
 	s.Warnings = append(slices.Clone(r.Warnings[:min(most, len(r.Warnings))]),
-		Message{Code: fault.RecordNote, Message: "the edits and a part of the rest are left out: they would make the record too long"})
+		Message{
+			Code:    fault.RecordNote,
+			Message: "the edits and a part of the rest are left out: they would make the record too long",
+		})
 	return &s
 }
 
-// replaceFile puts a file in place in one step, mode 0600.
-func replaceFile(dir, name string, data []byte) error {
-	file, err := os.CreateTemp(dir, newPrefix)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
-}
-
+// stored is a record's file.
 type stored struct {
-	name string
+	id   string // of the container
 	info fs.FileInfo
 }
 
-// records lists the records, the newest first.
+// records lists the records in the directory, the newest first.
 func records(dir string) ([]stored, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -130,37 +118,44 @@ func records(dir string) ([]stored, error) {
 	}
 	var out []stored
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
+		id, ok := strings.CutSuffix(e.Name(), ".json")
 		info, err := e.Info()
 		if !ok || err != nil {
 			continue
 		}
-		out = append(out, stored{name, info})
+		out = append(out, stored{id, info})
 	}
 	slices.SortFunc(out, func(a, b stored) int { return b.info.ModTime().Compare(a.info.ModTime()) })
 	return out, nil
 }
 
-// prune leaves the newest records, and nothing of a run that was killed while it wrote.
-func prune(dir string, most int) error {
+// prune removes all but the keep newest records, and the files of runs that were killed while they wrote.
+func prune(dir string, keep int) error {
 	list, err := records(dir)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, old := range list[min(most, len(list)):] {
-		errs = append(errs, remove(filepath.Join(dir, old.name+".json")))
+	for _, old := range list[min(keep, len(list)):] {
+		errs = append(errs, remove(filepath.Join(dir, old.id+".json")))
 	}
 	entries, err := os.ReadDir(dir)
 	errs = append(errs, err)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), newPrefix) && time.Since(info.ModTime()) > forgotten {
+		if abandoned(e) {
 			errs = append(errs, remove(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// abandoned reports whether the file is one that a killed run has left unfinished.
+func abandoned(e fs.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && strings.HasPrefix(e.Name(), atomicfile.TempPrefix) && time.Since(info.ModTime()) > abandonedAfter
+}
+
+// remove removes a file, which another run may have removed already.
 func remove(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -168,37 +163,56 @@ func remove(path string) error {
 	return nil
 }
 
-// Last reads the newest record in runDir, which nobody but this user may have written, or the one of the container whose id is, or alone begins with, id.
+// Last reads a record in runDir, which must be private to this user. If id is "", it is the newest one, and otherwise
+// that of the container with this id or, if there is only one, with an id that begins so.
 func Last(runDir, id string) (*Report, error) {
 	dir := recordsIn(runDir)
 	for _, d := range []string{runDir, dir} {
 		if err := trust.CheckPrivate(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fault.New(fault.Record, d, "%w", err).WithHint("run it as root, or as the user whose containers they are; a directory that is another's must go")
+			return nil, fault.New(fault.Record, d, "%w", err).WithHint(
+				"run it as root, or as the user whose containers they are; a directory that is another's must go")
 		}
 	}
 	list, err := records(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	found := slices.DeleteFunc(list, func(s stored) bool { return !strings.HasPrefix(s.name, id) })
-	if i := slices.IndexFunc(found, func(s stored) bool { return s.name == id }); i >= 0 {
-		found = found[i : i+1]
+	found, err := findRecord(list, dir, id)
+	if err != nil {
+		return nil, err
 	}
+	return readRecord(dir, found)
+}
+
+// findRecord returns the id of the record that [Last] reads. list is the directory's records, the newest first.
+func findRecord(list []stored, dir, id string) (string, error) {
+	matching := slices.DeleteFunc(list, func(s stored) bool { return !strings.HasPrefix(s.id, id) })
+	isExact := func(s stored) bool { return s.id == id }
 	switch {
-	case len(found) == 0 && id == "":
-		return nil, fault.New(fault.Record, dir, "there are no records").WithHint("gpu-hook leaves a record only where a container asked for a device; try: gpu-hook explain --bundle DIR")
-	case len(found) == 0:
-		return nil, fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook leaves a record only where a container asked for a device; its id is the engine's, in full or its beginning")
-	case id != "" && len(found) > 1:
-		return nil, fault.New(fault.Record, dir, "%d containers' ids begin with %q", len(found), id).WithHint("write more of the id")
+	case len(matching) == 0 && id == "":
+		return "", fault.New(fault.Record, dir, "there are no records").WithHint("gpu-hook leaves a record " +
+			"only where a container asked for a device; try: gpu-hook explain --bundle DIR")
+	case len(matching) == 0:
+		return "", fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook leaves " +
+			"a record only where a container asked for a device; its id is the engine's, in full or its beginning")
+	case slices.ContainsFunc(matching, isExact):
+		return id, nil
+	case id != "" && len(matching) > 1:
+		return "", fault.New(fault.Record, dir, "%d containers' ids begin with %q", len(matching), id).
+			WithHint("write more of the id")
 	}
-	data, err := os.ReadFile(filepath.Join(dir, found[0].name+".json"))
+	return matching[0].id, nil
+}
+
+// readRecord reads the record of the container with this id.
+func readRecord(dir, id string) (*Report, error) {
+	data, err := os.ReadFile(filepath.Join(dir, id+".json"))
 	if err != nil {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
 	report := Make(NewRun(""), plan.Plan{}, nil)
 	if err := json.Unmarshal(data, report); err != nil {
-		return nil, fault.New(fault.Record, dir, "record of %s: %w", found[0].name, err).WithHint("remove the file")
+		return nil, fault.New(fault.Record, dir, "record of %s: %w", id, err).WithHint("remove the file")
 	}
 	return report, nil
 }

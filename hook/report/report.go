@@ -159,7 +159,7 @@ func messages(list []*fault.Error) []Message {
 }
 
 func message(f *fault.Error) Message {
-	return Message{Code: f.Code, Message: Plain(f.Error()), Hint: Plain(f.Hint)}
+	return Message{Code: f.Code(), Message: Plain(f.Error()), Hint: Plain(f.Hint())}
 }
 
 // Lines are the report's errors as they go to standard error.

@@ -1,5 +1,5 @@
-// Package fault is the shape of every error that an operator gets to read: a stable code, the object, the cause and a
-// hint. It decides nothing and prints nothing.
+// Package fault defines the errors and warnings that an operator reads. Each has a stable code, the object it is about,
+// the cause and a hint. The package decides nothing and prints nothing.
 package fault
 
 import (
@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// Code is the stable name of a kind of error or warning. Scripts may rely on it; its text never changes.
+// Code is the name of one sort of error or warning. Scripts rely on it, so the text of a code never changes.
 type Code string
 
-// Errors. [Table] says of each what it means, and of which kind it is.
+// Codes of errors. [Lookup] describes each.
 const (
 	Request  Code = "E-REQUEST"
 	Policy   Code = "E-POLICY"
@@ -40,7 +40,7 @@ const (
 	Internal Code = "E-INTERNAL"
 )
 
-// Warnings.
+// Codes of warnings.
 const (
 	Overridden  Code = "W-OVERRIDDEN"
 	Fallback    Code = "W-FALLBACK"
@@ -70,47 +70,59 @@ func KindOf(err error) Kind {
 	if !errors.As(err, &e) {
 		return Broken
 	}
-	entry, _ := Lookup(e.Code)
+	entry, _ := Lookup(e.code) // never missing: see New
 	return entry.Kind
 }
 
-// Error is an error with a code. What names the object (a device, a file, an annotation), Err is the cause, Hint says in
-// one sentence what to do about it. An Error is never changed once it is made: [Error.WithCode] and [Error.WithHint] return
-// copies.
+// Error is an error with a code. It cannot be changed: [Error.WithCode] and [Error.WithHint] return copies. It is made
+// by [New] and [From] alone.
 type Error struct {
-	Code Code
-	What string
-	Err  error
-	Hint string
+	code  Code
+	what  string
+	cause error
+	hint  string
 }
 
-// Error is "what: why".
+// Code returns the code. [Table] has an entry for it.
+func (e *Error) Code() Code { return e.code }
+
+// What returns the name of the object: a device, a file, an annotation. It is "" if the cause names it.
+func (e *Error) What() string { return e.what }
+
+// Hint returns what to do about the error, in one sentence, or "".
+func (e *Error) Hint() string { return e.hint }
+
+// Error returns "what: cause".
 func (e *Error) Error() string {
-	if e.What == "" {
-		return e.Err.Error()
+	if e.what == "" {
+		return e.cause.Error()
 	}
-	return e.What + ": " + e.Err.Error()
+	return e.what + ": " + e.cause.Error()
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.cause }
 
-// New returns an error about what, whose cause is the formatted text (%w works), without a hint.
+// New returns an error about what, whose cause is the formatted text (%w works), without a hint. If [Table] has no
+// entry for the code, which is a defect of gpu-hook, the code is E-INTERNAL and the text names the code.
 func New(code Code, what, format string, args ...any) *Error {
-	return &Error{Code: code, What: what, Err: fmt.Errorf(format, args...)}
+	return (&Error{what: what, cause: fmt.Errorf(format, args...)}).WithCode(code)
 }
 
-// WithCode returns a copy of e with another code.
+// WithCode returns a copy of e with another code. A code without an entry is handled as by [New].
 func (e *Error) WithCode(code Code) *Error {
 	c := *e
-	c.Code = code
+	c.code = code
+	if _, known := Lookup(code); !known {
+		c.code, c.cause = Internal, fmt.Errorf("%w (code %q is not in the table of codes)", e.cause, code)
+	}
 	return &c
 }
 
 // WithHint returns a copy of e that says what to do.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	c := *e
-	c.Hint = fmt.Sprintf(format, args...)
+	c.hint = fmt.Sprintf(format, args...)
 	return &c
 }
 
@@ -122,16 +134,16 @@ func From(err error) *Error {
 	}
 	var e *Error
 	if !errors.As(err, &e) {
-		return &Error{Code: Internal, Err: err, Hint: "this is a defect of gpu-hook: report it with this line"}
+		return &Error{code: Internal, cause: err, hint: "this is a defect of gpu-hook: report it with this line"}
 	}
 	if outermost, ok := err.(*Error); ok { //nolint:errorlint // is it the outermost itself
 		return outermost
 	}
-	return &Error{Code: e.Code, Err: err, Hint: e.Hint}
+	return &Error{code: e.code, cause: err, hint: e.hint}
 }
 
 // Is reports whether err carries code.
 func Is(err error, code Code) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Code == code
+	return errors.As(err, &e) && e.code == code
 }

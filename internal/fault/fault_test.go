@@ -19,17 +19,24 @@ func TestFrom(t *testing.T) {
 		hint string
 	}{
 		{"itself", inner, Node, "device node /dev/x: it is gone: file does not exist", "load the driver"},
-		{"wrapped", fmt.Errorf("plan: %w", inner), Node, "plan: device node /dev/x: it is gone: file does not exist", "load the driver"},
+		{
+			"wrapped", fmt.Errorf("plan: %w", inner), Node,
+			"plan: device node /dev/x: it is gone: file does not exist", "load the driver",
+		},
 		{"outermost of two", outer, Hook, "hook /bin/h: device node /dev/x: it is gone: file does not exist", ""},
-		{"outermost of two, wrapped", fmt.Errorf("apply: %w", outer), Hook, "apply: hook /bin/h: device node /dev/x: it is gone: file does not exist", ""},
-		{"joined", errors.Join(errors.New("a"), inner), Node, "a\ndevice node /dev/x: it is gone: file does not exist", "load the driver"},
+		{"outermost of two, wrapped", fmt.Errorf("apply: %w", outer), Hook, "apply: hook /bin/h: device node /dev/x: it " +
+			"is gone: file does not exist", ""},
+		{
+			"joined", errors.Join(errors.New("a"), inner), Node,
+			"a\ndevice node /dev/x: it is gone: file does not exist", "load the driver",
+		},
 		{"without what", New(Trust, "", "it is owned by uid %d", 7), Trust, "it is owned by uid 7", ""},
 		{"no code", errors.New("boom"), Internal, "boom", defect},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := From(test.err)
-			if got.Code != test.code || got.Error() != test.text || got.Hint != test.hint {
-				t.Errorf("got %s %q, hint %q; want %s %q, hint %q", got.Code, got, got.Hint, test.code, test.text, test.hint)
+			if got.Code() != test.code || got.Error() != test.text || got.Hint() != test.hint {
+				t.Errorf("got %s %q, hint %q; want %s %q, hint %q", got.Code(), got, got.Hint(), test.code, test.text, test.hint)
 			}
 			if !errors.Is(got, test.err) {
 				t.Error("the error itself is not in the chain")
@@ -90,9 +97,29 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
+func TestUnknownCode(t *testing.T) {
+	for name, err := range map[string]*Error{
+		"new":     New("E-NONE", "x", "%w", fs.ErrNotExist).WithHint("do"),
+		"changed": New(Node, "x", "%w", fs.ErrNotExist).WithHint("do").WithCode("E-NONE"),
+	} {
+		const text = `x: file does not exist (code "E-NONE" is not in the table of codes)`
+		if err.Code() != Internal || err.Error() != text || err.Hint() != "do" || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %s %v, hint %q", name, err.Code(), err, err.Hint())
+		}
+	}
+}
+
+func TestWithCodeCopies(t *testing.T) {
+	e := New(Node, "x", "y").WithHint("do")
+	c := e.WithCode(Stale)
+	if c.Code() != Stale || c.What() != "x" || c.Error() != "x: y" || c.Hint() != "do" || e.Code() != Node {
+		t.Errorf("copy %s %v, hint %q, original %s", c.Code(), c, c.Hint(), e.Code())
+	}
+}
+
 func TestWithHintCopies(t *testing.T) {
 	e := New(Node, "x", "y")
-	if h := e.WithHint("do"); h.Hint != "do" || e.Hint != "" {
-		t.Errorf("hint of the copy %q, of the original %q", h.Hint, e.Hint)
+	if h := e.WithHint("do"); h.Hint() != "do" || e.Hint() != "" {
+		t.Errorf("hint of the copy %q, of the original %q", h.Hint(), e.Hint())
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenTree makes a mount of the host's path that is attached nowhere yet; flags are those of open_tree(2). Closing it takes
-// it away again.
+// OpenTree makes a bind mount of hostPath without attaching it; flags are those of open_tree(2). Closing the handle
+// unmounts it, unless it was attached.
 func OpenTree(hostPath string, flags uint) (*os.File, error) {
 	fd := -1
 	err := call("open_tree", func() (err error) {
@@ -26,17 +26,56 @@ func MoveMount(tree, target *os.File) error {
 	return call("move_mount", func() error { return unix.MoveMount(int(tree.Fd()), "", int(target.Fd()), "", flags) })
 }
 
-// MountSetattr sets attributes of the mount; with [unix.AT_RECURSIVE] those of the mounts below it too.
+// MountSetattr sets attributes of the mount; with [unix.AT_RECURSIVE] also those of the mounts below it.
 func MountSetattr(tree *os.File, flags uint, attr unix.MountAttr) error {
 	return call("mount_setattr", func() error {
 		return unix.MountSetattr(int(tree.Fd()), "", unix.AT_EMPTY_PATH|flags, &attr)
 	})
 }
 
-// Setns moves the calling thread into the namespace of the handle.
-func Setns(namespace *os.File) error {
-	if err := Retry(func() error { return unix.Setns(int(namespace.Fd()), 0) }); err != nil {
-		return &os.PathError{Op: "setns", Path: namespace.Name(), Err: err}
+// Unmount detaches the topmost mount on path; flags are those of umount2(2).
+func Unmount(path string, flags int) error {
+	return call("umount", func() error { return unix.Unmount(path, flags) })
+}
+
+// Fsopen returns a context in which a filesystem of this type is configured. After a call that failed, the kernel's
+// message about it can be read from the context.
+func Fsopen(filesystem string) (*os.File, error) {
+	fd := -1
+	err := call("fsopen", func() (err error) {
+		fd, err = unix.Fsopen(filesystem, unix.FSOPEN_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return os.NewFile(uintptr(fd), filesystem), nil
+}
+
+// FsconfigString sets a parameter of the filesystem. The error is the bare errno; the context has the details.
+func FsconfigString(context *os.File, name, value string) error {
+	return Retry(func() error { return unix.FsconfigSetString(int(context.Fd()), name, value) })
+}
+
+// FsconfigFlag sets a parameter that has no value. The error is the bare errno; the context has the details.
+func FsconfigFlag(context *os.File, name string) error {
+	return Retry(func() error { return unix.FsconfigSetFlag(int(context.Fd()), name) })
+}
+
+// FsconfigCreate makes the filesystem. The error is the bare errno; the context has the details.
+func FsconfigCreate(context *os.File) error {
+	return Retry(func() error { return unix.FsconfigCreate(int(context.Fd())) })
+}
+
+// Fsmount makes a mount of the filesystem without attaching it. Closing the handle unmounts it, unless it was attached.
+func Fsmount(context *os.File) (*os.File, error) {
+	fd := -1
+	err := call("fsmount", func() (err error) {
+		fd, err = unix.Fsmount(int(context.Fd()), unix.FSMOUNT_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), context.Name()), nil
 }

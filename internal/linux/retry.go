@@ -2,15 +2,13 @@ package linux
 
 import (
 	"errors"
-	"os"
 	"time"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
 )
 
-// Retry calls fn until it is not interrupted: a signal, such as those by which Go's scheduler moves goroutines, may end a
-// system call with EINTR before it has done anything.
+// Retry calls fn until it returns something other than EINTR. Signals, by which Go's scheduler preempts goroutines, can
+// make a system call fail with EINTR before it has done anything.
 func Retry(fn func() error) error {
 	for {
 		if err := fn(); !errors.Is(err, unix.EINTR) {
@@ -19,33 +17,31 @@ func Retry(fn func() error) error {
 	}
 }
 
-// Lookups in a root filesystem are tried for at most patience, with a pause after each that came to nothing.
+// How long a lookup in a root filesystem is repeated. The first atOnce repetitions follow at once, which is enough
+// unless the host renames or mounts incessantly; before each of the others is a pause, until patience is over.
 const (
 	patience = 2 * time.Second
 	pause    = 5 * time.Millisecond
+	atOnce   = 100
 )
 
-// OpenInRoot opens unsafePath, which strangers control, below root: links are followed and never lead out of it. The handle
-// is O_PATH.
-//
-// openat2(2) gives EAGAIN where something on the host was renamed or mounted during the lookup and the kernel cannot tell
-// whether it has left the root. pathrs-lite tries again a fixed number of times, which a busy host uses up; here the lookup
-// goes on until it is answered or the time is over.
-func OpenInRoot(root *os.File, unsafePath string) (*os.File, error) {
-	var handle *os.File
-	err := untilAnswered(&clock{time.Now().Add(patience)}, func() (err error) {
-		handle, err = pathrs.OpenatInRoot(root, unsafePath)
-		return err
-	})
-	return handle, err
-}
-
-// waiter reports whether there is time for another try, after a pause.
+// waiter pauses and reports whether there is time for another try.
 type waiter interface{ wait() bool }
 
-type clock struct{ end time.Time }
+// clock is the waiter of real time.
+type clock struct {
+	end    time.Time
+	atOnce int // repetitions left that need no pause
+}
+
+// newClock starts the time.
+func newClock() *clock { return &clock{time.Now().Add(patience), atOnce} }
 
 func (c *clock) wait() bool {
+	if c.atOnce > 0 {
+		c.atOnce--
+		return true
+	}
 	if time.Now().After(c.end) {
 		return false
 	}
@@ -53,11 +49,13 @@ func (c *clock) wait() bool {
 	return true
 }
 
-// untilAnswered calls fn until it gives something else than EAGAIN or EINTR, as long as w has time.
+// untilAnswered calls fn until it returns something other than EINTR, or EAGAIN or EXDEV, by which openat2(2) reports a
+// race: see [OpenInRoot]. It gives up when w has no more time, and returns the last error.
 func untilAnswered(w waiter, fn func() error) error {
 	for {
 		err := Retry(fn)
-		if !errors.Is(err, unix.EAGAIN) || !w.wait() {
+		raced := errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EXDEV)
+		if !raced || !w.wait() {
 			return err
 		}
 	}

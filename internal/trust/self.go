@@ -1,55 +1,55 @@
 package trust
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/gpu-hook/gpu-hook/internal/idmap"
 )
 
-// allIDs is how many ids the initial user namespace has.
-const allIDs = 1<<32 - 1
-
-// Self is what this process is on the host.
+// Self is this process's identity on the host.
 type Self struct {
-	// Rootless says that it is not the host's root: another user, or root of a user namespace only.
+	// Rootless says that the process is not the host's root: it is another user, or root of a user namespace only.
 	Rootless bool
-	// Namespaced says that it is in a user namespace that is not the host's own.
+	// Namespaced says that the process is in a user namespace other than the initial one.
 	Namespaced bool
-	// UID is the user's id on the host.
+	// UID is the user's id outside of the process's user namespace.
 	UID int
-	// Owner is who may own what it trusts: the host's root, which a user namespace shows as the overflow uid, and itself.
+	// Owner is who may own files that the process trusts, besides uid 0: the process's own user or, in a user namespace,
+	// the overflow uid, as which the host's root is seen there.
 	Owner Owner
 }
 
-// Identify reads /proc/self/uid_map. Where that cannot be read it trusts root alone.
+// Identify returns this process's identity, by /proc/self/uid_map. Where that cannot be read it trusts root and this
+// process's own user alone.
 func Identify() Self {
 	uid := os.Getuid()
-	s := Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}} //nolint:gosec // uids have 32 bits
-	data, err := os.ReadFile("/proc/self/uid_map")
+	m, err := idmap.Read("/proc/self/uid_map")
 	if err != nil {
-		return s
+		return hostUser(uid)
 	}
-	outside, whole := mapped(string(data), uid)
-	if whole {
-		return s
+	return self(m, uid)
+}
+
+// self returns the identity of a process with this uid in a user namespace with the uid map m.
+func self(m idmap.Map, uid int) Self {
+	if m.Initial() {
+		return hostUser(uid)
+	}
+	outside, ok := m.Outside(uid)
+	if !ok {
+		outside = uid
 	}
 	return Self{Rootless: true, Namespaced: true, UID: outside, Owner: Owner{UID: overflow()}}
 }
 
-// mapped returns what a uid map makes of uid, and whether it is that of the initial user namespace.
-func mapped(text string, uid int) (outside int, whole bool) {
-	var inside, out, count int
-	for line := range strings.Lines(text) {
-		if n, _ := fmt.Sscan(line, &inside, &out, &count); n != 3 || uid < inside || uid >= inside+count {
-			continue
-		}
-		return out + uid - inside, inside == 0 && out == 0 && count == allIDs
-	}
-	return uid, false
+// hostUser returns the identity of a process with this uid in the initial user namespace.
+func hostUser(uid int) Self {
+	return Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}} //nolint:gosec // uids have 32 bits
 }
 
-// overflow is the uid that a user namespace shows in the place of those that it has none for.
+// overflow returns the uid that the kernel shows in place of one that the user namespace does not map.
 func overflow() uint32 {
 	const usual = 65534
 	data, err := os.ReadFile("/proc/sys/kernel/overflowuid")

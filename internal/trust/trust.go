@@ -1,6 +1,6 @@
 // Package trust opens files of the host that a root process is about to believe or run: configuration, CDI Specs,
-// executables. Whoever may change such a file, or put another in its place, is root already; that is checked here for
-// the file and for every directory and symbolic link on the way to it.
+// executables. Nobody but root, or an owner who is named, may be able to change such a file or to put another in its
+// place. This is checked for the file and for every directory and symbolic link on the way to it.
 package trust
 
 import (
@@ -11,52 +11,76 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // maxLinks bounds the symbolic links that one lookup follows, as the kernel's own limit does.
 const maxLinks = 40
 
-// ErrUntrusted is in the chain of every error that is about owner, mode or type rather than about presence.
+// ErrUntrusted is in the chain of every error about an owner, a mode, a type or the form of a path. It is not in that
+// of an error about a file that cannot be found or read.
 var ErrUntrusted = errors.New("not trusted")
 
-// Owner is who may own a trusted file besides root.
+// Owner is the user who may own a trusted file besides root.
 type Owner struct {
 	UID uint32
 }
 
-// Root trusts files of uid 0 alone.
+// Root returns the owner by whom only files of uid 0 are trusted.
 func Root() Owner { return Owner{} }
 
 func (o Owner) owns(uid uint32) bool { return uid == 0 || uid == o.UID }
 
-// OpenFile opens the regular file at the absolute path for reading. Symbolic links are followed; every directory passed
-// and every link followed must be trusted, and so must the file: owned by root (or o), writable by nobody else. A
-// directory that others may write is accepted only with the sticky bit, where they cannot replace what is not theirs.
-// The open never blocks on a FIFO. The returned handle is the very file that was checked; its name is path.
+// OpenFile opens the regular file at path, which must be absolute and clean, for reading. Symbolic links are followed.
+// The file and every directory on the way must be owned by root or by o and be writable by nobody else; every link
+// followed must be owned by root or by o. A directory that others may write is accepted with the sticky bit: they
+// cannot replace files of others in it. The open never blocks on a FIFO. The handle is that of the file that was
+// checked; its name is path.
 func (o Owner) OpenFile(path string) (*os.File, error) {
 	resolved, err := o.walk(path)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(resolved, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	file, err := openLast(resolved, path)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), path)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		_ = file.Close()
-		return nil, &os.PathError{Op: "fstat", Path: path, Err: err}
+	st, err := linux.Fstat(file)
+	if err == nil {
+		err = o.checkFile(&st)
 	}
-	if err := o.checkFile(&st); err != nil {
+	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return file, nil
 }
 
-// Executable reports why path must not be run as root: it is not absolute and clean, not a trusted regular file, not
-// executable, or set-user-ID.
+// openLast opens the file at resolved, which must not be a link, without blocking on a FIFO. The handle's name is name.
+func openLast(resolved, name string) (*os.File, error) {
+	fd := -1
+	err := linux.Retry(func() (err error) {
+		fd, err = unix.Open(resolved, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// lstat returns the metadata of the file at path, or of the symbolic link if it is one.
+func lstat(path string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := linux.Retry(func() error { return unix.Lstat(path, &st) }); err != nil {
+		return nil, &os.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return &st, nil
+}
+
+// Executable returns an error that says why path must not be run as root: [Owner.OpenFile] refuses it, or it is not
+// executable, or it is set-user-ID or set-group-ID.
 func (o Owner) Executable(path string) error {
 	file, err := o.OpenFile(path)
 	if err != nil {
@@ -76,21 +100,22 @@ func (o Owner) Executable(path string) error {
 	return nil
 }
 
-// Dir reports why the directory at the absolute path, or one above it, cannot be trusted.
+// Dir returns an error if the directory at path, which must be absolute and clean, cannot be trusted, or if one above
+// it or a symbolic link on the way to it cannot.
 func (o Owner) Dir(path string) error {
 	resolved, err := o.walk(path)
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(resolved, &st); err != nil {
-		return &os.PathError{Op: "lstat", Path: path, Err: err}
+	st, err := lstat(resolved)
+	if err != nil {
+		return err
 	}
-	return o.checkDir(resolved, &st)
+	return o.checkDir(resolved, st)
 }
 
-// walk resolves path link by link, checks every directory and link on the way and returns a path without links, whose
-// last component is unchecked.
+// walk checks every directory and symbolic link on the way to path. It returns the path without links; its last
+// component is not checked.
 func (o Owner) walk(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return "", fmt.Errorf("%q: %w: the path is not absolute and clean", path, ErrUntrusted)
@@ -103,34 +128,20 @@ func (o Owner) walk(path string) (string, error) {
 		case "", ".":
 			continue
 		case "..":
-			// There are no links in what is done, so this is the directory that the kernel would go to.
+			// done has no links in it, so this is the parent that the kernel would find too.
 			done = filepath.Dir(done)
 			continue
 		}
-		var st unix.Stat_t
-		if err := unix.Lstat(done, &st); err != nil {
-			return "", &os.PathError{Op: "lstat", Path: done, Err: err}
-		}
-		if err := o.checkDir(done, &st); err != nil {
+		target, err := o.enter(done, name)
+		if err != nil {
 			return "", err
 		}
-		next := filepath.Join(done, name)
-		if err := unix.Lstat(next, &st); err != nil {
-			return "", &os.PathError{Op: "lstat", Path: next, Err: err}
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			done = next
+		if target == "" {
+			done = filepath.Join(done, name)
 			continue
 		}
 		if links++; links > maxLinks {
 			return "", &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
-		}
-		if !o.owns(st.Uid) {
-			return "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", next, ErrUntrusted, st.Uid)
-		}
-		target, err := os.Readlink(next)
-		if err != nil {
-			return "", err
 		}
 		if filepath.IsAbs(target) {
 			done = "/"
@@ -140,6 +151,29 @@ func (o Owner) walk(path string) (string, error) {
 	return done, nil
 }
 
+// enter checks the directory. If name in it is a symbolic link, enter checks it too and returns its target, otherwise
+// "".
+func (o Owner) enter(dir, name string) (target string, err error) {
+	st, err := lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := o.checkDir(dir, st); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	if st, err = lstat(path); err != nil {
+		return "", err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", nil
+	}
+	if !o.owns(st.Uid) {
+		return "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", path, ErrUntrusted, st.Uid)
+	}
+	return os.Readlink(path)
+}
+
 func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
@@ -147,7 +181,8 @@ func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	case !o.owns(st.Uid):
 		return fmt.Errorf("%s: %w: the directory is owned by uid %d", path, ErrUntrusted, st.Uid)
 	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
-		return fmt.Errorf("%s: %w: the directory is writable by group or others (mode %04o)", path, ErrUntrusted, st.Mode&0o7777)
+		return fmt.Errorf("%s: %w: the directory is writable by group or others (mode %04o)",
+			path, ErrUntrusted, st.Mode&0o7777)
 	}
 	return nil
 }

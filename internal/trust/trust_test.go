@@ -16,8 +16,8 @@ import (
 
 const friend = 4242
 
-// tree makes the entries in order in a new directory: "dir PATH MODE [UID]", "file PATH MODE [UID]", "link PATH TARGET
-// [UID]", "fifo PATH", "null PATH". @ stands for the directory, a file holds its own path.
+// tree makes a new directory with these entries, in order: "dir PATH MODE [UID]", "file PATH MODE [UID]", "link PATH
+// TARGET [UID]", "fifo PATH", "null PATH". "@" in an entry stands for the directory. A file's content is its own path.
 func tree(t *testing.T, entries ...string) string {
 	t.Helper()
 	top := t.TempDir()
@@ -62,7 +62,7 @@ func tree(t *testing.T, entries ...string) string {
 	return top
 }
 
-// Each case is checked for what it says of a file: "" opens and gives want.
+// Without an error the file is opened, and its content is want.
 func TestOpenFile(t *testing.T) {
 	require.Root(t)
 	for _, test := range []struct {
@@ -78,28 +78,112 @@ func TestOpenFile(t *testing.T) {
 		{"a stranger's file", Root(), []string{"file f 0644 65534"}, "@/f", "", "@/f: not trusted: it is owned by uid 65534"},
 		{"the owner's file", Owner{friend}, []string{"file f 0644 4242"}, "@/f", "f", ""},
 		{"root's file, for an owner", Owner{friend}, []string{"file f 0644"}, "@/f", "f", ""},
-		{"a stranger's file, for an owner", Owner{friend}, []string{"file f 0644 65534"}, "@/f", "", "@/f: not trusted: it is owned by uid 65534"},
-		{"the owner's file, for root", Root(), []string{"file f 0644 4242"}, "@/f", "", "@/f: not trusted: it is owned by uid 4242"},
-		{"group may write", Root(), []string{"file f 0664"}, "@/f", "", "@/f: not trusted: it is writable by group or others (mode 0664)"},
-		{"others may write", Root(), []string{"file f 0646"}, "@/f", "", "@/f: not trusted: it is writable by group or others (mode 0646)"},
-		{"the sticky bit is nothing on a file", Root(), []string{"file f 01646"}, "@/f", "", "@/f: not trusted: it is writable by group or others (mode 1646)"},
-		{"a stranger's directory", Root(), []string{"dir d 0755 65534", "file d/f 0644"}, "@/d/f", "", "@/d: not trusted: the directory is owned by uid 65534"},
-		{"a stranger's sticky directory", Root(), []string{"dir d 01777 65534", "file d/f 0644"}, "@/d/f", "", "@/d: not trusted: the directory is owned by uid 65534"},
-		{"a stranger's directory further up", Root(), []string{"dir d 0755 65534", "dir d/e 0755", "file d/e/f 0644"}, "@/d/e/f", "", "@/d: not trusted: the directory is owned by uid 65534"},
-		{"a directory of the group", Root(), []string{"dir d 0775", "file d/f 0644"}, "@/d/f", "", "@/d: not trusted: the directory is writable by group or others (mode 0775)"},
-		{"a directory of all", Root(), []string{"dir d 0757", "file d/f 0644"}, "@/d/f", "", "@/d: not trusted: the directory is writable by group or others (mode 0757)"},
+		{
+			"a stranger's file, for an owner",
+			Owner{friend},
+			[]string{"file f 0644 65534"},
+			"@/f", "",
+			"@/f: not trusted: it is owned by uid 65534",
+		},
+		{
+			"the owner's file, for root", Root(),
+			[]string{"file f 0644 4242"},
+			"@/f", "",
+			"@/f: not trusted: it is owned by uid 4242",
+		},
+		{
+			"group may write", Root(),
+			[]string{"file f 0664"},
+			"@/f", "",
+			"@/f: not trusted: it is writable by group or others (mode 0664)",
+		},
+		{
+			"others may write", Root(),
+			[]string{"file f 0646"},
+			"@/f", "",
+			"@/f: not trusted: it is writable by group or others (mode 0646)",
+		},
+		{
+			"the sticky bit is nothing on a file", Root(),
+			[]string{"file f 01646"},
+			"@/f", "",
+			"@/f: not trusted: it is writable by group or others (mode 1646)",
+		},
+		{
+			"a stranger's directory", Root(),
+			[]string{"dir d 0755 65534", "file d/f 0644"},
+			"@/d/f", "",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
+		{
+			"a stranger's sticky directory", Root(),
+			[]string{"dir d 01777 65534", "file d/f 0644"},
+			"@/d/f", "",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
+		{
+			"a stranger's directory further up", Root(),
+			[]string{"dir d 0755 65534", "dir d/e 0755", "file d/e/f 0644"},
+			"@/d/e/f", "", "@/d: not trusted: the directory is owned by uid 65534",
+		},
+		{
+			"a directory of the group", Root(),
+			[]string{"dir d 0775", "file d/f 0644"},
+			"@/d/f", "",
+			"@/d: not trusted: the directory is writable by group or others (mode 0775)",
+		},
+		{
+			"a directory of all", Root(),
+			[]string{"dir d 0757", "file d/f 0644"},
+			"@/d/f", "",
+			"@/d: not trusted: the directory is writable by group or others (mode 0757)",
+		},
 		{"a sticky directory of all", Root(), []string{"dir d 01777", "file d/f 0644"}, "@/d/f", "d/f", ""},
-		{"a stranger's file in a sticky directory", Root(), []string{"dir d 01777", "file d/f 0644 65534"}, "@/d/f", "", "@/d/f: not trusted: it is owned by uid 65534"},
+		{
+			"a stranger's file in a sticky directory", Root(),
+			[]string{"dir d 01777", "file d/f 0644 65534"},
+			"@/d/f", "",
+			"@/d/f: not trusted: it is owned by uid 65534",
+		},
 		{"a relative link", Root(), []string{"dir d 0755", "file d/f 0644", "link l d/f"}, "@/l", "d/f", ""},
 		{"an absolute link", Root(), []string{"dir d 0755", "file d/f 0644", "link l @/d/f"}, "@/l", "d/f", ""},
-		{"a link to a directory", Root(), []string{"dir d 0755", "dir d/e 0755", "file d/f 0644", "link d/e/l ../../d"}, "@/d/e/l/f", "d/f", ""},
-		{"a stranger's link", Root(), []string{"file f 0644", "link l f 65534"}, "@/l", "", "@/l: not trusted: the symbolic link is owned by uid 65534"},
-		{"a stranger's link on the way", Root(), []string{"dir d 0755", "file d/f 0644", "link l d 65534"}, "@/l/f", "", "@/l: not trusted: the symbolic link is owned by uid 65534"},
-		{"a stranger's link behind a link", Root(), []string{"file f 0644", "link l f 65534", "link k l"}, "@/k", "", "@/l: not trusted: the symbolic link is owned by uid 65534"},
+		{
+			"a link to a directory", Root(),
+			[]string{"dir d 0755", "dir d/e 0755", "file d/f 0644", "link d/e/l ../../d"},
+			"@/d/e/l/f", "d/f", "",
+		},
+		{
+			"a stranger's link", Root(),
+			[]string{"file f 0644", "link l f 65534"},
+			"@/l", "",
+			"@/l: not trusted: the symbolic link is owned by uid 65534",
+		},
+		{
+			"a stranger's link on the way", Root(),
+			[]string{"dir d 0755", "file d/f 0644", "link l d 65534"},
+			"@/l/f", "",
+			"@/l: not trusted: the symbolic link is owned by uid 65534",
+		},
+		{
+			"a stranger's link behind a link", Root(),
+			[]string{"file f 0644", "link l f 65534", "link k l"},
+			"@/k", "",
+			"@/l: not trusted: the symbolic link is owned by uid 65534",
+		},
 		{"the owner's link", Owner{friend}, []string{"file f 0644", "link l f 4242"}, "@/l", "f", ""},
-		{"a link into a stranger's directory", Root(), []string{"dir d 0755 65534", "file d/f 0644", "link l d/f"}, "@/l", "", "@/d: not trusted: the directory is owned by uid 65534"},
+		{
+			"a link into a stranger's directory", Root(),
+			[]string{"dir d 0755 65534", "file d/f 0644", "link l d/f"},
+			"@/l", "",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
 		{"a link to itself", Root(), []string{"link l l"}, "@/l", "", "open @/l: too many levels of symbolic links"},
-		{"a loop of links", Root(), []string{"link a b", "link b a"}, "@/a/f", "", "open @/a/f: too many levels of symbolic links"},
+		{
+			"a loop of links", Root(),
+			[]string{"link a b", "link b a"},
+			"@/a/f", "",
+			"open @/a/f: too many levels of symbolic links",
+		},
 		{"a link to nothing", Root(), []string{"link l nothing"}, "@/l", "", "lstat @/nothing: no such file or directory"},
 		{"missing", Root(), nil, "@/f", "", "lstat @/f: no such file or directory"},
 		{"below a file", Root(), []string{"file f 0644"}, "@/f/g", "", "open @/f: not a directory"},
@@ -109,8 +193,18 @@ func TestOpenFile(t *testing.T) {
 		{"the root directory", Root(), nil, "/", "", "/: not trusted: it is not a regular file"},
 		{"relative", Root(), nil, "f", "", `"f": not trusted: the path is not absolute and clean`},
 		{"empty", Root(), nil, "", "", `"": not trusted: the path is not absolute and clean`},
-		{"not clean", Root(), []string{"file f 0644"}, "@/../@/f", "", `"@/../@/f": not trusted: the path is not absolute and clean`},
-		{"a slash at the end", Root(), []string{"file f 0644"}, "@/f/", "", `"@/f/": not trusted: the path is not absolute and clean`},
+		{
+			"not clean", Root(),
+			[]string{"file f 0644"},
+			"@/../@/f", "",
+			`"@/../@/f": not trusted: the path is not absolute and clean`,
+		},
+		{
+			"a slash at the end", Root(),
+			[]string{"file f 0644"},
+			"@/f/", "",
+			`"@/f/": not trusted: the path is not absolute and clean`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			top := tree(t, test.entries...)
@@ -132,7 +226,7 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// checkError also checks that ErrUntrusted is in the chain where the text says so, and there alone.
+// checkError checks the error's text, and that ErrUntrusted is in its chain if and only if the text says so.
 func checkError(t *testing.T, err error, want, top string) {
 	t.Helper()
 	want = strings.ReplaceAll(want, "@", top)
@@ -212,10 +306,30 @@ func TestDir(t *testing.T) {
 		{"sticky", Root(), []string{"dir d 01777"}, "@/d", ""},
 		{"a link to one", Root(), []string{"dir d 0755", "link l d"}, "@/l", ""},
 		{"the owner's", Owner{friend}, []string{"dir d 0755 4242"}, "@/d", ""},
-		{"writable", Root(), []string{"dir d 0777"}, "@/d", "@/d: not trusted: the directory is writable by group or others (mode 0777)"},
-		{"a stranger's", Root(), []string{"dir d 0755 65534"}, "@/d", "@/d: not trusted: the directory is owned by uid 65534"},
-		{"below a stranger's", Root(), []string{"dir d 0755 65534", "dir d/e 0755"}, "@/d/e", "@/d: not trusted: the directory is owned by uid 65534"},
-		{"a link to a stranger's", Root(), []string{"dir d 0755 65534", "link l d"}, "@/l", "@/d: not trusted: the directory is owned by uid 65534"},
+		{
+			"writable", Root(),
+			[]string{"dir d 0777"},
+			"@/d",
+			"@/d: not trusted: the directory is writable by group or others (mode 0777)",
+		},
+		{
+			"a stranger's", Root(),
+			[]string{"dir d 0755 65534"},
+			"@/d",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
+		{
+			"below a stranger's", Root(),
+			[]string{"dir d 0755 65534", "dir d/e 0755"},
+			"@/d/e",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
+		{
+			"a link to a stranger's", Root(),
+			[]string{"dir d 0755 65534", "link l d"},
+			"@/l",
+			"@/d: not trusted: the directory is owned by uid 65534",
+		},
 		{"a file", Root(), []string{"file f 0644"}, "@/f", "open @/f: not a directory"},
 		{"missing", Root(), nil, "@/d", "lstat @/d: no such file or directory"},
 		{"relative", Root(), nil, "d", `"d": not trusted: the path is not absolute and clean`},

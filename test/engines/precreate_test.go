@@ -12,6 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
@@ -269,7 +270,7 @@ func TestForgedPlan(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := gpuhost.Bundle{
-				Annotations: map[string]string{hook.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`},
+				Annotations: map[string]string{request.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`},
 				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
 			}
 			o := e.run(s, b)

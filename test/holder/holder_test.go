@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,8 +40,10 @@ func TestMain(m *testing.M) {
 // aloneEnv says that the tests have a mount namespace of their own.
 const aloneEnv = "GPU_HOOK_TEST_ALONE"
 
-// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours.
+// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours. They have
+// no descriptors that the tests' caller left open, so that a hook gets none either, as from a runtime.
 func alone() int {
+	must(unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC))
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)...)
 	self, err := os.Executable()
 	must(err)
@@ -281,27 +284,56 @@ type result struct {
 // run runs the hook on the container's own state.
 func (c *container) run() result {
 	c.t.Helper()
+	return c.runProcess(c.hook())
+}
+
+// hook prepares a run of the hook on the container's own state.
+func (c *container) hook() *exec.Cmd {
+	c.t.Helper()
 	data, err := json.Marshal(c.state())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.runOn(string(data))
+	return c.hookOn(string(data))
+}
+
+func (c *container) hookOn(state string) *exec.Cmd {
+	c.t.Helper()
+	return c.process(state, require.GPUHook(c.t), "--config", c.host.Path("config.toml"), "createRuntime")
 }
 
 func (c *container) runOn(state string) result {
 	c.t.Helper()
-	return c.runCommand(state, require.GPUHook(c.t), "--config", c.host.Path("config.toml"), "createRuntime")
+	return c.runProcess(c.hookOn(state))
 }
 
 func (c *container) runCommand(state string, argv ...string) result {
+	c.t.Helper()
+	return c.runProcess(c.process(state, argv...))
+}
+
+// process prepares a run of a program with an environment that it must not believe.
+func (c *container) process(state string, argv ...string) *exec.Cmd {
 	c.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{"PATH=.:/nowhere", "NVIDIA_VISIBLE_DEVICES=all", "GOTRACEBACK=none"}
 	if argv[0] == require.GPUHook(c.t) {
 		cmd.Env = append(cmd.Env, "LD_PRELOAD=/nowhere/evil.so")
 	}
+	cmd.Stdin = strings.NewReader(state)
+	return cmd
+}
+
+// runProcess runs a program, whose output is in the result unless it goes elsewhere already.
+func (c *container) runProcess(cmd *exec.Cmd) result {
+	c.t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(state), &stdout, &stderr
+	if cmd.Stdout == nil {
+		cmd.Stdout = &stdout
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = &stderr
+	}
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		c.t.Fatal(err)
 	}

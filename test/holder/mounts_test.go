@@ -188,3 +188,17 @@ func TestBadMountsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A symbolic link of the image resolves to another directory once something is mounted on its target, so that the path
+// does not show the mount. The start is refused, even if the mount is optional.
+func TestMountThatTheImageLeadsAstray(t *testing.T) {
+	c := newBundle(t, annotated("device=0"))
+	c.mkdir(c.rootfs("/place/below"), c.rootfs("/other/below"), c.host.Path("data"))
+	c.must(link(c, "place/below/..", "/link"))
+	c.must(os.Symlink("/other/below", c.host.Path("data/below")))
+	config := strings.Replace(c.host.Config(), "[cdi]\n", "[cdi]\noptional = [\"mount:/link\"]\n", 1)
+	c.must(c.host.Write("config.toml", config, 0o644))
+	c.spec(mountSpec + "    - {hostPath: HOST/data, containerPath: /link, options: [bind]}\n")
+	c.start().run().refused(t, "E-MOUNT", "/link", "the path was moved while it was mounted on")
+	c.unchanged()
+}

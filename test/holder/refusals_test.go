@@ -101,7 +101,7 @@ func TestRefusals(t *testing.T) {
 		{"broken Spec", device0, func(c *container) error { return c.host.Write("cdi/nvidia.yaml", "kind: [", 0o644) }, []string{"E-PARSE", "nvidia.yaml"}},
 		{"null in a Spec", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+"    deviceNodes: [null]\n", 0o644)
-		}, []string{"E-PARSE", "null element"}},
+		}, []string{"E-PARSE", "devices[0].containerEdits.deviceNodes[0] is null"}},
 		{"Spec of another owner", device0, func(c *container) error { return os.Chown(c.host.Path("cdi/nvidia.yaml"), 1234, 0) }, []string{"E-TRUST", "uid 1234"}},
 		{"Spec that others may write", device0, func(c *container) error { return os.Chmod(c.host.Path("cdi/nvidia.yaml"), 0o666) }, []string{"E-TRUST", "0666"}},
 		{"Spec directory that others may write", device0, func(c *container) error { return os.Chmod(c.host.Path("cdi"), 0o777) }, []string{"E-TRUST", "0777"}},
@@ -114,7 +114,7 @@ func TestRefusals(t *testing.T) {
 				return err
 			}
 			return c.host.Write("dev/nvidia0", "", 0o666)
-		}, []string{"E-NODE", "no device node"}},
+		}, []string{"E-NODE", "not a device node"}},
 		{"numbers that have changed", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n", c.host.Path("dev/nvidia0")), 0o644)
 		}, []string{"E-MAJOR", "510:0", "1:11"}},

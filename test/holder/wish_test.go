@@ -230,8 +230,8 @@ func TestRootIsSpared(t *testing.T) {
 	}
 	var notes []string
 	for _, note := range result.Skipped {
-		notes = append(notes, string(note.Code)+" "+path.Base(note.What))
-		if note.Hint == "" {
+		notes = append(notes, string(note.Code())+" "+path.Base(note.What()))
+		if note.Hint() == "" {
 			t.Errorf("no hint: %v", note)
 		}
 	}

@@ -1,0 +1,134 @@
+package planner
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/hook/precedence"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/hook/request"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+)
+
+// failure is why one driver cannot serve a group: an error for each of its requests, nil for those that it could serve.
+type failure struct {
+	driver string
+	errs   []error
+}
+
+// try returns how each of the vendor's drivers fails to serve the group, in order; nil if one of them can. It leaves no
+// trace in the draft.
+func (p *Planner) try(g *group) ([]failure, error) {
+	list, err := precedence.Drivers(g.vendor, g.requests)
+	if err != nil {
+		return nil, err
+	}
+	failed := []failure{}
+	for _, driver := range list {
+		_, errs := p.offer(driver, g)
+		if !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+			return nil, nil
+		}
+		failed = append(failed, failure{driver, errs})
+		if precedence.Stopper(p.Config, labelled(driver, errs)) != nil {
+			break
+		}
+	}
+	return failed, nil //nolint:nilerr // how they fail is the answer
+}
+
+// attempted writes down drivers that were tried, and returns their failures.
+func (p *Planner) attempted(g *group, failed []failure) []*fault.Error {
+	var out []*fault.Error
+	for _, f := range failed {
+		p.attempt(g, f.driver, f.errs)
+		out = append(out, labelled(f.driver, f.errs)...)
+	}
+	return out
+}
+
+// labelled returns the errors with the driver's name before them, each once.
+func labelled(driver string, errs []error) []*fault.Error {
+	var out []*fault.Error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		e := fault.From(err)
+		e = fault.New(e.Code(), driver, "%w", err).WithHint("%s", e.Hint())
+		if !slices.ContainsFunc(out, func(o *fault.Error) bool { return o.Error() == e.Error() }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// skip writes down that a driver was not tried.
+func (p *Planner) skip(g *group, driver, reason string) {
+	for _, r := range g.requests {
+		p.attempts = append(p.attempts, plan.Attempt{
+			Request: p.index(r), Vendor: g.name, Driver: driver, Status: plan.Skipped, Reason: reason,
+		})
+	}
+}
+
+// attempt writes down how a driver took each request.
+func (p *Planner) attempt(g *group, driver string, errs []error) {
+	whole := !slices.ContainsFunc(errs, func(err error) bool { return err != nil })
+	for i, r := range g.requests {
+		a := plan.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: plan.Chosen}
+		switch {
+		case errs[i] != nil:
+			f := fault.From(errs[i])
+			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint())
+		case !whole:
+			a.Status, a.Reason = plan.Skipped, "it cannot serve another request of this vendor"
+		}
+		p.attempts = append(p.attempts, a)
+	}
+}
+
+// unserved ends requests that no driver could serve: with every driver's reason in one error or, for wishes, with a
+// warning, and the container starts without.
+func (p *Planner) unserved(requests []*request.Request, failures []*fault.Error) error {
+	first := fault.New(fault.Config, "", "the vendor has no drivers").WithHint("list some under [[vendor]] in %s", config.DefaultPath)
+	why := []string{first.Error()}
+	if len(failures) > 0 {
+		first, why = failures[0], nil
+	}
+	for _, f := range failures {
+		why = append(why, f.Error())
+	}
+	// What stopped the search explains more than what is merely not there.
+	if f := precedence.Stopper(p.Config, failures); f != nil {
+		first = f
+	}
+	reason := "no driver can serve it: " + strings.Join(why, "; ")
+	weak := !slices.ContainsFunc(requests, func(r *request.Request) bool { return !r.Weak })
+	for _, r := range requests {
+		r.Status, r.Reason = plan.Unserved, report.Plain(reason)
+		if weak {
+			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %s", reason).WithHint("%s", first.Hint()))
+		}
+	}
+	if weak {
+		return nil
+	}
+	return fault.New(first.Code(), requests[0].String(), "%s", reason).WithHint("%s", first.Hint())
+}
+
+// fellBack warns of the drivers that failed before the one that serves the group.
+func (p *Planner) fellBack(g *group, driver string, failures []*fault.Error) {
+	if len(failures) == 0 {
+		return
+	}
+	why := make([]error, 0, len(failures))
+	for _, f := range failures {
+		why = append(why, f)
+	}
+	p.Warn(fault.New(fault.Fallback, g.requests[0].String(), "%s serves it, because %w", driver, errors.Join(why...)).
+		WithHint("%s", failures[0].Hint()))
+}

@@ -1,0 +1,65 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+)
+
+// hold returns why edits of CDI Specs do not hold on this host. If they do, it completes them, and notes in the offer what
+// is left out and which Spec is stale, if policy lets a stale Spec serve all the same.
+//
+// A Spec is stale if a host file that a container needs of it is missing, or if it was written for another driver than
+// the host runs. That comes before any other error, since it explains them. A version that is not known makes no Spec
+// stale, and neither does a missing device node: the driver is not loaded then, or a device is gone.
+func (p *Planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) error {
+	for _, share := range resolved.Shares {
+		f, usable := p.stale(v, share)
+		switch {
+		case f == nil:
+		case !usable || p.Config.CDI.OnStale != config.Warn:
+			return f
+		default:
+			o.note(f.WithCode(fault.StaleNote))
+		}
+	}
+	skipped, err := resolved.Complete(p.Container.Spec, p.Root, p.Config.Self.Owner, p.Config.CDI.Rule)
+	if fault.Is(err, fault.Major) {
+		err = fault.From(err).WithHint("%s", p.regenerate(v, resolved.Shares...))
+	}
+	o.note(skipped...)
+	return err
+}
+
+// stale returns in what the Spec and the host differ, or nil, and whether everything that is needed of it is still there.
+func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error, usable bool) {
+	written, loaded := p.Config.ContractOf(v).Drivers(share.Files(), share.Arguments())
+	needed, missing := share.Missing(p.Config.CDI.Rule)
+	var why []string
+	if written != loaded {
+		why = append(why, fmt.Sprintf("it was written for driver %s, the host runs %s", written, loaded))
+	}
+	hint := p.regenerate(v, share)
+	switch {
+	case len(missing) > 0:
+		why = append(why, fmt.Sprintf("%d of %d host files that it needs are missing, first: %s", len(missing), needed, missing[0]))
+	case len(why) == 0:
+		return nil, true
+	default:
+		why = append(why, "all host files that it needs are there")
+		hint += "; if the driver was updated and not loaded since, restart the host"
+	}
+	return fault.New(fault.Stale, "CDI Spec "+share.Spec, "%s", strings.Join(why, "; ")).WithHint("%s", hint), len(missing) == 0
+}
+
+// regenerate says how the Specs are generated again.
+func (p *Planner) regenerate(v *config.Vendor, shares ...*devices.Share) string {
+	files := make([]string, 0, len(shares))
+	for _, s := range shares {
+		files = append(files, s.Spec)
+	}
+	return p.Config.ContractOf(v).Regenerate(files...)
+}

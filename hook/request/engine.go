@@ -1,0 +1,59 @@
+package request
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// EngineOf returns the engine of this name as containers state it, or an error that lists the names.
+func EngineOf(name string) (string, error) {
+	if name == "crio" {
+		return state.CRIO, nil
+	}
+	if !slices.Contains(state.Engines(), name) {
+		return "", fmt.Errorf("engine %q is not one of: %s", name, strings.Join(state.Engines(), ", "))
+	}
+	return name, nil
+}
+
+// EngineName returns how an engine's makers spell it.
+func EngineName(engine string) string {
+	if engine == state.CRIO {
+		return "CRI-O"
+	}
+	return engine
+}
+
+// Sources returns the sources that count for the container, highest first, and the key of the configuration that decides
+// it.
+func Sources(c *config.Config, container *state.Container) (sources []string, key string) {
+	return c.SourcesFor(container.Engine(), container.PodNamespace(), container.Doubt() != nil)
+}
+
+// Doubted returns the warning that a container's engine is in doubt, or nil.
+func Doubted(container *state.Container) *fault.Error {
+	doubt := container.Doubt()
+	if doubt == nil {
+		return nil
+	}
+	return fault.New(fault.EngineNote, "engine of the container", "%w; the strictest policy holds", doubt).
+		WithHint("if nobody has forged it, name the engine in the hook's definition (gpu-hook install --engine) or remove the annotation")
+}
+
+// AnnotationAsks returns the first annotation by which a container requests something, or "". It is for a container of
+// which nothing but its annotations is known. prefixes are those of CDI annotations.
+func AnnotationAsks(annotations map[string]string, prefixes []string) string {
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		cdi := slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+		if cdi || strings.HasPrefix(key, annotationPrefix) {
+			return key
+		}
+	}
+	return ""
+}

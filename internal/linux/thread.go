@@ -1,0 +1,45 @@
+package linux
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// UnshareFS gives the calling thread a working directory, root directory and umask of its own.
+func UnshareFS() error { return call("unshare", func() error { return unix.Unshare(unix.CLONE_FS) }) }
+
+// Setns moves the calling thread into the namespace of the handle.
+func Setns(namespace *os.File) error {
+	if err := Retry(func() error { return unix.Setns(int(namespace.Fd()), 0) }); err != nil {
+		return &os.PathError{Op: "setns", Path: namespace.Name(), Err: err}
+	}
+	return nil
+}
+
+// Fchdir changes the working directory of the calling thread, and of all threads that share theirs with it.
+func Fchdir(dir *os.File) error {
+	return call("fchdir", func() error { return unix.Fchdir(int(dir.Fd())) })
+}
+
+// SetFSUser makes the calling thread access files as this user and group. If it changes from user 0 to another one, it
+// loses the effective capabilities that concern files: see [RaiseCapabilities].
+func SetFSUser(uid, gid int) error {
+	if err := call("setfsgid", func() error { return unix.Setfsgid(gid) }); err != nil {
+		return err
+	}
+	return call("setfsuid", func() error { return unix.Setfsuid(uid) })
+}
+
+// RaiseCapabilities makes all permitted capabilities of the calling thread effective.
+func RaiseCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := call("capget", func() error { return unix.Capget(&header, &data[0]) }); err != nil {
+		return err
+	}
+	for i := range data {
+		data[i].Effective = data[i].Permitted
+	}
+	return call("capset", func() error { return unix.Capset(&header, &data[0]) })
+}
