@@ -24,7 +24,9 @@ func TestOnlyPipesAndLogs(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "fd"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link), os.Symlink(file, pipe)} {
+	for _, err := range []error{
+		os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link), os.Symlink(file, pipe),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
