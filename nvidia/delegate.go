@@ -87,9 +87,9 @@ func (t Toolkit) Found() error {
 // Delegate plans the run of the hook, or returns why the hook could not serve the request.
 //
 // The hook runs with a copy of the administrator's configuration, in which pin sets what gpu-hook has already decided.
-// The hook runs in its legacy mode, in which it refuses nothing. It leaves cgroups alone: gpu-hook sets the device rules
-// itself, because the hook knows neither systemd's rules nor crun's BPF programs. Everything else that the administrator
-// has configured applies.
+// The hook runs in its legacy mode, in which it refuses nothing. It leaves cgroups alone: gpu-hook sets the device
+// rules itself, because the hook knows neither systemd's rules nor crun's BPF programs. Everything else that the
+// administrator has configured applies.
 func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
 	if err := t.executable(t.Hook); err != nil {
 		return nil, err
