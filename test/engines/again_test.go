@@ -93,7 +93,8 @@ func TestStartAgain(t *testing.T) {
 	}
 }
 
-// What podman's own CDI has injected is found in config.json, reported, and not injected again; what is missing is added.
+// What podman's own CDI has injected is found in config.json, reported, and not injected again. What is missing is
+// added.
 func TestEngineInjectsToo(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestEngineInjectsToo(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(file, []byte(spec), 0o644); err != nil { //nolint:gosec // a Spec is for all to read
+			if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.Remove(file); _ = os.Remove(filepath.Dir(file)) })
@@ -133,7 +134,8 @@ func TestEngineInjectsToo(t *testing.T) {
 			}
 			statuses["hook"] = r.Edits.Hooks[0].Status
 			for what, want := range map[string]devices.Status{
-				"/dev/nvidia0": devices.Present, "/dev/nvidiactl": devices.Present, "/dev/nvidia1": devices.Applied, "hook": devices.Present,
+				"/dev/nvidia0": devices.Present, "/dev/nvidiactl": devices.Present, "/dev/nvidia1": devices.Applied,
+				"hook": devices.Present,
 				gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver: devices.Present,
 			} {
 				if statuses[what] != want {
@@ -154,7 +156,10 @@ func TestDelegateBesideANode(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.delegate()
-			b := gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}, Flags: []string{"--device", s.Host.Path("dev/nvidia0") + ":/dev/nvidia0"}}
+			b := gpuhost.Bundle{
+				Env:   []string{"NVIDIA_VISIBLE_DEVICES=0"},
+				Flags: []string{"--device", s.Host.Path("dev/nvidia0") + ":/dev/nvidia0"},
+			}
 			o := e.run(s, b)
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)

@@ -52,7 +52,10 @@ func (s *site) strict() string {
 		return dir
 	}
 	rules := []string{"devices.deny a"}
-	for _, allowed := range strings.Split("c *:* m,b *:* m,c 1:3 rwm,c 1:5 rwm,c 1:7 rwm,c 1:8 rwm,c 1:9 rwm,c 5:0 rwm,c 5:2 rwm,c 10:200 rwm,c 136:* rwm", ",") {
+	for _, allowed := range []string{
+		"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+		"c 5:0 rwm", "c 5:2 rwm", "c 10:200 rwm", "c 136:* rwm",
+	} {
 		rules = append(rules, "devices.allow "+allowed)
 	}
 	for _, line := range rules {
@@ -66,15 +69,18 @@ func (s *site) strict() string {
 
 func (s *site) denyGPU(dir string) {
 	s.t.Helper()
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0", Instructions: asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
-		asm.LoadMem(asm.R3, asm.R1, 8, asm.Word),
-		asm.Mov.Imm(asm.R0, 1),
-		asm.JNE.Imm(asm.R2, gpuhost.Major, "end"),
-		asm.JNE.Imm(asm.R3, gpuhost.Minor, "end"),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return().WithSymbol("end"),
-	}})
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
+			asm.LoadMem(asm.R3, asm.R1, 8, asm.Word),
+			asm.Mov.Imm(asm.R0, 1),
+			asm.JNE.Imm(asm.R2, gpuhost.Major, "end"),
+			asm.JNE.Imm(asm.R3, gpuhost.Minor, "end"),
+			asm.Mov.Imm(asm.R0, 0),
+			asm.Return().WithSymbol("end"),
+		},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,7 +90,9 @@ func (s *site) denyGPU(dir string) {
 		s.t.Fatal(err)
 	}
 	defer cgroup.Close()
-	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: program, Attach: ebpf.AttachCGroupDevice, Flags: unix.BPF_F_ALLOW_MULTI}); err != nil {
+	if err := link.RawAttachProgram(link.RawAttachProgramOptions{
+		Target: int(cgroup.Fd()), Program: program, Attach: ebpf.AttachCGroupDevice, Flags: unix.BPF_F_ALLOW_MULTI,
+	}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -31,7 +31,8 @@ func (s *site) more(edits string) {
 func sharedObject(t *testing.T, soname string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "lib.so")
-	cmd := exec.Command(require.Program(t, "gcc"), "-shared", "-nostdlib", "-x", "c", "/dev/null", "-Wl,-soname,"+soname, "-o", out)
+	cmd := exec.Command(require.Program(t, "gcc"), "-shared", "-nostdlib", "-x", "c", "/dev/null",
+		"-Wl,-soname,"+soname, "-o", out)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v: %s", err, text)
 	}
@@ -54,7 +55,8 @@ func (s *site) cdiHook(commands ...string) {
 	}
 	hooks := "  hooks:\n"
 	for _, c := range commands {
-		hooks += "  - {hookName: createContainer, path: HOST/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, " + c + "], env: [NVIDIA_CTK_DEBUG=false]}\n"
+		hooks += "  - {hookName: createContainer, path: HOST/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, " + c +
+			"], env: [NVIDIA_CTK_DEBUG=false]}\n"
 	}
 	s.more(hooks)
 }
@@ -71,20 +73,24 @@ func TestRealCDIHook(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.cdiHook(
-				"create-symlinks, --link, 'libcuda.so.1::"+gpuhost.LibDir+"/libcuda.so', --link, 'libnvidia-ml.so."+gpuhost.Driver+"::"+gpuhost.LibDir+"/libnvidia-ml.so.1'",
+				"create-symlinks, --link, 'libcuda.so.1::"+gpuhost.LibDir+"/libcuda.so', "+
+					"--link, 'libnvidia-ml.so."+gpuhost.Driver+"::"+gpuhost.LibDir+"/libnvidia-ml.so.1'",
 				"enable-cuda-compat, --host-driver-version="+gpuhost.Driver,
 				"update-ldcache, --folder, "+gpuhost.LibDir,
 				"disable-device-node-modification",
 			)
 			b := asks("device=0")
 			b.Image = map[string]string{compat + "/libcuda.so.999.88.77": cuda}
-			b.Args = []string{"sh", "-c", "busybox readlink " + gpuhost.LibDir + "/libcuda.so; cat " + gpuhost.LibDir + "/libnvidia-ml.so.1; cat /etc/ld.so.conf.d/00-compat-*; echo cache; busybox base64 -w 0 /etc/ld.so.cache"}
+			b.Args = []string{"sh", "-c", "busybox readlink " + gpuhost.LibDir + "/libcuda.so; " +
+				"cat " + gpuhost.LibDir + "/libnvidia-ml.so.1; cat /etc/ld.so.conf.d/00-compat-*; " +
+				"echo cache; busybox base64 -w 0 /etc/ld.so.cache"}
 			o := e.run(s, b)
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}
 			o.has(t, "libcuda.so.1", "this stands for libnvidia-ml.so."+gpuhost.Driver, compat)
-			if got, want := cached(t, o), []string{compat + "/libcuda.so.1", gpuhost.LibDir + "/libcuda.so.1"}; !slices.Equal(got, want) {
+			want := []string{compat + "/libcuda.so.1", gpuhost.LibDir + "/libcuda.so.1"}
+			if got := cached(t, o); !slices.Equal(got, want) {
 				t.Errorf("the linker finds libcuda.so.1 in %q", got)
 			}
 		})
@@ -147,7 +153,8 @@ func TestRealCDIHookHidesParameters(t *testing.T) {
 				}
 			}
 			e.run(s, b).has(t, "ResmanDebugLevel: 4294967295", "ModifyDeviceFiles: 0")
-			if host, err := os.ReadFile("/proc/driver/nvidia/params"); err != nil || !strings.Contains(string(host), "ModifyDeviceFiles: 1") {
+			host, err := os.ReadFile("/proc/driver/nvidia/params")
+			if err != nil || !strings.Contains(string(host), "ModifyDeviceFiles: 1") {
 				t.Errorf("on the host: %s, %v", host, err)
 			}
 		})
@@ -174,19 +181,26 @@ func TestMounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
-			b.Args = []string{"sh", "-c", `cat /tree/below/file; ls /top/below | busybox wc -l; stat -c 'mode %a' /scratch; echo x >/scratch/x && echo written
+			b.Args = []string{"sh", "-c", `cat /tree/below/file
+ls /top/below | busybox wc -l
+stat -c 'mode %a' /scratch
+echo x >/scratch/x && echo written
 (echo x >/tree/below/new) 2>/dev/null || echo read-only
-mount | while read -r a b path c kind options; do case $path in /scratch|/tree) echo "$path $kind $options";; esac; done`}
+mount | while read -r a b path c kind options; do
+	case $path in /scratch|/tree) echo "$path $kind $options";; esac
+done`}
 			o := e.run(s, b)
 			o.has(t, "from below", "0", "mode 711", "written", "read-only")
-			if !strings.Contains(o.Stdout, "/scratch tmpfs (rw,nosuid,relatime,size=64k,mode=711") || !strings.Contains(o.Stdout, "noexec") {
+			if !strings.Contains(o.Stdout, "/scratch tmpfs (rw,nosuid,relatime,size=64k,mode=711") ||
+				!strings.Contains(o.Stdout, "noexec") {
 				t.Errorf("mounts:\n%s%s", o.Stdout, o.Stderr)
 			}
 		})
 	}
 }
 
-// In a container with a user namespace a tmpfs belongs to its root, and the ids that the Spec gives are the container's.
+// In a container with a user namespace a tmpfs belongs to the container's root, and the ids that the Spec gives are
+// the container's.
 func TestTmpfsInAUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -201,8 +215,8 @@ func TestTmpfsInAUserNamespace(t *testing.T) {
 	}
 }
 
-// A network device of the host is the container's, under its new name, with its address, and up; the "host" is a network
-// namespace of the test's own.
+// A network device of the host is the container's, under its new name, with its address, and up; the "host" is a
+// network namespace of the test's own.
 func TestNetDevice(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -213,7 +227,10 @@ func TestNetDevice(t *testing.T) {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 				t.Fatal(err)
 			}
-			for _, args := range []string{"link add rdma7 type veth peer name world", "address add 192.0.2.7/24 dev rdma7", "link set world up", "link set rdma7 up"} {
+			for _, args := range []string{
+				"link add rdma7 type veth peer name world", "address add 192.0.2.7/24 dev rdma7", "link set world up",
+				"link set rdma7 up",
+			} {
 				if out, err := exec.Command(ip, strings.Fields(args)...).CombinedOutput(); err != nil {
 					t.Fatalf("ip %s: %v: %s", args, err, out)
 				}

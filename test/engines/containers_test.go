@@ -27,10 +27,24 @@ func TestGives(t *testing.T) {
 			bundle   gpuhost.Bundle
 			has, not []string
 		}{
-			{"annotation", asks("device=0"), []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open"}, []string{"node /dev/nvidia1"}},
+			{
+				"annotation", asks("device=0"),
+				[]string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
 			{"all", asks("all"), []string{"node /dev/nvidia0", "node /dev/nvidia1", library, "open"}, nil},
-			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
-			{"CDI annotation", gpuhost.Bundle{Annotations: map[string]string{"cdi.k8s.io/gpu": "nvidia.com/gpu=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
+			{
+				"environment",
+				gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}},
+				[]string{"node /dev/nvidia0", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
+			{
+				"CDI annotation",
+				gpuhost.Bundle{Annotations: map[string]string{"cdi.k8s.io/gpu": "nvidia.com/gpu=0"}},
+				[]string{"node /dev/nvidia0", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -60,7 +74,9 @@ func TestDeniedWithoutRequest(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			o := e.run(s, gpuhost.Bundle{Edit: func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}})
 			o.has(t, "node /dev/nvidia0", "denied")
 			s.noRecord()
@@ -75,7 +91,9 @@ func TestPresentNodeIsOpened(t *testing.T) {
 			s := newSite(t)
 			b := asks("device=0")
 			b.Edit = func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}
 			e.run(s, b).has(t, "node /dev/nvidia0", "open")
 		})
@@ -127,7 +145,12 @@ func TestDelegates(t *testing.T) {
 				Annotations: map[string]string{"gpu-hook/gpus": `"device=0,nvidia.com/gpu=1","capabilities=compute,utility"`},
 				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_DRIVER_CAPABILITIES=video", "LD_PRELOAD=/evil.so"},
 			}, "--device=0,1", []string{"--compute", "--utility"}},
-			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-1", "NVIDIA_DRIVER_CAPABILITIES=video"}}, "--device=GPU-1", []string{"--video"}},
+			{
+				"environment",
+				gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-1", "NVIDIA_DRIVER_CAPABILITIES=video"}},
+				"--device=GPU-1",
+				[]string{"--video"},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -169,13 +192,16 @@ func (s *site) recorded(name string) []string {
 func (s *site) delegated() {
 	s.t.Helper()
 	r := s.last()
-	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" || r.Attempts[1].Status != "chosen" {
+	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" ||
+		r.Attempts[1].Status != "chosen" {
 		s.t.Errorf("attempts: %+v", r.Attempts)
 	}
-	if r.Grants[0].Delegate == nil || !strings.Contains(r.Grants[0].Delegate.Output, "legacy") || r.Warnings[0].Code != "W-FALLBACK" || len(r.Warnings) != 1 {
+	if r.Grants[0].Delegate == nil || !strings.Contains(r.Grants[0].Delegate.Output, "legacy") ||
+		r.Warnings[0].Code != "W-FALLBACK" || len(r.Warnings) != 1 {
 		s.t.Errorf("record: %+v %+v", r.Grants, r.Warnings)
 	}
-	if n := r.Edits.DeviceNodes; len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
+	n := r.Edits.DeviceNodes
+	if len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
 		s.t.Errorf("nodes in the record: %+v", n)
 	}
 	if left, _ := filepath.Glob(s.Host.Path("run/delegate-*")); len(left) > 0 {
@@ -264,7 +290,10 @@ func TestCRIODefaults(t *testing.T) {
 		status = append(status, r.Source+" "+r.Status)
 	}
 	slices.Sort(status)
-	want := []string{"annotation:cdi.k8s.io/plugin present", "annotation:cdi.k8s.io/pod refused", "annotation:gpu-hook/gpus refused", "env:NVIDIA_VISIBLE_DEVICES refused"}
+	want := []string{
+		"annotation:cdi.k8s.io/plugin present", "annotation:cdi.k8s.io/pod refused", "annotation:gpu-hook/gpus refused",
+		"env:NVIDIA_VISIBLE_DEVICES refused",
+	}
 	if !slices.Equal(status, want) {
 		t.Errorf("requests: %q", status)
 	}

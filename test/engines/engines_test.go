@@ -1,5 +1,5 @@
-// Package engines runs real containers, by real runtimes and engines, through the shipped hook definition. It runs twice
-// in make test: on cgroup version 1 and, in a mount namespace of its own, on version 2.
+// Package engines runs real containers, by real runtimes and engines, through the shipped hook definition. It runs
+// twice in make test: on cgroup version 1 and, in a mount namespace of its own, on version 2.
 package engines
 
 import (
@@ -47,7 +47,7 @@ func newSite(t *testing.T) *site {
 	require.Cgroup(t)
 	dir := t.TempDir()
 	// A container's root of its own user namespace must find its way to the root filesystem.
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	s, err := engine.New(dir, require.GPUHook(t))
@@ -148,7 +148,10 @@ func starters(t *testing.T) []starter {
 		{"runc of Debian", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(debian, withArgs(b))) }, false},
 		{"runc 1.5.2", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(current, withArgs(b))) }, false},
 		{"podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(b))) }, false},
-		{"precreate by podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(precreated(b)))) }, false},
+		{
+			"precreate by podman",
+			func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(precreated(b)))) }, false,
+		},
 	}
 	if require.Cgroup(t) == 2 {
 		list = append(list,
@@ -174,7 +177,8 @@ func precreated(b gpuhost.Bundle) gpuhost.Bundle {
 // crun is the real one, which an old one of needs help on a machine that raises no limits.
 func (s *site) crun() string {
 	s.t.Helper()
-	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"), require.Program(s.t, "crun"))
+	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"),
+		require.Program(s.t, "crun"))
 	if err := s.Host.Write("bin/crun", script, 0o755); err != nil {
 		s.t.Fatal(err)
 	}

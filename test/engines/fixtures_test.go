@@ -81,11 +81,13 @@ func (s *site) ask(c *engine.Running, command string) string {
 const (
 	listNodes   = `for d in /dev/nvidia*; do [ -e "$d" ] && echo "$d"; done`
 	showLibrary = `cat ` + gpuhost.LibDir + `/libcuda.so`
-	// listOurs finds all that the host's Specs, their hooks and we could have left in a container.
-	listOurs = `find /usr /etc /opt -name "*cuda*" -o -name "*nvidia*" -o -name "*ld.so*" 2>/dev/null; for d in /dev/nvidia*; do [ -e "$d" ] && echo "$d"; done; grep -e /dev/nvidia -e libcuda /proc/self/mountinfo`
+	// listOurs finds all that the host's Specs, their hooks and gpu-hook could have left in a container.
+	listOurs = `find /usr /etc /opt -name "*cuda*" -o -name "*nvidia*" -o -name "*ld.so*" 2>/dev/null; ` + listNodes +
+		`; grep -e /dev/nvidia -e libcuda /proc/self/mountinfo`
 )
 
-// served checks that a container of begin has GPU 0 alone, open, and the library under the name that a Spec's hook gave it.
+// served checks that a container of begin has GPU 0 alone, open, and the library under the name that a hook of the Spec
+// gave it.
 func (s *site) served(c *engine.Running) {
 	s.t.Helper()
 	for command, want := range map[string]string{
@@ -138,7 +140,8 @@ func (s *site) image(p *engine.Podman, lines, flags []string) string {
 
 // privately runs a command in a mount namespace of its own, after the shell's commands that prepare that.
 func privately(dir, prepare string, argv ...string) (outcome, error) {
-	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-euc", prepare + "\nexec \"$@\"", "sh"}, argv...)...)
+	cmd := exec.Command("unshare",
+		append([]string{"--mount", "--propagation", "private", "sh", "-euc", prepare + "\nexec \"$@\"", "sh"}, argv...)...)
 	cmd.Dir = dir
 	var stdout, stderr strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), &stdout, &stderr

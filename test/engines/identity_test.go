@@ -56,7 +56,8 @@ func TestPodmanWithoutControlGroup(t *testing.T) {
 			i := slices.Index(argv, "--cgroup-parent")
 			_ = s.ended(p.Run(append([]string{"run", "--rm"}, slices.Delete(argv, i, i+2)...)...))
 			r := s.last()
-			if r.Container.Engine != "podman" || len(r.Requests) != 2 || r.Requests[0].Status == "refused" || r.Requests[1].Status != "refused" {
+			if r.Container.Engine != "podman" || len(r.Requests) != 2 || r.Requests[0].Status == "refused" ||
+				r.Requests[1].Status != "refused" {
 				t.Errorf("engine %q, requests %+v", r.Container.Engine, r.Requests)
 			}
 		})

@@ -35,10 +35,14 @@ func TestImageForgesEngine(t *testing.T) {
 	for _, e := range stagings(t) {
 		for name, annotations := range map[string]map[string]string{
 			"unknown engine": {"io.container.manager": "x", "gpu-hook/gpus": "all", "cdi.k8s.io/own": "nvidia.com/gpu=all"},
-			"CRI-O":          {"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own), "cdi.k8s.io/plugin": "nvidia.com/gpu=all"},
+			"CRI-O": {
+				"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own),
+				"cdi.k8s.io/plugin": "nvidia.com/gpu=all",
+			},
 			"containerd": {
-				"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c", "io.kubernetes.cri.sandbox-namespace": "n",
-				"cdi.k8s.io/plugin": "nvidia.com/gpu=all", "gpu-hook/gpus": "all",
+				"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c",
+				"io.kubernetes.cri.sandbox-namespace": "n", "cdi.k8s.io/plugin": "nvidia.com/gpu=all",
+				"gpu-hook/gpus": "all",
 			},
 		} {
 			t.Run(e.name+"/"+name, func(t *testing.T) {
@@ -84,7 +88,9 @@ func TestImageAsksForAnotherVendor(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write("cdi/hsm.yaml", "cdiVersion: 0.5.0\nkind: acme.com/hsm\ndevices:\n- name: \"0\"\n  containerEdits: {deviceNodes: [{path: /dev/hsm0, hostPath: "+s.Host.Path("dev/nvidia0")+"}]}\n", 0o644)
+			s.write("cdi/hsm.yaml",
+				"cdiVersion: 0.5.0\nkind: acme.com/hsm\ndevices:\n- name: \"0\"\n"+
+					"  containerEdits: {deviceNodes: [{path: /dev/hsm0, hostPath: "+s.Host.Path("dev/nvidia0")+"}]}\n", 0o644)
 			var b gpuhost.Bundle
 			p := s.sessionOf(e, &b)
 			image := s.image(p, []string{"ENV NVIDIA_VISIBLE_DEVICES=acme.com/hsm=0"}, nil)
@@ -107,7 +113,9 @@ func TestBuild(t *testing.T) {
 			s.spec("with-hooks.yaml")
 			b := gpuhost.Bundle{OwnHooks: true}
 			p := s.session(e, &b)
-			o := s.ended(p.Build("localhost/gpu-hook-test", []string{"ENV NVIDIA_VISIBLE_DEVICES=all", "RUN " + listNodes + "; echo built"}, []string{"--hooks-dir", s.Host.Path("hooks.d")}))
+			o := s.ended(p.Build("localhost/gpu-hook-test",
+				[]string{"ENV NVIDIA_VISIBLE_DEVICES=all", "RUN " + listNodes + "; echo built"},
+				[]string{"--hooks-dir", s.Host.Path("hooks.d")}))
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}
@@ -127,7 +135,9 @@ func TestBuildThatMayAsk(t *testing.T) {
 			s.write("config.toml", s.Host.Config()+"[engines.buildah]\nsources = [\"env\"]\n", 0o644)
 			b := gpuhost.Bundle{OwnHooks: true}
 			p := s.session(e, &b)
-			o := s.ended(p.Build("localhost/gpu-hook-test", []string{"ENV NVIDIA_VISIBLE_DEVICES=0", "RUN " + listNodes + "; echo built"}, []string{"--hooks-dir", s.Host.Path("hooks.d")}))
+			o := s.ended(p.Build("localhost/gpu-hook-test",
+				[]string{"ENV NVIDIA_VISIBLE_DEVICES=0", "RUN " + listNodes + "; echo built"},
+				[]string{"--hooks-dir", s.Host.Path("hooks.d")}))
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}

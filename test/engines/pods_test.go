@@ -9,8 +9,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found where
-// podman keeps it.
+// podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found
+// where podman keeps it.
 func TestKubePlay(t *testing.T) {
 	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -28,14 +28,15 @@ func TestKubePlayReadOnly(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
-			pod := strings.NewReplacer("gpus.a", "gpus", "name: a,", "name: a, securityContext: {readOnlyRootFilesystem: true},").Replace(s.fixture("pod.yaml"))
+			pod := strings.NewReplacer("gpus.a", "gpus",
+				"name: a,", "name: a, securityContext: {readOnlyRootFilesystem: true},").Replace(s.fixture("pod.yaml"))
 			s.played(e, pod).has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
 }
 
-// players are the podmans that can play a pod here: on version 2 one of before 5.0 may give the cgroup of a pod a device
-// program that denies every device, and none of the pod's containers starts, with us or without.
+// players are the podmans that can play a pod here: on version 2 one of before 5.0 may give the cgroup of a pod a
+// device program that denies every device, and none of the pod's containers starts, with us or without.
 func players(t *testing.T) []starter {
 	t.Helper()
 	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
@@ -48,7 +49,9 @@ func players(t *testing.T) []starter {
 // played is what container a of pod p printed.
 func (s *site) played(e starter, pod string) outcome {
 	s.t.Helper()
-	s.write("containers.conf", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\npids_limit = 0\n[engine]\ninfra_image = \"localhost/gpu-hook-test\"\n", 0o644)
+	s.write("containers.conf",
+		"[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\npids_limit = 0\n"+
+			"[engine]\ninfra_image = \"localhost/gpu-hook-test\"\n", 0o644)
 	s.t.Setenv("CONTAINERS_CONF", s.Host.Path("containers.conf"))
 	// The cgroups of a pod cannot be put elsewhere, and podman leaves some of them. One that is in use stays.
 	s.t.Cleanup(func() { _ = engine.RemoveCgroups("/libpod_parent") })

@@ -19,8 +19,8 @@ import (
 // stages are those of runtime-spec's hooks, in the order in which they run.
 var stages = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
 
-// whole gives the host a Spec with every kind of edit: each stage's hook writes its name into the file runs, but that of
-// startContainer, a program of the container's, into /tmp/runs there.
+// whole gives the host a Spec with every kind of edit: each stage's hook writes its name into the file runs, but that
+// of startContainer, a program of the container's, into /tmp/runs there.
 func (s *site) whole() {
 	s.t.Helper()
 	var spec strings.Builder
@@ -28,12 +28,15 @@ func (s *site) whole() {
 	spec.WriteString("  additionalGids: [4321]\n  hooks:\n")
 	for _, stage := range stages {
 		if stage == "startContainer" {
-			spec.WriteString("  - {hookName: startContainer, path: /bin/sh, args: [sh, -c, \"echo $STAGE >>/tmp/runs\"], env: [STAGE=startContainer]}\n")
+			spec.WriteString("  - {hookName: startContainer, path: /bin/sh, " +
+				"args: [sh, -c, \"echo $STAGE >>/tmp/runs\"], env: [STAGE=startContainer]}\n")
 			continue
 		}
-		fmt.Fprintf(&spec, "  - {hookName: %[1]s, path: %[2]s, args: [count, %[1]s], timeout: 20}\n", stage, s.Host.Path("bin/count"))
+		fmt.Fprintf(&spec, "  - {hookName: %[1]s, path: %[2]s, args: [count, %[1]s], timeout: 20}\n",
+			stage, s.Host.Path("bin/count"))
 	}
-	text := strings.Replace(spec.String(), "  - NVIDIA_VISIBLE_DEVICES=void\n", "  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=it is\n", 1)
+	text := strings.Replace(spec.String(), "  - NVIDIA_VISIBLE_DEVICES=void\n",
+		"  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=it is\n", 1)
 	err := errors.Join(
 		s.Host.Write("cdi/nvidia.yaml", text, 0o644),
 		s.Host.Write("runs", "", 0o666),
@@ -48,7 +51,9 @@ func (s *site) whole() {
 const wholeScript = script + `
 echo "variable $FROM_SPEC"; echo "visible $NVIDIA_VISIBLE_DEVICES"
 for g in $(id -G); do echo "group $g"; done
-while read line; do case $line in *libcuda.so*) echo mounted;; *" /dev/nvidia0 "*) echo bound;; esac; done </proc/self/mountinfo
+while read line; do
+	case $line in *libcuda.so*) echo mounted;; *" /dev/nvidia0 "*) echo bound;; esac
+done </proc/self/mountinfo
 while read stage; do echo "ran $stage"; done </tmp/runs`
 
 // ran checks how often the hooks of the stages outside of the container have run.
@@ -155,7 +160,10 @@ func (s *site) gaveAll(o outcome) {
 	if o.Status != 0 {
 		s.t.Fatalf("status %d: %s", o.Status, o.Stderr)
 	}
-	for _, line := range []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open", "variable it is", "group 4321", "mounted", "ran startContainer"} {
+	for _, line := range []string{
+		"node /dev/nvidia0", "node /dev/nvidiactl", library, "open", "variable it is", "group 4321", "mounted",
+		"ran startContainer",
+	} {
 		if n := o.count(line); n != 1 {
 			s.t.Errorf("the container prints %q %d times:\n%s", line, n, o.Stdout)
 		}
@@ -188,7 +196,8 @@ func TestLateWithoutPrecreate(t *testing.T) {
 			}
 			want := []string{
 				"NVIDIA_VISIBLE_DEVICES=void late", "FROM_SPEC=it is late", "4321 late",
-				"prestart applied", "createRuntime applied", "createContainer applied", "startContainer late", "poststart late", "poststop late",
+				"prestart applied", "createRuntime applied", "createContainer applied",
+				"startContainer late", "poststart late", "poststop late",
 			}
 			if !slices.Equal(late, want) {
 				t.Errorf("edits: %q", late)
@@ -239,7 +248,8 @@ func TestPrecreateStartAgain(t *testing.T) {
 func TestPrecreateBesideEngine(t *testing.T) {
 	s := newSite(t)
 	b := asks("device=0")
-	b.Flags = []string{"--volume", s.Host.Path("lib/libcuda.so."+gpuhost.Driver) + ":" + gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver + ":ro"}
+	library := "libcuda.so." + gpuhost.Driver
+	b.Flags = []string{"--volume", s.Host.Path("lib/"+library) + ":" + gpuhost.LibDir + "/" + library + ":ro"}
 	o := precreates(t)[0].run(s, b)
 	if o.Status != 0 || o.count(library) != 1 {
 		t.Fatalf("status %d: %s%s", o.Status, o.Stdout, o.Stderr)
@@ -249,7 +259,8 @@ func TestPrecreateBesideEngine(t *testing.T) {
 	}
 }
 
-// The delegate is left to the later stage; the container's program sees the variables by which programs know their devices.
+// The delegate is left to the later stage. The container's program sees the variables by which programs know their
+// devices.
 func TestPrecreateDelegates(t *testing.T) {
 	s := newSite(t)
 	s.delegate()
@@ -270,8 +281,11 @@ func TestForgedPlan(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := gpuhost.Bundle{
-				Annotations: map[string]string{request.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`},
-				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
+				Annotations: map[string]string{
+					request.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],` +
+						`"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`,
+				},
+				Env: []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
 			}
 			o := e.run(s, b)
 			o.has(t, "started")
@@ -288,7 +302,9 @@ func TestPrecreateUserNamespace(t *testing.T) {
 	s := newSite(t)
 	s.whole()
 	b := asks("device=0")
-	b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+	b.Flags = []string{
+		"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot),
+	}
 	b.Owner, b.Args = mappedRoot, []string{"sh", "-c", wholeScript}
 	s.gaveAll(precreates(t)[0].run(s, b))
 	unchangedNode(t, s.Host.Path("dev/nvidia0"))
@@ -306,7 +322,9 @@ func TestPrecreateRootless(t *testing.T) {
 			b.User, b.Flags, b.Args = u, flags, []string{"sh", "-c", wholeScript}
 			s.gaveAll(s.ended(s.Podman(b)))
 			unchangedNode(t, s.Host.Path("dev/nvidia0"))
-			if last := s.lastOf(u); !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") || strings.Contains(last, "warning") {
+			last := s.lastOf(u)
+			if !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") ||
+				strings.Contains(last, "warning") {
 				t.Errorf("last: %s", last)
 			}
 		})

@@ -25,7 +25,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 	}
 	name := fmt.Sprintf("ghtest%d", os.Getpid()%100000)
 	home := filepath.Join(t.TempDir(), "home")
-	if err := os.Chmod(filepath.Dir(filepath.Dir(home)), 0o711); err != nil { //nolint:gosec // the user's way home
+	if err := os.Chmod(filepath.Dir(filepath.Dir(home)), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("useradd", "--create-home", "--home-dir", home, name).CombinedOutput(); err != nil {
@@ -103,7 +103,9 @@ func TestRootless(t *testing.T) {
 func TestRootlessDelegates(t *testing.T) {
 	s, u := rootless(t)
 	s.delegate()
-	if err := errors.Join(os.MkdirAll(s.Host.Path("recorded"), 0o755), os.Chown(s.Host.Path("recorded"), u.UID, u.GID)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(s.Host.Path("recorded"), 0o755), os.Chown(s.Host.Path("recorded"), u.UID, u.GID),
+	); err != nil {
 		t.Fatal(err)
 	}
 	b := asks("device=0")
@@ -129,8 +131,8 @@ func TestRootlessTrust(t *testing.T) {
 	}
 }
 
-// install --user is all that a user needs: podman finds the hook by itself, and the hook the user's own configuration and
-// Specs.
+// install --user is all that a user needs: podman finds the hook by itself, and the hook finds the user's own
+// configuration and Specs.
 func TestInstallForUser(t *testing.T) {
 	s, u := rootless(t)
 	config := filepath.Join(u.Home, ".config")
@@ -143,7 +145,7 @@ func TestInstallForUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(config, "cdi", "nvidia.yaml"), spec, 0o644); err != nil { //nolint:gosec // for others to read
+	if err := os.WriteFile(filepath.Join(config, "cdi", "nvidia.yaml"), spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	o, err := engine.RunAs(u, u.Home, s.Host.Path("bin/gpu-hook"), "install", "--user")

@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// A Spec as nvidia-ctk writes it, with createContainer hooks, serves every sort of container, with the precreate stage as
-// without.
+// A Spec as nvidia-ctk writes it, with createContainer hooks, serves every sort of container, with and without the
+// precreate stage.
 func TestSpecWithHooks(t *testing.T) {
 	for _, e := range stagings(t) {
 		for _, test := range []struct {
@@ -22,7 +22,10 @@ func TestSpecWithHooks(t *testing.T) {
 			{"uidmap", gpuhost.Bundle{Flags: mapped(), Owner: mappedRoot}},
 			{"uidmap and an overlay", gpuhost.Bundle{Flags: mapped(), Owner: mappedRoot, Overlay: true}},
 			{"read-only", gpuhost.Bundle{Flags: []string{"--read-only"}}},
-			{"namespaces of the host", gpuhost.Bundle{Flags: []string{"--network", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host"}}},
+			{
+				"namespaces of the host",
+				gpuhost.Bundle{Flags: []string{"--network", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host"}},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -47,7 +50,8 @@ func TestSpecWithHooksInChosenNamespace(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
-			s.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"vfs\"\nrunroot = %q\ngraphroot = %q\n[storage.options]\nroot-auto-userns-user = %q\n", s.Host.Path("r"), s.Host.Path("g"), u.Name), 0o644)
+			s.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"vfs\"\nrunroot = %q\ngraphroot = %q\n"+
+				"[storage.options]\nroot-auto-userns-user = %q\n", s.Host.Path("r"), s.Host.Path("g"), u.Name), 0o644)
 			t.Setenv("CONTAINERS_STORAGE_CONF", s.Host.Path("storage.conf"))
 			b := asks("device=0")
 			b.Flags = []string{"--userns", "auto:size=4096"}
@@ -74,8 +78,8 @@ func TestOptionalHookFails(t *testing.T) {
 	}
 }
 
-// Nothing is made on a volume: what is asked for is refused, in words that the user sees where the engine lets them pass,
-// and the host's directory stays as it was.
+// Nothing is made on a volume: what is asked for is refused, in words that the user sees where the engine lets them
+// pass, and the host's directory stays as it was.
 func TestVolumeOnLibraries(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -126,7 +130,8 @@ func TestRefusalIsSeen(t *testing.T) {
 func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	s := newSite(t)
 	s.whole()
-	asked := strings.Replace(string(s.recordedSpecs([][]string{nil})[0]), `"io.container.manager"`, `"gpu-hook/gpus":"device=0","io.container.manager"`, 1)
+	asked := strings.Replace(string(s.recordedSpecs([][]string{nil})[0]), `"io.container.manager"`,
+		`"gpu-hook/gpus":"device=0","io.container.manager"`, 1)
 	before, after := parsed(t, []byte(asked)), parsed(t, s.precreate(t, []byte(asked)))
 	if n, m := len(before.Mounts), len(after.Mounts); n != m {
 		t.Errorf("%d mounts became %d: %+v", n, m, after.Mounts)
@@ -137,7 +142,8 @@ func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	// Ours is there already.
 	was, h := before.Hooks, after.Hooks
 	for stage, n := range map[string]int{
-		"prestart": len(h.Prestart) - len(was.Prestart), "createRuntime": len(h.CreateRuntime) - len(was.CreateRuntime), //nolint:staticcheck // prestart is CDI's too
+		"prestart":        len(h.Prestart) - len(was.Prestart), //nolint:staticcheck // deprecated, but CDI has it
+		"createRuntime":   len(h.CreateRuntime) - len(was.CreateRuntime),
 		"createContainer": len(h.CreateContainer) - len(was.CreateContainer),
 	} {
 		if n != 0 {
@@ -150,7 +156,8 @@ func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	if gids := after.Process.User.AdditionalGids; len(gids) != 1 || gids[0] != 4321 {
 		t.Errorf("additional groups: %v", gids)
 	}
-	if env := strings.Join(after.Process.Env, "\n"); !strings.Contains(env, "FROM_SPEC=it is") || !strings.Contains(env, "NVIDIA_VISIBLE_DEVICES=void") {
+	env := strings.Join(after.Process.Env, "\n")
+	if !strings.Contains(env, "FROM_SPEC=it is") || !strings.Contains(env, "NVIDIA_VISIBLE_DEVICES=void") {
 		t.Errorf("environment: %s", env)
 	}
 }

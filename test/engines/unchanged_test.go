@@ -55,7 +55,8 @@ func (s *site) recordedSpecs(sorts [][]string) [][]byte {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(s.Dir, "spec")
-	definition := fmt.Sprintf(`{"version":"1.0.0","hook":{"path":%q,"args":["tee",%q]},"when":{"always":true},"stages":["precreate"]}`, tee, file)
+	definition := fmt.Sprintf(`{"version":"1.0.0","hook":{"path":%q,"args":["tee",%q]},`+
+		`"when":{"always":true},"stages":["precreate"]}`, tee, file)
 	if err := os.MkdirAll(s.Host.Path("record.d"), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
@@ -114,8 +115,8 @@ func variants(t *testing.T, spec []byte) [][]byte {
 	return out
 }
 
-// A container that asks for nothing gets its spec back to the byte, whatever is in it, and leaves no record. One that asks
-// keeps all that is not edited, and the members that nobody knows.
+// A container that asks for nothing gets its spec back to the byte, whatever is in it, and leaves no record. One that
+// asks keeps all that is not edited, and the members that nobody knows.
 func TestSpecsOfPodman(t *testing.T) {
 	s := newSite(t)
 	own := s.recordedSpecs(options(s))
@@ -137,7 +138,8 @@ func TestSpecsOfPodman(t *testing.T) {
 	t.Run("asked", func(t *testing.T) {
 		for _, spec := range own {
 			for _, variant := range variants(t, spec)[:4] {
-				s.kept(t, bytes.Replace(variant, []byte(`"io.container.manager"`), []byte(`"gpu-hook/gpus":"device=0","io.container.manager"`), 1))
+				s.kept(t, bytes.Replace(variant, []byte(`"io.container.manager"`),
+					[]byte(`"gpu-hook/gpus":"device=0","io.container.manager"`), 1))
 			}
 		}
 	})

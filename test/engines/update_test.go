@@ -60,8 +60,10 @@ func TestSurvivesPodmanUpdate(t *testing.T) {
 			flags []string
 			after string
 		}{
-			"alone":                  {nil, map[bool]string{false: "open", true: "denied"}[takesAway]},
-			"with podman's own rule": {[]string{"--device-cgroup-rule", fmt.Sprintf("c %d:%d rw", gpuhost.Major, gpuhost.Minor)}, "open"},
+			"alone": {nil, map[bool]string{false: "open", true: "denied"}[takesAway]},
+			"with podman's own rule": {
+				[]string{"--device-cgroup-rule", fmt.Sprintf("c %d:%d rw", gpuhost.Major, gpuhost.Minor)}, "open",
+			},
 		} {
 			t.Run(e.name+"/"+name, func(t *testing.T) {
 				s := newSite(t)
@@ -85,8 +87,8 @@ func TestSurvivesPodmanUpdate(t *testing.T) {
 	}
 }
 
-// update runs a command that updates the limits of a container. Version 2 has no controllers here that could be set, but
-// the runtime goes the same way.
+// update runs a command that updates the limits of a container. Version 2 has no controllers here that could be set,
+// but the runtime goes the same way.
 func (s *site) update(argv []string) {
 	s.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)

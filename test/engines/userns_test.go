@@ -32,8 +32,8 @@ func userNamespace(config map[string]any) {
 const usersScript = script + `
 for f in /dev/nvidia0 /usr/lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu/*; do stat -c "%n %u" "$f"; done`
 
-// In a container with a user namespace nodes are bound, mount points belong to its root, whoever owns the root filesystem,
-// and the host's own node keeps its owner and mode.
+// In a container with a user namespace nodes are bound, mount points belong to its root, whoever owns the root
+// filesystem, and the host's own node keeps its owner and mode.
 func TestUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		for _, owner := range []int{0, mappedRoot} {
@@ -74,7 +74,9 @@ func TestPodmanUserNamespace(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := asks("device=0")
-			b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+			b.Flags = []string{
+				"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot),
+			}
 			b.Owner = mappedRoot
 			o := e.run(s, b)
 			if o.Status != 0 {
@@ -86,8 +88,8 @@ func TestPodmanUserNamespace(t *testing.T) {
 	}
 }
 
-// The Spec's createContainer hooks run as the container's root in its own user namespace, also where that cannot read the
-// bundle, and the real update-ldcache can pivot there.
+// The Spec's createContainer hooks run as the container's root in its own user namespace, also where that cannot read
+// the bundle, and the real update-ldcache can pivot there.
 func TestHooksInUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -125,7 +127,8 @@ func TestHooksInUserNamespace(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
-			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1; stat -c '%u %n' " + gpuhost.LibDir + "/libcuda.so.1; ls -l /etc/ld.so.cache"}
+			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1; " +
+				"stat -c '%u %n' " + gpuhost.LibDir + "/libcuda.so.1; ls -l /etc/ld.so.cache"}
 			b.Edit = userNamespace
 			b.Owner = mappedRoot
 			o := e.run(s, b)

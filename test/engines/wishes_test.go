@@ -37,7 +37,8 @@ func TestWishThatFails(t *testing.T) {
 				return gpuhost.Bundle{Links: map[string]string{target: "/nowhere/library"}}, ""
 			}},
 			{"hook of the Spec", func(s *site) (gpuhost.Bundle, string) {
-				s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: "+s.Host.Path("bin/hookfail")+", args: [hookfail]}]\n", 0o644)
+				s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: "+
+					s.Host.Path("bin/hookfail")+", args: [hookfail]}]\n", 0o644)
 				return gpuhost.Bundle{}, ""
 			}},
 		} {
@@ -66,9 +67,12 @@ func TestWishThatFailsOpensNothing(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: /bin/false, args: [\"false\"]}]\n", 0o644)
+			s.write("cdi/nvidia.yaml",
+				s.Host.Spec()+"  hooks: [{hookName: createContainer, path: /bin/false, args: [\"false\"]}]\n", 0o644)
 			b := gpuhost.Bundle{Env: wish, Edit: func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/probe", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/probe", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}}
 			b.Args = []string{"sh", "-c", "(: >/dev/probe) 2>/dev/null && echo probe open || echo probe denied"}
 			e.run(s, b).has(t, "probe denied")
@@ -130,8 +134,8 @@ func (s *site) media() string {
 	return rootfs
 }
 
-// What podman was told to give stands above every wish and above the environment, also where the Spec, as many do, leaves
-// the variable as the image has it.
+// What podman was told to give stands above every wish and above the environment, also where the Spec, as many do,
+// leaves the variable as the image has it.
 func TestEnginesCDIAboveEnvironment(t *testing.T) {
 	for _, e := range stagings(t) {
 		// The last is a legacy image's, which asks by that alone.
@@ -141,7 +145,8 @@ func TestEnginesCDIAboveEnvironment(t *testing.T) {
 				s.spec("no-void.yaml")
 				b := withArgs(gpuhost.Bundle{Env: []string{variable}, Flags: []string{"--device", "nvidia.com/gpu=0"}})
 				p := s.sessionOf(e, &b)
-				o, err := privately(s.Dir, s.enginesSpecs(), p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
+				o, err := privately(s.Dir, s.enginesSpecs(),
+					p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
 				if err != nil || o.Status != 0 {
 					t.Fatalf("%v, status %d: %s", err, o.Status, o.Stderr)
 				}
@@ -152,8 +157,8 @@ func TestEnginesCDIAboveEnvironment(t *testing.T) {
 	}
 }
 
-// enginesSpecs are the shell's commands that show the host's Specs to podman, in a mount namespace of its own: podman of
-// that time looks in two fixed folders alone.
+// enginesSpecs are the shell's commands that show the host's Specs to podman, in a mount namespace of its own: podman
+// of that time looks in two fixed folders alone.
 func (s *site) enginesSpecs() string {
 	return fmt.Sprintf("mount -t tmpfs none /run; mkdir /run/cdi; cp %s/* /run/cdi", s.Host.Path("cdi"))
 }
