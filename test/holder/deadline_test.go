@@ -24,7 +24,8 @@ func silent(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())); err != nil {
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())
+	if err := unix.Mount("silent", dir, "fuse", 0, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -61,7 +62,8 @@ func TestPlanningIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
 	r := c.run()
 	r.refused(t, "E-TIMEOUT", "1s")
-	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 || r.report.Requests[0].Status != "unserved" {
+	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 ||
+		r.report.Requests[0].Status != "unserved" {
 		t.Errorf("record: %+v", r.report)
 	}
 	c.unchanged()
@@ -70,7 +72,8 @@ func TestPlanningIsBounded(t *testing.T) {
 // A wish stops no start.
 func TestPlanningOfAWishIsBounded(t *testing.T) {
 	c := onSilent(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
-	if err := c.host.Write("cdi/nvidia.yaml", strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1), 0o644); err != nil {
+	spec := strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1)
+	if err := c.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c.before = c.snapshot()
@@ -78,7 +81,8 @@ func TestPlanningOfAWishIsBounded(t *testing.T) {
 	if r.status != 0 || r.stderr != "" {
 		t.Errorf("status %d: %s", r.status, r.stderr)
 	}
-	if r.report == nil || len(r.report.Warnings) != 1 || r.report.Warnings[0].Code != "W-WEAK" || !strings.Contains(r.report.Warnings[0].Message, "within 1s") {
+	if r.report == nil || len(r.report.Warnings) != 1 || r.report.Warnings[0].Code != "W-WEAK" ||
+		!strings.Contains(r.report.Warnings[0].Message, "within 1s") {
 		t.Errorf("record: %+v", r.report)
 	}
 	c.unchanged()
@@ -86,7 +90,8 @@ func TestPlanningOfAWishIsBounded(t *testing.T) {
 
 func TestPlanningForASpecIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
-	r := c.runCommand(readFile(t, filepath.Join(c.bundle, "config.json")), require.GPUHook(t), "--config", c.host.Path("config.toml"), "precreate")
+	r := c.runCommand(readFile(t, filepath.Join(c.bundle, "config.json")), require.GPUHook(t),
+		"--config", c.host.Path("config.toml"), "precreate")
 	if spec := readFile(t, filepath.Join(c.bundle, "config.json")); r.status != 0 || r.stdout != spec {
 		t.Errorf("status %d: %s%s", r.status, r.stdout, r.stderr)
 	}

@@ -161,7 +161,8 @@ devices:
 func TestSpecHooks(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
-	script := fmt.Sprintf("#!/bin/sh\n{ echo \"== $1\"; env | sort; pwd; cat; echo; readlink /proc/self/ns/mnt; ls %s; } >>%s\n", c.rootfs("/dev"), c.host.Path("log"))
+	script := fmt.Sprintf("#!/bin/sh\n{ echo \"== $1\"; env | sort; pwd; cat; echo; "+
+		"readlink /proc/self/ns/mnt; ls %s; } >>%s\n", c.rootfs("/dev"), c.host.Path("log"))
 	if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -177,14 +178,20 @@ func TestSpecHooks(t *testing.T) {
 	}
 	ours, _ := os.Readlink("/proc/self/ns/mnt")
 	its, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.pid))
-	for i, want := range []struct{ name, ns, dir string }{{"one", ours, c.bundle}, {"two", ours, c.bundle}, {"three", its, "/"}} {
+	for i, want := range []struct{ name, ns, dir string }{
+		{"one", ours, c.bundle}, {"two", ours, c.bundle}, {"three", its, "/"},
+	} {
 		run := runs[i]
-		for _, part := range []string{want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, `"status":"creating"`, `"root":"` + c.rootfs("") + `"`, "PATH=/usr"} {
+		for _, part := range []string{
+			want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, `"status":"creating"`,
+			`"root":"` + c.rootfs("") + `"`, "PATH=/usr",
+		} {
 			if !strings.Contains(run, part) {
 				t.Errorf("run %d has no %q:\n%s", i, part, run)
 			}
 		}
-		if strings.Contains(run, "LD_PRELOAD") || strings.Contains(run, "NVIDIA_VISIBLE") || strings.Contains(run, "nowhere") {
+		if strings.Contains(run, "LD_PRELOAD") || strings.Contains(run, "NVIDIA_VISIBLE") ||
+			strings.Contains(run, "nowhere") {
 			t.Errorf("run %d has our environment:\n%s", i, run)
 		}
 	}
@@ -204,7 +211,8 @@ func TestSpecHooks(t *testing.T) {
 func TestFailingHookUndoesAll(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
-	if err := c.host.Write("bin/hook", "#!/bin/sh\necho 'cannot do it: Permission Denied' >&2\nexit 3\n", 0o755); err != nil {
+	script := "#!/bin/sh\necho 'cannot do it: Permission Denied' >&2\nexit 3\n"
+	if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r := c.start().run()
@@ -270,8 +278,7 @@ func TestRelativeRootAndCrunRoot(t *testing.T) {
 		config["root"] = map[string]any{"path": "./rootfs"}
 	}))
 	c.run().applied(t)
-	state := fmt.Sprintf(`{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`, c.pid, c.bundle, filepath.Join(c.bundle, "rootfs"))
-	c.runOn(state).applied(t)
-	state = fmt.Sprintf(`{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`, c.pid, c.bundle, c.host.Dir)
-	c.runOn(state).refused(t, "E-BUNDLE", c.host.Dir)
+	const state = `{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`
+	c.runOn(fmt.Sprintf(state, c.pid, c.bundle, filepath.Join(c.bundle, "rootfs"))).applied(t)
+	c.runOn(fmt.Sprintf(state, c.pid, c.bundle, c.host.Dir)).refused(t, "E-BUNDLE", c.host.Dir)
 }

@@ -43,10 +43,12 @@ func TestSignalBeforeTheState(t *testing.T) {
 	}
 }
 
-// A signal while a hook runs ends the hook too and takes back what was made. It is no fault of a wish, which would let the
-// container start.
+// A signal while a hook runs ends the hook too, and what was made is undone. That is not the failure of a wish, after
+// which the container would start.
 func TestSignalWhileAHookRuns(t *testing.T) {
-	for name, ask := range map[string]option{"a request": annotated("device=0"), "a wish": withEnv("NVIDIA_VISIBLE_DEVICES=all")} {
+	for name, ask := range map[string]option{
+		"a request": annotated("device=0"), "a wish": withEnv("NVIDIA_VISIBLE_DEVICES=all"),
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := newBundle(t, ask)
 			c.spec(hookSpec)

@@ -40,11 +40,12 @@ func TestMain(m *testing.M) {
 // aloneEnv says that the tests have a mount namespace of their own.
 const aloneEnv = "GPU_HOOK_TEST_ALONE"
 
-// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours. They have
-// no descriptors that the tests' caller left open, so that a hook gets none either, as from a runtime.
+// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours. They
+// have no descriptors that the tests' caller left open, so that a hook gets none either, as from a runtime.
 func alone() int {
 	must(unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC))
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)...)
+	argv := append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)
+	cmd := exec.Command("/bin/sh", argv...)
 	self, err := os.Executable()
 	must(err)
 	cmd.Args[3] = self
@@ -358,15 +359,16 @@ func (r result) applied(t *testing.T) {
 	}
 }
 
-// refused checks that the run was a refusal: status 1, one line that holds every part, one hint, and none of the phrases
-// that podman rewrites.
+// refused checks that the run was a refusal: status 1, one line that holds every part, one hint, and none of the
+// phrases that podman rewrites.
 func (r result) refused(t *testing.T, parts ...string) {
 	t.Helper()
 	if r.status != 1 {
 		t.Errorf("status %d, not 1", r.status)
 	}
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "gpu-hook: E-") || !strings.HasPrefix(lines[1], "gpu-hook: hint: ") {
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "gpu-hook: E-") ||
+		!strings.HasPrefix(lines[1], "gpu-hook: hint: ") {
 		t.Fatalf("not one line and one hint:\n%s", r.stderr)
 	}
 	for _, part := range parts {
@@ -374,7 +376,9 @@ func (r result) refused(t *testing.T, parts ...string) {
 			t.Errorf("no %q in: %s", part, lines[0])
 		}
 	}
-	for _, phrase := range []string{"no such file or directory", "permission denied", "operation not permitted", "executable file not found"} {
+	for _, phrase := range []string{
+		"no such file or directory", "permission denied", "operation not permitted", "executable file not found",
+	} {
 		if strings.Contains(strings.ToLower(r.stderr), phrase) {
 			t.Errorf("podman would rewrite this: %s", r.stderr)
 		}

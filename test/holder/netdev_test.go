@@ -76,7 +76,8 @@ func addresses(t *testing.T, device string, pid ...int) string {
 	var out []string
 	for line := range strings.Lines(ip(t, "-o address show dev "+device, pid...)) {
 		fields := strings.Fields(line)
-		if len(fields) > 3 && !strings.HasPrefix(fields[3], "fe80") && !strings.Contains(line, "scope link") && strings.Contains(line, "forever") {
+		if len(fields) > 3 && !strings.HasPrefix(fields[3], "fe80") && !strings.Contains(line, "scope link") &&
+			strings.Contains(line, "forever") {
 			address := fields[3]
 			if fields[4] == "peer" {
 				address += "-" + fields[5]
@@ -100,7 +101,8 @@ func whole(t *testing.T, device string) string {
 		}
 	}
 	slices.Sort(out)
-	return strings.Join(out, " ") + "\n" + ip(t, "route show dev "+device) + ip(t, "-6 route show 2001:db8:9::/48 dev "+device)
+	return strings.Join(out, " ") + "\n" + ip(t, "route show dev "+device) +
+		ip(t, "-6 route show 2001:db8:9::/48 dev "+device)
 }
 
 const kept = "192.0.2.7/24 198.51.100.1-198.51.100.2/32 192.0.2.8/24 2001:db8::7/64 up"
@@ -110,8 +112,8 @@ func (c *container) ownNetwork() *container {
 	return c
 }
 
-// The host's device is in the container, under its new name, with its permanent addresses, up, and gone from the host; and
-// a second start in the same network namespace takes it as it is.
+// The host's device is in the container, under its new name, with its permanent addresses, up, and gone from the host;
+// and a second start in the same network namespace takes it as it is.
 func TestNetDevice(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0")).ownNetwork()
@@ -122,7 +124,8 @@ func TestNetDevice(t *testing.T) {
 	if got := addresses(t, "eth0", c.pid); got != kept {
 		t.Errorf("in the container: %s", got)
 	}
-	if all := ip(t, "-o address show dev eth0", c.pid); strings.Contains(all, "203.0.113.9") || strings.Contains(all, "169.254") {
+	all := ip(t, "-o address show dev eth0", c.pid)
+	if strings.Contains(all, "203.0.113.9") || strings.Contains(all, "169.254") {
 		t.Errorf("addresses that are not permanent: %s", all)
 	}
 	if host := ip(t, "-o link show"); strings.Contains(host, "rdma7") || strings.Contains(host, "eth0") {
@@ -165,7 +168,8 @@ func (c *container) joins(path string) {
 func networkNamespace(path string) func(config map[string]any) {
 	return func(config map[string]any) {
 		linux := config["linux"].(map[string]any)
-		list := slices.DeleteFunc(linux["namespaces"].([]any), func(ns any) bool { return ns.(map[string]any)["type"] == "network" })
+		list := slices.DeleteFunc(linux["namespaces"].([]any),
+			func(ns any) bool { return ns.(map[string]any)["type"] == "network" })
 		if path != "" {
 			list = append(list, map[string]any{"type": "network", "path": path})
 		}
@@ -212,7 +216,8 @@ func TestNetDeviceComesBackOnError(t *testing.T) {
 			ip(t, "link set rdma7 "+state)
 			c := newBundle(t, annotated("device=0")).ownNetwork()
 			c.spec(netSpec + "    hooks: [{hookName: createRuntime, path: HOST/bin/hook}]\n")
-			if err := c.host.Write("bin/hook", "#!/bin/sh\nip -o link show >"+c.host.Path("run/seen")+"\nexit 3\n", 0o755); err != nil {
+			script := "#!/bin/sh\nip -o link show >" + c.host.Path("run/seen") + "\nexit 3\n"
+			if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			if state == "up" {
@@ -269,7 +274,8 @@ func TestNetDeviceWhoseAddressIsRefused(t *testing.T) {
 	c.spec(netSpec)
 	c.start()
 	command := "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
-	if out, err := exec.Command("nsenter", "-t", fmt.Sprint(c.pid), "-n", "sh", "-c", command).CombinedOutput(); err != nil {
+	inside := exec.Command("nsenter", "-t", fmt.Sprint(c.pid), "-n", "sh", "-c", command)
+	if out, err := inside.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", command, err, out)
 	}
 	c.run().refused(t, "E-NETDEV", "rdma7", "2001:db8::7/64")
@@ -296,7 +302,8 @@ func TestNetDeviceThatTheRuntimeMoves(t *testing.T) {
 	}
 }
 
-// With the host's network namespace a rename would hit the host: refused where config.json tells, and where it does not.
+// With the host's network namespace a rename would hit the host. It is refused whether or not config.json tells which
+// namespace it is.
 func TestSharedHostNetwork(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -312,7 +319,8 @@ func TestSharedHostNetwork(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			network(t)
 			c := newBundle(t, annotated("driver=nvidia.cdi,device=0"), edited(test.edit()))
-			c.spec(strings.Replace(netSpec, "netDevices:", "deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    netDevices:", 1))
+			c.spec(strings.Replace(netSpec, "netDevices:",
+				"deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    netDevices:", 1))
 			before := addresses(t, "rdma7")
 			r := c.start().run()
 			r.refused(t, "E-NETDEV", "rdma7", "shares the host's network namespace")

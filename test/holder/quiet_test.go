@@ -35,7 +35,9 @@ func TestNothingAskedNothingDone(t *testing.T) {
 			c := newContainer(t, test.option)
 			trace := filepath.Join(t.TempDir(), "trace")
 			state := `{"ociVersion":"1.0.2","id":"test","status":"creating","pid":1,"bundle":"` + c.bundle + `"}`
-			r := c.runCommand(state, strace, "-f", "-o", trace, "-e", "trace=%file,%network,setns,unshare,bpf,clone,fork,vfork", require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime")
+			r := c.runCommand(state, strace, "-f", "-o", trace,
+				"-e", "trace=%file,%network,setns,unshare,bpf,clone,fork,vfork",
+				require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime")
 			if r.status != 0 || r.stdout+r.stderr != "" || r.report != nil {
 				t.Errorf("status %d: %s%s", r.status, r.stdout, r.stderr)
 			}
@@ -46,8 +48,10 @@ func TestNothingAskedNothingDone(t *testing.T) {
 			calls := strings.Split(string(data), "execve(")
 			paths := regexp.MustCompile(`"(/[^"]*)"`)
 			allowed := map[string]bool{filepath.Join(c.bundle, "config.json"): true, c.host.Path("config.toml"): true}
-			// Who calls us; what Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main; who we are.
-			before := regexp.MustCompile(`^(/proc/[0-9]+/(cmdline|stat)|/proc/self/(cgroup|mountinfo|uid_map)|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
+			// The caller; what Go's runtime (for GOMAXPROCS) and the TOML library (for its local times) read before main; the
+			// process's identity.
+			before := regexp.MustCompile(`^(/proc/[0-9]+/(cmdline|stat)|/proc/self/(cgroup|mountinfo|uid_map)` +
+				`|/sys/fs/cgroup/.*|/sys/kernel/mm/.*|/etc/localtime)$`)
 			for line := range strings.Lines(calls[len(calls)-1]) {
 				name, rest, _ := strings.Cut(strings.TrimLeft(line, "0123456789 "), "(")
 				switch name {
@@ -77,7 +81,8 @@ func TestWeakAll(t *testing.T) {
 	if r.status != 0 || r.stderr != "" {
 		t.Fatalf("status %d: %s", r.status, r.stderr)
 	}
-	if r.report == nil || r.report.Result != "nothing" || r.report.Requests[0].Status != "unserved" || r.report.Warnings[0].Code != "W-WEAK" {
+	if r.report == nil || r.report.Result != "nothing" || r.report.Requests[0].Status != "unserved" ||
+		r.report.Warnings[0].Code != "W-WEAK" {
 		t.Errorf("record: %+v", r.report)
 	}
 	c.unchanged()
@@ -85,7 +90,9 @@ func TestWeakAll(t *testing.T) {
 
 func TestRecordsAreBoundedAndNeverInTheWay(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
-	if err := c.host.Write("config.toml", strings.Replace(c.host.Config(), "[record]\n", "[record]\nkeep = 2\n", 1), 0o644); err != nil {
+	if err := c.host.Write(
+		"config.toml", strings.Replace(c.host.Config(), "[record]\n", "[record]\nkeep = 2\n", 1), 0o644,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(c.host.Path("run/records"), 0o700); err != nil {

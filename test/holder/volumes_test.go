@@ -57,7 +57,8 @@ func TestNodesThatAreOnAVolumeArePresent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"nvidia0", "nvidiactl"} {
-		if err := unix.Mknod(filepath.Join(c.volume(), name), unix.S_IFCHR|0o666, int(unix.Mkdev(gpuhost.Major, gpuhost.Minor))); err != nil {
+		number := int(unix.Mkdev(gpuhost.Major, gpuhost.Minor))
+		if err := unix.Mknod(filepath.Join(c.volume(), name), unix.S_IFCHR|0o666, number); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,7 +26,9 @@ func init() {
 // target is the container as devices/inject knows it.
 func (c *container) target() *inject.Target {
 	c.t.Helper()
-	found, err := state.Load(state.State{State: specs.State{ID: "test", Status: specs.StateCreating, Pid: c.pid, Bundle: c.bundle}, Raw: []byte("{}")})
+	found, err := state.Load(state.State{
+		State: specs.State{ID: "test", Status: specs.StateCreating, Pid: c.pid, Bundle: c.bundle}, Raw: []byte("{}"),
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -35,7 +37,9 @@ func (c *container) target() *inject.Target {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = process.Close() })
-	return &inject.Target{Container: found, Process: process, Root: c.rootfs(""), StateJSON: []byte("{}"), RunDir: c.host.Path("run")}
+	return &inject.Target{
+		Container: found, Process: process, Root: c.rootfs(""), StateJSON: []byte("{}"), RunDir: c.host.Path("run"),
+	}
 }
 
 // inside is all that can be seen of the container from within: its mounts and what lies in its /dev.
@@ -80,21 +84,26 @@ func wishing(t *testing.T, hook string, options ...option) *container {
 func (c *container) edits(stage string, paths ...string) *devices.Edits {
 	e := devices.NewEdits()
 	for _, path := range paths {
-		e.Mounts = append(e.Mounts, &devices.Mount{HostPath: c.host.Path("version"), ContainerPath: path, Options: []string{"ro", "bind"}, Status: devices.Apply})
+		e.Mounts = append(e.Mounts, &devices.Mount{
+			HostPath: c.host.Path("version"), ContainerPath: path, Options: []string{"ro", "bind"}, Status: devices.Apply,
+		})
 	}
 	mode, zero := os.FileMode(0o666), uint32(0)
 	e.DeviceNodes = append(e.DeviceNodes, &devices.DeviceNode{
-		Path: "/dev/sub/nvidia0", HostPath: c.host.Path("dev/nvidia0"), Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor, Permissions: "rw",
+		Path: "/dev/sub/nvidia0", HostPath: c.host.Path("dev/nvidia0"),
+		Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor, Permissions: "rw",
 		Status: devices.Apply, FileMode: &mode, UID: &zero, GID: &zero, Own: true,
 	})
 	if stage != "" {
-		e.Hooks = append(e.Hooks, &devices.Hook{HookName: stage, Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+		e.Hooks = append(e.Hooks, &devices.Hook{
+			HookName: stage, Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply,
+		})
 	}
 	return e
 }
 
-// A wish that fails leaves the container as it was, with its mounts, its root filesystem and its /dev, and something else
-// can be given to it then.
+// A wish that fails leaves the container as it was, with its mounts, its root filesystem and its /dev, and something
+// else can be given to it then.
 func TestFailedWishIsUndone(t *testing.T) {
 	for _, test := range []struct {
 		name, hook, stage string
@@ -106,7 +115,13 @@ func TestFailedWishIsUndone(t *testing.T) {
 		{"volume", "", "", []option{volume("/opt/volume")}, []string{"/opt/a/lib", taken, "/opt/volume/lib"}, "volume"},
 		{"read-only root", "", "", []option{readOnly}, []string{taken, "/opt/a/lib"}, "read-only"},
 		{"hook that fails", "exit 7", "createRuntime", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
-		{"hook that mounts and fails", "mount --bind /etc/hostname ROOT" + taken + " && mount -t tmpfs none ROOT" + taken + "2; exit 7", "createContainer", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
+		{
+			"hook that mounts and fails",
+			"mount --bind /etc/hostname ROOT" + taken + " && mount -t tmpfs none ROOT" + taken + "2; exit 7",
+			"createContainer", nil,
+			[]string{taken, "/opt/a/lib"},
+			"exit status 7",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := wishing(t, test.hook, test.options...)
@@ -178,7 +193,8 @@ func TestFailedWishTakesNothingElse(t *testing.T) {
 	}
 	before := c.inside()
 	target.Wish = true
-	if _, err := target.Apply(context.Background(), c.edits("createRuntime", taken, "/opt/a/lib", "/opt/a/more"), nil); err == nil {
+	edits := c.edits("createRuntime", taken, "/opt/a/lib", "/opt/a/more")
+	if _, err := target.Apply(context.Background(), edits, nil); err == nil {
 		t.Fatal("it did not fail")
 	}
 	if after := c.inside(); after != before {
@@ -208,14 +224,16 @@ func TestWishIsGiven(t *testing.T) {
 	}
 }
 
-// In a build nothing is made in the root filesystem, which becomes the image: mounts go on what is there, nodes into the
-// container's own /dev, and no foreign program runs.
+// In a build nothing is made in the root filesystem, which becomes the image: mounts go on what is there, nodes into
+// the container's own /dev, and no foreign program runs.
 func TestRootIsSpared(t *testing.T) {
 	c := wishing(t, "touch $0.ran")
 	target := c.target()
 	target.NothingInRoot = true
 	edits := c.edits("createContainer", taken, "/opt/a/lib", "/etc/missing")
-	edits.Hooks = append(edits.Hooks, &devices.Hook{HookName: "createRuntime", Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+	edits.Hooks = append(edits.Hooks, &devices.Hook{
+		HookName: "createRuntime", Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply,
+	})
 	result, err := target.Apply(context.Background(), edits, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +253,8 @@ func TestRootIsSpared(t *testing.T) {
 			t.Errorf("no hint: %v", note)
 		}
 	}
-	if want := []string{"W-SKIPPED hooks of the CDI Spec", "W-SKIPPED lib", "W-SKIPPED missing"}; !slices.Equal(notes, want) {
+	want := []string{"W-SKIPPED hooks of the CDI Spec", "W-SKIPPED lib", "W-SKIPPED missing"}
+	if !slices.Equal(notes, want) {
 		t.Errorf("notes: %v", notes)
 	}
 	if got := c.sees("/dev/sub/nvidia0"); got != node {
@@ -247,7 +266,9 @@ func TestDelegateIsRefusedInABuild(t *testing.T) {
 	c := wishing(t, "")
 	target := c.target()
 	target.NothingInRoot = true
-	_, err := target.Apply(context.Background(), c.edits("", taken), []inject.Delegate{{Path: c.host.Path("bin/hook"), Args: []string{"hook"}}})
+	_, err := target.Apply(context.Background(), c.edits("", taken), []inject.Delegate{
+		{Path: c.host.Path("bin/hook"), Args: []string{"hook"}},
+	})
 	if err == nil || !strings.Contains(err.Error(), "stay in the image") {
 		t.Errorf("error: %v", err)
 	}
