@@ -1,5 +1,5 @@
-// Package systemd runs real podman and runc under a real systemd, which reloads while containers run. That systemd lives
-// in an overlay and namespaces of its own, with control groups of version 2.
+// Package systemd runs real podman and runc under a real systemd, which reloads while containers run. That systemd
+// lives in an overlay and namespaces of its own, with control groups of version 2.
 package systemd
 
 import (
@@ -35,7 +35,9 @@ type machine struct {
 func boot(t *testing.T, version string) *machine {
 	t.Helper()
 	require.Root(t)
-	for _, program := range []string{"busybox", "podman", "systemctl", "busctl", "dbus-daemon", "unshare", "nsenter", "findmnt"} {
+	for _, program := range []string{
+		"busybox", "podman", "systemctl", "busctl", "dbus-daemon", "unshare", "nsenter", "findmnt",
+	} {
 		require.Program(t, program)
 	}
 	if !mounted("--types", "cgroup2") {

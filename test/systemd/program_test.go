@@ -36,17 +36,20 @@ func (s *site) node(scope string) {
 func (s *site) answer(gpu int32, rest asm.Instructions) *ebpf.Program {
 	s.t.Helper()
 	rest[0] = rest[0].WithSymbol("rest")
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0", Instructions: append(asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
-		asm.JNE.Imm(asm.R2, gpuhost.Major, "rest"),
-		asm.LoadMem(asm.R2, asm.R1, 8, asm.Word),
-		asm.JNE.Imm(asm.R2, gpuhost.Minor, "rest"),
-		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
-		asm.And.Imm32(asm.R2, (unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE)<<16),
-		asm.JEq.Imm(asm.R2, 0, "rest"),
-		asm.Mov.Imm(asm.R0, gpu),
-		asm.Return(),
-	}, rest...)})
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: append(asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
+			asm.JNE.Imm(asm.R2, gpuhost.Major, "rest"),
+			asm.LoadMem(asm.R2, asm.R1, 8, asm.Word),
+			asm.JNE.Imm(asm.R2, gpuhost.Minor, "rest"),
+			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
+			asm.And.Imm32(asm.R2, (unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE)<<16),
+			asm.JEq.Imm(asm.R2, 0, "rest"),
+			asm.Mov.Imm(asm.R0, gpu),
+			asm.Return(),
+		}, rest...),
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -132,13 +135,16 @@ func (s *site) inScopeWithProgram(pin string) (c *engine.Running, scope string) 
 	if err := s.answer(0, asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}).Pin(s.path(pin)); err != nil {
 		s.t.Fatal(err)
 	}
-	dir, err := s.Bundle(gpuhost.Bundle{Args: []string{"sh", "-c", engine.Tries}, Annotations: map[string]string{"gpu-hook/gpus": "device=0"}})
+	dir, err := s.Bundle(gpuhost.Bundle{
+		Args: []string{"sh", "-c", engine.Tries}, Annotations: map[string]string{"gpu-hook/gpus": "device=0"},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	run := s.RuncCommand("runc", "run", "--bundle", dir, s.ID())
-	start := fmt.Sprintf(`busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
-		StartTransientUnit 'ssa(sv)a(sa(sv))' %s replace 2 PIDs au 1 $$ BPFProgram 'a(ss)' 1 device %s 0
+	start := fmt.Sprintf(`busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+		org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
+		%s replace 2 PIDs au 1 $$ BPFProgram 'a(ss)' 1 device %s 0
 until grep -q %[1]s /proc/$$/cgroup; do :; done
 mkdir /sys/fs/cgroup/system.slice/%[1]s/runtime
 echo $$ >/sys/fs/cgroup/system.slice/%[1]s/runtime/cgroup.procs
@@ -154,7 +160,8 @@ func pinned(t *testing.T, s *site) {
 	s.do("systemctl", "daemon-reload")
 	s.is(c, "after daemon-reload", "open")
 	s.warns(false)
-	if list := s.do("systemctl", "show", "--property", "DeviceAllow", "--property", "DevicePolicy", scope); list != "DevicePolicy=auto" {
+	list := s.do("systemctl", "show", "--property", "DeviceAllow", "--property", "DevicePolicy", scope)
+	if list != "DevicePolicy=auto" {
 		t.Errorf("the scope came to have a list: %s", list)
 	}
 	if pins, err := os.ReadDir(s.path("/sys/fs/bpf/crun")); err != nil || len(pins) != 1 {

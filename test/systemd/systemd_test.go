@@ -35,14 +35,16 @@ func TestDaemonReload(t *testing.T) {
 	}
 	t.Run("version 1", func(t *testing.T) {
 		require.Root(t)
-		if !mounted("--types", "cgroup", "--options", "devices") || !mounted("--types", "cgroup", "--options", "name=systemd") {
+		if !mounted("--types", "cgroup", "--options", "devices") ||
+			!mounted("--types", "cgroup", "--options", "name=systemd") {
 			t.Log("this machine has no devices controller of version 1, and none to lose devices by")
 			return
 		}
 		play(t, boot(t, "1"), both)
 	})
 	t.Run("version 2", func(t *testing.T) {
-		play(t, boot(t, "2"), append(both, scenario{"a program that is pinned", pinned}, scenario{"a program that is pinned for others too", pinnedForOthers}))
+		play(t, boot(t, "2"), append(both, scenario{"a program that is pinned", pinned},
+			scenario{"a program that is pinned for others too", pinnedForOthers}))
 	})
 }
 
@@ -77,8 +79,10 @@ func (s *site) podman(args ...string) *engine.Running {
 		s.t.Fatal(err)
 	}
 	argv := append(s.inside("podman", "--root", s.Dir+"/s", "--runroot", s.Dir+"/r", "--tmpdir", s.Dir+"/t",
-		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d")), s.more...)
-	argv = append(argv, "run", "--rm", "--interactive", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
+		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc",
+		"--hooks-dir", s.Host.Path("hooks.d")), s.more...)
+	argv = append(argv, "run", "--rm", "--interactive", "--network", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
 	argv = append(argv, args...)
 	return s.start(append(argv, "--rootfs", rootfs, "sh", "-c", engine.Tries))
 }
@@ -108,7 +112,8 @@ func (s *site) is(c *engine.Running, when, want string) {
 // scope is the one scope of a container of podman's.
 func (s *site) scope() string {
 	s.t.Helper()
-	for line := range strings.Lines(s.do("systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--full", "libpod-*.scope")) {
+	units := s.do("systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--full", "libpod-*.scope")
+	for line := range strings.Lines(units) {
 		if name := strings.Fields(line)[0]; !strings.HasPrefix(name, "libpod-conmon-") {
 			return name
 		}
@@ -202,7 +207,8 @@ func (s *site) keeps() {
 	if now := s.programs(s.group(scope)); len(now) != len(programs) {
 		s.t.Errorf("the scope had programs %v, and has %v: systemd does not know its own any more", programs, now)
 	}
-	if list := s.do("systemctl", "show", "--property", "DeviceAllow", scope); strings.Count(list, "/dev/char/1:11 rw\n") != 1 && !strings.HasSuffix(list, "/dev/char/1:11 rw") {
+	list := s.do("systemctl", "show", "--property", "DeviceAllow", scope)
+	if strings.Count(list, "/dev/char/1:11 rw\n") != 1 && !strings.HasSuffix(list, "/dev/char/1:11 rw") {
 		s.t.Errorf("systemd has %s", list)
 	}
 	s.warns(false)
@@ -233,7 +239,7 @@ func untold(t *testing.T, s *site) {
 		t.Fatal(err)
 	}
 	data = []byte(strings.Replace(string(data), `"env": [`, `"env": ["DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/none", `, 1))
-	if err := os.WriteFile(definition, data, 0o644); err != nil { //nolint:gosec // as installed
+	if err := os.WriteFile(definition, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	// systemctl and podman find the other bus.
@@ -255,7 +261,9 @@ func failedStart(t *testing.T, s *site) {
 		t.Fatal(err)
 	}
 	kept := s.Host.Path("kept")
-	if err := s.Host.Write("bin/fails", "#!/bin/sh\ngrep -rl 1:11 /run/systemd/transient >"+kept+"\nexit 1\n", 0o755); err != nil {
+	if err := s.Host.Write(
+		"bin/fails", "#!/bin/sh\ngrep -rl 1:11 /run/systemd/transient >"+kept+"\nexit 1\n", 0o755,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.podman("--annotation", "gpu-hook/gpus=device=0").Ask(gpu); err == nil {
