@@ -1,5 +1,5 @@
-// Package engine starts real containers, by runc or podman, on a synthetic GPU host where gpu-hook is installed, through
-// the definition that it ships. Tests and the demonstration use it.
+// Package engine starts real containers, by runc or podman, on a synthetic GPU host where gpu-hook is installed,
+// through the definition that it ships. Tests and the demonstration use it.
 package engine
 
 import (
@@ -35,7 +35,9 @@ func New(dir, binary string) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{host, dir}
-	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install", "--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d"), "--precreate-dir", host.Path("precreate.d")).CombinedOutput()
+	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install",
+		"--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d"),
+		"--precreate-dir", host.Path("precreate.d")).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("install: %w: %s", err, out)
 	}
@@ -76,7 +78,7 @@ func (s *Site) Bundle(b gpuhost.Bundle) (string, error) {
 		return "", err
 	}
 	// A container's root of its own user namespace must find its way to the root filesystem.
-	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711)) //nolint:gosec // see above
+	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711))
 }
 
 // Runc runs a container to its end.
@@ -113,7 +115,7 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 // RunAs runs a command as an ordinary user, whose runtime directory is dir.
 func RunAs(user *gpuhost.User, dir string, argv ...string) (Outcome, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}} //nolint:gosec // small numbers
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + user.Home, "XDG_RUNTIME_DIR=" + dir}
 	return finish(cmd, dir)
 }

@@ -37,7 +37,8 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 		return nil, err
 	}
 	p := &Podman{site: s, dir: dir, parent: "/" + s.ID(), user: b.User, global: []string{
-		"podman", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run"), "--tmpdir", filepath.Join(dir, "tmp"),
+		"podman", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run"),
+		"--tmpdir", filepath.Join(dir, "tmp"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", cmp.Or(b.Runtime, "runc"),
 	}}
 	if !b.OwnHooks {
@@ -46,7 +47,8 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 	for _, dir := range b.HooksDirs {
 		p.global = append(p.global, "--hooks-dir", s.Host.Path(dir))
 	}
-	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
+	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner),
+		os.Chmod(dir, 0o711))
 	if err == nil && b.User != nil {
 		err = gpuhost.Chown(dir, b.User.UID)
 	}
@@ -107,7 +109,8 @@ func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
 	if err := os.WriteFile(filepath.Join(dir, "Containerfile"), []byte(text), 0o600); err != nil {
 		return Outcome{}, err
 	}
-	return p.Run(slices.Concat([]string{"build", "--network", "none", "--cgroup-parent", p.parent, "--tag", name}, limits, flags, []string{dir})...)
+	build := []string{"build", "--network", "none", "--cgroup-parent", p.parent, "--tag", name}
+	return p.Run(slices.Concat(build, limits, flags, []string{dir})...)
 }
 
 // PodmanMajor is the first number of podman's version, or 0 where there is none.
@@ -195,8 +198,8 @@ func endPause(own string) error {
 	})
 }
 
-// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known by
-// the path in their command lines.
+// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known
+// by the path in their command lines.
 func awaitEnd(path string) error {
 	for range 1000 {
 		running := false

@@ -17,8 +17,8 @@ const Tries = `while read -r path; do (: >"$path") 2>/dev/null && echo open || e
 // Evaluates is one that runs each line that it reads as a command of the shell, and answers with all that this prints.
 const Evaluates = `while read -r line; do echo $(eval "$line" 2>&1); done`
 
-// Running is a container in the foreground, whose process answers each line it reads by one of its own: the same process
-// all along, with no need to wait for anything but its answer.
+// Running is a container in the foreground, whose process answers each line it reads by one of its own: the same
+// process all along, with no need to wait for anything but its answer.
 type Running struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -68,5 +68,6 @@ func (r *Running) End() error {
 
 // Start starts a container of that name in the foreground, which is to answer. [Podman.Run] takes commands about it.
 func (p *Podman) Start(name string, b gpuhost.Bundle) (*Running, error) {
-	return Start(p.site.Dir, p.Command(append([]string{"run", "--rm", "--interactive", "--name", name}, p.Container(b)...)...)...)
+	run := append([]string{"run", "--rm", "--interactive", "--name", name}, p.Container(b)...)
+	return Start(p.site.Dir, p.Command(run...)...)
 }

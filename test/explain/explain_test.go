@@ -1,5 +1,5 @@
-// Package explain holds the written rules of requests and precedence as tables: whole input to whole result, through the
-// real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
+// Package explain holds the written rules of requests and precedence as tables: whole input to whole result, through
+// the real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
 //
 //	# what it shows
 //	% a line for config.toml
@@ -57,7 +57,7 @@ func TestTables(t *testing.T) {
 			}
 		})
 		if *update {
-			if err := os.WriteFile(file, []byte(write(cases)), 0o644); err != nil { //nolint:gosec // a table
+			if err := os.WriteFile(file, []byte(write(cases)), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +125,8 @@ func (c *explained) run(t *testing.T) {
 		}
 	}
 	args := c.arguments(t, host)
-	cmd := exec.Command(require.GPUHook(t), append([]string{"--config", host.Path("config.toml"), "explain", "--json"}, args...)...)
+	cmd := exec.Command(require.GPUHook(t),
+		append([]string{"--config", host.Path("config.toml"), "explain", "--json"}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -223,8 +224,8 @@ func split(line string) []string {
 	return out
 }
 
-// lines writes a report down, a line for each thing in it. Of the edits it shows nodes, counts the rest and marks what is
-// skipped.
+// lines writes a report down, with a line for each thing in it. Of the edits it shows the nodes, counts the others, and
+// marks those that are skipped.
 func lines(r *report.Report) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, strings.TrimSpace(fmt.Sprintf(format, args...))) }
@@ -271,7 +272,8 @@ func edits(e *devices.Edits) string {
 	for _, h := range e.Hooks {
 		hooks += skipped(h.Status, path.Base(h.Path)+" "+strings.Join(h.Args, " "))
 	}
-	return fmt.Sprintf("edits: %s, %d mounts%s, %d hooks%s, %d env", strings.TrimPrefix(nodes, " "), len(e.Mounts), mounts, len(e.Hooks), hooks, len(e.Env))
+	return fmt.Sprintf("edits: %s, %d mounts%s, %d hooks%s, %d env",
+		strings.TrimPrefix(nodes, " "), len(e.Mounts), mounts, len(e.Hooks), hooks, len(e.Env))
 }
 
 func skipped(status devices.Status, what string) string {

@@ -1,5 +1,5 @@
-// Package gpu tests the test for machines with an NVIDIA driver, on a driver made of nothing: what needs a GPU is faked,
-// all else of the script is as it will be there.
+// Package gpu tests the test for machines with an NVIDIA driver, on a driver made of nothing: what needs a GPU is
+// faked, all else of the script is as it will be there.
 package gpu
 
 import (
@@ -45,10 +45,12 @@ containerEdits:
   env: [NVIDIA_VISIBLE_DEVICES=void]
   deviceNodes: [{path: /dev/nvidiactl}]
   mounts:
-  - {hostPath: TOP/host/libcuda.so.580.65.06, containerPath: /opt/driver/libcuda.so.580.65.06, options: [ro, nosuid, nodev, rbind, rprivate]}
+  - {hostPath: TOP/host/libcuda.so.580.65.06, containerPath: /opt/driver/libcuda.so.580.65.06,
+     options: [ro, nosuid, nodev, rbind, rprivate]}
   - {hostPath: TOP/host/nvidia-smi, containerPath: TOP/host/nvidia-smi, options: [ro, nosuid, nodev, rbind, rprivate]}
   hooks:
-  - {hookName: createContainer, path: HOOK, args: [nvidia-cdi-hook, update-ldcache, --folder, /opt/driver], env: [NVIDIA_CTK_DEBUG=false]}
+  - {hookName: createContainer, path: HOOK, args: [nvidia-cdi-hook, update-ldcache, --folder, /opt/driver],
+     env: [NVIDIA_CTK_DEBUG=false]}
 `
 
 // devices puts GPU nodes, /dev/kmsg in truth, into a /dev of the command's own.
@@ -71,7 +73,8 @@ func compile(t *testing.T, out, source string, args ...string) {
 	t.Helper()
 	file := out + ".c"
 	write(t, file, source, 0o644)
-	if text, err := exec.Command(require.Program(t, "gcc"), append(args, "-o", out, file)...).CombinedOutput(); err != nil {
+	gcc := exec.Command(require.Program(t, "gcc"), append(args, "-o", out, file)...)
+	if text, err := gcc.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 }
@@ -87,20 +90,23 @@ func run(t *testing.T, init string) (status int, output string) {
 		}
 	}
 	for name, path := range map[string]string{
-		"gpu-hook": require.GPUHook(t), "runc": require.Program(t, "runc"), "nvidia-cdi-hook": require.Program(t, "nvidia-cdi-hook"),
+		"gpu-hook": require.GPUHook(t), "runc": require.Program(t, "runc"),
+		"nvidia-cdi-hook": require.Program(t, "nvidia-cdi-hook"),
 	} {
 		if err := os.Symlink(path, filepath.Join(top, "tools", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	compile(t, top+"/host/libcuda.so."+driver, strings.Replace(libcuda, "INIT", init, 1), "-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1")
+	compile(t, top+"/host/libcuda.so."+driver, strings.Replace(libcuda, "INIT", init, 1),
+		"-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1")
 	compile(t, top+"/host/nvidia-smi", smi)
 	write(t, top+"/tools/nvidia-ctk", fmt.Sprintf(`#!/bin/sh
 for a; do case $a in --output=*) out=${a#*=};; --nvidia-cdi-hook-path=*) hook=${a#*=};; esac; done
 sed "s|HOOK|$hook|" >"$out" <<-'END'
 %sEND
 `, strings.ReplaceAll(spec, "TOP", top)), 0o755)
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc", devices, "sh", filepath.Join(require.Tree(), "test/gpu/run"), top+"/tools")
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc", devices, "sh",
+		filepath.Join(require.Tree(), "test/gpu/run"), top+"/tools")
 	cmd.Env = append(os.Environ(), "PATH="+top+"/host:"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {

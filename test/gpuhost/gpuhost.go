@@ -1,6 +1,6 @@
-// Package gpuhost makes a GPU host out of nothing, for tests and the demonstration: device nodes that are another device
-// in truth, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and of
-// NVIDIA's hook, and a root filesystem with busybox. Everything lies in one directory.
+// Package gpuhost makes a GPU host out of nothing, for tests and the demonstration: device nodes that are another
+// device in truth, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and
+// of NVIDIA's hook, and a root filesystem with busybox. Everything lies in one directory.
 package gpuhost
 
 import (
@@ -97,7 +97,8 @@ func (h *Host) Spec() string {
 	node("  ", "nvidiactl")
 	b.WriteString("  mounts:\n")
 	for _, lib := range []string{"libcuda.so.", "libnvidia-ml.so."} {
-		fmt.Fprintf(&b, "  - hostPath: %s\n    containerPath: %s/%s%s\n    options: [ro, nosuid, nodev, rbind, rprivate]\n", h.Path("lib/"+lib+Driver), LibDir, lib, Driver)
+		fmt.Fprintf(&b, "  - hostPath: %s\n    containerPath: %s/%s%s\n    options: [ro, nosuid, nodev, rbind, rprivate]\n",
+			h.Path("lib/"+lib+Driver), LibDir, lib, Driver)
 	}
 	return b.String()
 }
@@ -133,10 +134,14 @@ mkdir -p "$out"
 printf '%%s\n' "$@" >"$out/args"
 env >"$out/env"
 cat >"$out/stdin"
-if [ -e "$out/FAIL" ]; then echo "nvidia-container-cli: initialization error: driver rpc error: Permission denied" >&2; exit 1; fi
+if [ -e "$out/FAIL" ]; then
+	echo "nvidia-container-cli: initialization error: driver rpc error: Permission denied" >&2
+	exit 1
+fi
 for last; do case $last in --pid=*) pid=${last#--pid=};; esac; done
 nsenter -t "$pid" -m sh -ec '
-	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d 2>/dev/null || { : >"$1/dev/nvidia0"; mount --bind %[6]q "$1/dev/nvidia0"; }
+	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d 2>/dev/null ||
+		{ : >"$1/dev/nvidia0"; mount --bind %[6]q "$1/dev/nvidia0"; }
 	mkdir -p "$1%[4]s"
 	echo "put here by the delegate" >"$1%[4]s/libcuda.so.%[5]s"
 ' sh "$last"
@@ -154,7 +159,7 @@ func RootFS(dir string) error {
 		return err
 	}
 	data, err := os.ReadFile(busybox)
-	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755)) //nolint:gosec // a program
+	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755))
 	for _, name := range strings.Fields("sh ls cat env find grep readlink sleep true dd mount id stat rm") {
 		errs = append(errs, os.Symlink("busybox", filepath.Join(dir, "bin", name)))
 	}
@@ -206,7 +211,7 @@ func (b *Bundle) Fill(rootfs string) error {
 	var errs []error
 	for name, text := range b.Image {
 		path := filepath.Join(rootfs, name)
-		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
 	}
 	for name, target := range b.Links {
 		path := filepath.Join(rootfs, name)
@@ -234,12 +239,12 @@ func WriteBundle(dir string, b Bundle) error {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return err
 	}
-	process := config["process"].(map[string]any) //nolint:forcetypeassert // runc's own
-	delete(process, "rlimits")                    // not every root may raise them
+	process := config["process"].(map[string]any)
+	delete(process, "rlimits") // not every root may raise them
 	process["terminal"] = false
 	process["args"] = b.Args
 	process["env"] = append([]string{"PATH=/bin"}, b.Env...)
-	config["root"].(map[string]any)["readonly"] = false //nolint:forcetypeassert // runc's own
+	config["root"].(map[string]any)["readonly"] = false
 	config["annotations"] = b.Annotations
 	if b.Hook != nil {
 		config["hooks"] = map[string]any{"createRuntime": []json.RawMessage{b.Hook}}
