@@ -1,5 +1,5 @@
-// Command demo shows the main job on a GPU host made of nothing: it runs real containers through the shipped hook
-// definition and prints what each of them got, and what gpu-hook says of it. It leaves nothing behind.
+// Command demo demonstrates gpu-hook on a synthetic GPU host. It runs real containers through the shipped hook
+// definition, and prints what each of them got and what gpu-hook reports about it. It leaves nothing behind.
 package main
 
 import (
@@ -135,7 +135,7 @@ func (s scene) run(site *engine.Site) (engine.Outcome, error) {
 	return site.Runc("runc", s.bundle)
 }
 
-// command is what a user would type for it.
+// command returns what a user would type to start the container.
 func (s scene) command() string {
 	var asks []string
 	for k, v := range s.bundle.Annotations {

@@ -20,7 +20,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Podman is a podman with a store, and control groups, of its own.
+// Podman is a podman with a store and cgroups of its own.
 type Podman struct {
 	site   *Site
 	dir    string
@@ -29,9 +29,9 @@ type Podman struct {
 	global []string
 }
 
-// NewPodman makes one for containers such as b, whose root filesystem it makes too.
+// NewPodman makes a podman for containers such as b, and their root filesystem.
 func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
-	// podman keeps all its paths in its database, and wants them short.
+	// podman stores all of its paths in its database, and limits their length.
 	dir, err := os.MkdirTemp("", "ghp")
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 
 func (p *Podman) rootfs() string { return filepath.Join(p.dir, "rootfs") }
 
-// Container is what of a command line describes the container, its program included.
+// Container returns the part of a command line that describes the container, including its program.
 func (p *Podman) Container(b gpuhost.Bundle) []string {
 	root := p.rootfs()
 	if b.Overlay {
@@ -69,7 +69,7 @@ func (p *Podman) Container(b gpuhost.Bundle) []string {
 	return append(append(p.flags(b), "--rootfs", root), b.Args...)
 }
 
-// Of is like Container for a container of an image, whose own program runs where the bundle has none.
+// Of is [Podman.Container] for a container of an image. The image's own program runs if the bundle has none.
 func (p *Podman) Of(image string, b gpuhost.Bundle) []string {
 	return append(append(p.flags(b), image), b.Args...)
 }
@@ -91,11 +91,11 @@ func (p *Podman) flags(b gpuhost.Bundle) []string {
 	return append(argv, b.Flags...)
 }
 
-// limits are low enough for every machine: not every root may raise them.
+// limits are low enough for every machine, because root may not raise limits everywhere.
 var limits = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"}
 
-// Build builds an image of that name from the root filesystem and further lines of a Containerfile, and returns how
-// that ended. No network is needed, nor had.
+// Build builds an image of this name from the root filesystem and further lines of a Containerfile, and returns the
+// outcome. It does not use the network.
 func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
 	dir, err := os.MkdirTemp(p.dir, "build")
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
 	return p.Run(slices.Concat(build, limits, flags, []string{dir})...)
 }
 
-// PodmanMajor is the first number of podman's version, or 0 where there is none.
+// PodmanMajor returns the major version of podman, or 0 if it is not installed.
 var PodmanMajor = sync.OnceValue(func() int {
 	out, err := exec.Command("podman", "--version").Output()
 	if err != nil {
@@ -128,7 +128,7 @@ var PodmanMajor = sync.OnceValue(func() int {
 	return n
 })
 
-// annotation is the value of podman's flag of that name. Before 5.0 podman reads it as a line of CSV.
+// annotation returns the value for podman's flag --annotation. podman before 5.0 reads it as a line of CSV.
 func annotation(key, value string) string {
 	if PodmanMajor() >= 5 {
 		return key + "=" + value
@@ -136,7 +136,7 @@ func annotation(key, value string) string {
 	return `"` + strings.ReplaceAll(key+"="+value, `"`, `""`) + `"`
 }
 
-// Command is a whole command line of podman.
+// Command returns a whole command line of podman.
 func (p *Podman) Command(args ...string) []string { return append(slices.Clone(p.global), args...) }
 
 // Run runs a command of podman.
@@ -148,12 +148,12 @@ func (p *Podman) Run(args ...string) (Outcome, error) {
 	return run(p.site.Dir, argv...)
 }
 
-// Close takes away what is left of it. Its containers have ended.
+// Close removes everything of this podman. Its containers must have ended.
 func (p *Podman) Close() error {
 	return errors.Join(endPause(p.dir), awaitEnd(p.dir), RemoveCgroups(p.parent), remove(p.dir))
 }
 
-// remove takes away podman's folder and the mounts in it. What podman leaves behind it may still be at work there.
+// remove removes podman's directory and the mounts in it. Processes that podman leaves behind may still use it.
 func remove(dir string) error {
 	var err error
 	for range 100 {
@@ -165,7 +165,7 @@ func remove(dir string) error {
 	return err
 }
 
-// unmountBelow takes away the mounts that podman forgets: the overlay of a root filesystem is one.
+// unmountBelow unmounts what podman forgets, such as the overlay of a root filesystem.
 func unmountBelow(dir string) error {
 	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -180,7 +180,7 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// endPause ends the process by which a rootless podman keeps its namespaces.
+// endPause ends the process with which a rootless podman keeps its namespaces.
 func endPause(own string) error {
 	return filepath.WalkDir(own, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "pause.pid" {
@@ -198,8 +198,8 @@ func endPause(own string) error {
 	})
 }
 
-// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known
-// by the path in their command lines.
+// awaitEnd waits for processes that outlive podman for a moment: conmon and the clean-up that conmon starts. They have
+// the path in their command lines.
 func awaitEnd(path string) error {
 	for range 1000 {
 		running := false
@@ -216,7 +216,7 @@ func awaitEnd(path string) error {
 	return fmt.Errorf("processes of podman still run for %s", path)
 }
 
-// RemoveCgroups removes what engines leave of a cgroup parent of ours, in every hierarchy.
+// RemoveCgroups removes what engines leave of a test's cgroup parent, in every hierarchy.
 func RemoveCgroups(parent string) error {
 	var errs []error
 	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {

@@ -24,7 +24,7 @@ func podmans(t *testing.T) []starter {
 	return out
 }
 
-// session makes a podman for several commands; runtime is as the starter has it.
+// session returns a podman for several commands. Its runtime is the starter's.
 func (s *site) session(e starter, b *gpuhost.Bundle) *engine.Podman {
 	s.t.Helper()
 	if strings.HasSuffix(e.name, "crun") {
@@ -51,7 +51,7 @@ func (s *site) podmanRun(p *engine.Podman, args ...string) outcome {
 	return o
 }
 
-// countingHook returns the end of a Spec with a createContainer hook whose runs hookRan counts.
+// countingHook returns the end of a Spec with a createContainer hook. hookRan counts how often the hook ran.
 func (s *site) countingHook() string {
 	s.t.Helper()
 	if err := s.Host.Write("bin/count", "#!/bin/sh\necho run >>"+s.Host.Path("runs")+"\n", 0o755); err != nil {
@@ -68,7 +68,8 @@ func (s *site) hookRan(times int) {
 	}
 }
 
-// A stopped container that is started again gets the same again, and its Spec's hooks run once for each start.
+// A stopped container that is started again gets the same devices again, and the hooks of its Spec run once for each
+// start.
 func TestStartAgain(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestEngineInjectsToo(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			hooks := s.countingHook()
-			// podman of that time reads Specs from two folders of the host alone.
+			// podman of that version reads Specs only from two directories of the host.
 			kind := fmt.Sprintf("gpu-hook.test/gpu%d", os.Getpid())
 			spec := strings.ReplaceAll(s.Host.Spec(), "nvidia.com/gpu", kind) + hooks
 			file := filepath.Join("/var/run/cdi", fmt.Sprintf("gpu-hook-test-%d.yaml", os.Getpid()))
@@ -150,7 +151,8 @@ func TestEngineInjectsToo(t *testing.T) {
 	}
 }
 
-// A node that --device or --privileged gives is no driver: NVIDIA's hook injects that.
+// A device node from --device or --privileged comes without the driver's libraries, so NVIDIA's hook still runs and
+// injects them.
 func TestDelegateBesideANode(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {

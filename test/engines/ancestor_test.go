@@ -16,7 +16,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// A cgroup above the container's that denies the device is not ours to change: the start fails and the line names it.
+// gpu-hook does not change a cgroup above the container's that denies the device. The start fails, and the message
+// names that cgroup.
 func TestAncestorDenies(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -31,7 +32,8 @@ func TestAncestorDenies(t *testing.T) {
 	}
 }
 
-// strict makes a cgroup that allows what runtimes allow and nothing else, and returns its directory.
+// strict makes a cgroup that denies the GPU, as one with only the rules that runtimes set by default does. It returns
+// the cgroup's directory.
 func (s *site) strict() string {
 	s.t.Helper()
 	dir := "/sys/fs/cgroup/devices/" + s.ID()
@@ -42,7 +44,7 @@ func (s *site) strict() string {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		// The runtime has made it in the other hierarchies.
+		// The runtime has made the cgroup in the other hierarchies.
 		if err := engine.RemoveCgroups("/" + s.ID()); err != nil {
 			s.t.Error(err)
 		}

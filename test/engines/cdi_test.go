@@ -18,7 +18,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// more adds to the Spec's own edits.
+// more appends edits to the Spec's own.
 func (s *site) more(edits string) {
 	s.t.Helper()
 	spec := strings.Replace(s.Host.Spec(), `"0.5.0"`, `"1.1.0"`, 1) + strings.ReplaceAll(edits, "HOST", s.Host.Dir)
@@ -27,7 +27,8 @@ func (s *site) more(edits string) {
 	}
 }
 
-// sharedObject is an ELF library of that name, empty but for it: ldconfig takes nothing else.
+// sharedObject makes an ELF library with this soname and nothing else in it, because ldconfig ignores files that are
+// not ELF. It returns the library's contents.
 func sharedObject(t *testing.T, soname string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "lib.so")
@@ -43,7 +44,7 @@ func sharedObject(t *testing.T, soname string) string {
 	return string(data)
 }
 
-// cdiHook installs the real nvidia-cdi-hook and adds its commands to the Spec, in the order of nvidia-ctk.
+// cdiHook installs the real nvidia-cdi-hook and adds hooks with these commands to the Spec, in the order of nvidia-ctk.
 func (s *site) cdiHook(commands ...string) {
 	s.t.Helper()
 	data, err := os.ReadFile(require.Program(s.t, "nvidia-cdi-hook"))
@@ -61,8 +62,8 @@ func (s *site) cdiHook(commands ...string) {
 	s.more(hooks)
 }
 
-// The real nvidia-cdi-hook does its work as a createContainer hook that we run: links to the driver's libraries, the
-// image's newer CUDA libraries before them, and the linker's cache that knows both.
+// The real nvidia-cdi-hook works as a createContainer hook that gpu-hook runs: there are links to the driver's
+// libraries, the image's newer CUDA libraries come before them, and the linker's cache has both.
 func TestRealCDIHook(t *testing.T) {
 	const compat = "/usr/local/cuda/compat"
 	for _, e := range starters(t) {
@@ -97,7 +98,7 @@ func TestRealCDIHook(t *testing.T) {
 	}
 }
 
-// cached lists, first choice first, where the linker's cache that the container prints has libcuda.so.1.
+// cached returns where the linker's cache that the container prints finds libcuda.so.1, first choice first.
 func cached(t *testing.T, o outcome) []string {
 	t.Helper()
 	_, text, _ := strings.Cut(o.Stdout, "cache\n")
@@ -122,8 +123,8 @@ func cached(t *testing.T, o outcome) []string {
 	return found
 }
 
-// The driver's parameters are shown to the container in a form that keeps it from making device nodes. Without a driver
-// they are ours, in a mount namespace of the test, and the container is bound to the host's proc to see them.
+// The container sees the driver's parameters in a form that keeps it from making device nodes. Without a driver, the
+// test provides them in a mount namespace of its own, and the host's proc is bound into the container.
 func TestRealCDIHookHidesParameters(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestRealCDIHookHidesParameters(t *testing.T) {
 	}
 }
 
-// Mounts of every kind are there when the container's program runs, after the runtime has pivoted.
+// When the container's program runs, after the runtime has called pivot_root, mounts of every kind are there.
 func TestMounts(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -215,8 +216,8 @@ func TestTmpfsInAUserNamespace(t *testing.T) {
 	}
 }
 
-// A network device of the host is the container's, under its new name, with its address, and up; the "host" is a
-// network namespace of the test's own.
+// A network device of the host is moved into the container. There it has its new name and its address, and it is up.
+// The "host" is a network namespace of the test.
 func TestNetDevice(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestNetDevice(t *testing.T) {
 			if n := s.last().Edits.NetDevices; len(n) != 1 || n[0].Status != "applied" {
 				t.Errorf("record: %+v", n)
 			}
-			// It is lost now, with the container.
+			// The device was lost with the first container.
 			s.refused(e, e.run(s, asks("driver=nvidia.cdi,device=0")), "E-NETDEV", "rdma7", "lost with the container")
 		})
 	}

@@ -19,7 +19,8 @@ func asks(gpus string) gpuhost.Bundle {
 	return gpuhost.Bundle{Annotations: map[string]string{"gpu-hook/gpus": gpus}}
 }
 
-// The main job: a container that asks gets its nodes, open, and its libraries, and the record says so.
+// The main purpose: a container that requests a GPU gets its nodes, which it can open, and the driver's libraries, and
+// the record says so.
 func TestGives(t *testing.T) {
 	for _, e := range starters(t) {
 		for _, test := range []struct {
@@ -68,7 +69,7 @@ func TestGives(t *testing.T) {
 	}
 }
 
-// The other side of the device rules: the same node, put into the container by other means, stays shut.
+// The opposite for device rules: without a request, the same node cannot be opened, although it is in the container.
 func TestDeniedWithoutRequest(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -84,7 +85,7 @@ func TestDeniedWithoutRequest(t *testing.T) {
 	}
 }
 
-// A node that config.json lists already, with no rule for it there, is opened all the same.
+// A node that config.json lists without a device rule for it can be opened.
 func TestPresentNodeIsOpened(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestPresentNodeIsOpened(t *testing.T) {
 	}
 }
 
-// Rules give what the Spec says and no more.
+// Device rules allow what the Spec states and nothing more.
 func TestPermissions(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -119,7 +120,7 @@ func TestNothingAsked(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			// Not even a Spec that would stop a container that asks is looked at.
+			// Even a Spec that would fail a container with a request is not read.
 			if err := s.Host.Write("cdi/nvidia.yaml", "kind: [", 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -131,8 +132,8 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
-// CDI cannot serve, NVIDIA's own hook takes over: with the request's variables, held to its legacy mode and away from
-// cgroups, from a bundle that is gone afterwards; and what it left in /dev can be opened.
+// If CDI cannot serve the request, NVIDIA's own hook does. It runs with the request's variables, in its legacy mode,
+// without cgroups, and from a bundle that is removed afterwards. The nodes that it made in /dev can be opened.
 func TestDelegates(t *testing.T) {
 	for _, e := range starters(t) {
 		for _, test := range []struct {
@@ -239,7 +240,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// refused checks that the container did not start, that the engine shows our line, whole, and that the record has it.
+// refused checks that the container did not start, that the engine shows the whole of gpu-hook's message, and that the
+// record has it.
 func (s *site) refused(e starter, o outcome, parts ...string) {
 	s.t.Helper()
 	if o.Status == 0 || strings.Contains(o.Stdout, "node") {
@@ -261,8 +263,8 @@ func (s *site) refused(e starter, o outcome, parts ...string) {
 	}
 }
 
-// Under CRI-O anybody who may make a pod writes its annotations and environment: they do not count, and the container
-// starts without. What the kubelet put among the container's own annotations CRI-O serves itself.
+// Under CRI-O everybody who may create a pod writes its annotations and environment. They do not count, and the
+// container starts without devices. CRI-O itself serves what the kubelet has put among the container's own annotations.
 func TestCRIODefaults(t *testing.T) {
 	own, err := json.Marshal(map[string]string{"cdi.k8s.io/plugin": "nvidia.com/gpu=1"})
 	if err != nil {

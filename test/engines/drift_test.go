@@ -22,8 +22,8 @@ func warned(r *report.Report, code string) (n int) {
 	return n
 }
 
-// What is optional and cannot be made, before the start or in the midst of it, does not keep a container from starting,
-// and a node that was left out opens no device.
+// An optional edit that cannot be made, whether this is found before the edits are made or while they are, does not
+// keep the container from starting. A node that was left out opens no device.
 func TestOptionalEditsAreLeftOut(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -71,9 +71,9 @@ containerEdits:
 	}
 }
 
-// The failure that took every GPU node of a cluster (NVIDIA/nvidia-container-toolkit issue 2026, there for a read-only
-// /etc/nvidia, which the hook forgives since): NVIDIA's own hook cannot write its profile. The container starts, and
-// the record says what it lacks.
+// The failure that cost a cluster all of its GPU nodes (NVIDIA/nvidia-container-toolkit issue 2026): NVIDIA's own hook
+// cannot write its profile. There the reason was a read-only /etc/nvidia, which the hook tolerates since. The container
+// starts, and the record says what is missing.
 func TestUnwritableApplicationProfile(t *testing.T) {
 	hook := require.Program(t, "nvidia-cdi-hook")
 	for _, e := range starters(t)[:2] {
@@ -107,7 +107,8 @@ func TestUnwritableApplicationProfile(t *testing.T) {
 	}
 }
 
-// A Spec that was written for another driver serves nobody: NVIDIA's own hook does or, where there is none, nothing.
+// A Spec that was written for another driver is not used. NVIDIA's own hook serves the request or, if it is not
+// installed, the start fails.
 func TestStaleSpec(t *testing.T) {
 	stale := func(t *testing.T) *site {
 		t.Helper()

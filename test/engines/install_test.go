@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// install and uninstall as root, on the host's own places in a copy of them: podman finds both hooks by itself, and
-// afterwards nothing is left but what was changed by hand.
+// install and uninstall as root, in a copy of the host's own directories. podman finds both hooks by itself. Afterwards
+// only what was changed by hand is left.
 func TestInstallForPodman(t *testing.T) {
 	s := newSite(t)
 	s.whole()

@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Namespaces that the container shares with the host belong to the host's root, and nobody else may join them: the
-// hooks of a Spec run without that.
+// Namespaces that the container shares with the host belong to the host's root, and an ordinary user cannot join them.
+// The hooks of a Spec run without joining them.
 func TestRootlessSharesNamespaces(t *testing.T) {
 	s, u := rootless(t)
 	if err := os.MkdirAll(s.Host.Path("ran"), 0o755); err != nil {

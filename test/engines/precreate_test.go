@@ -16,11 +16,11 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// stages are those of runtime-spec's hooks, in the order in which they run.
+// stages are the hook stages of runtime-spec, in the order in which they run.
 var stages = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
 
-// whole gives the host a Spec with every kind of edit: each stage's hook writes its name into the file runs, but that
-// of startContainer, a program of the container's, into /tmp/runs there.
+// whole gives the host a Spec with every kind of edit. The hook of each stage writes its name into the file runs; that
+// of startContainer, which is a program of the container, writes it into /tmp/runs there.
 func (s *site) whole() {
 	s.t.Helper()
 	var spec strings.Builder
@@ -47,7 +47,7 @@ func (s *site) whole() {
 	}
 }
 
-// wholeScript shows what there is of it in the container.
+// wholeScript shows what the container got of that Spec.
 const wholeScript = script + `
 echo "variable $FROM_SPEC"; echo "visible $NVIDIA_VISIBLE_DEVICES"
 for g in $(id -G); do echo "group $g"; done
@@ -56,7 +56,7 @@ while read line; do
 done </proc/self/mountinfo
 while read stage; do echo "ran $stage"; done </tmp/runs`
 
-// ran checks how often the hooks of the stages outside of the container have run.
+// ran checks how often the hooks of the stages outside the container have run.
 func (s *site) ran(times map[string]int) {
 	s.t.Helper()
 	data, err := os.ReadFile(s.Host.Path("runs"))
@@ -83,13 +83,14 @@ func (o outcome) count(line string) (n int) {
 	return n
 }
 
-// precreates are podman with each runtime that there is here, with the precreate hook.
+// precreates returns podman with each runtime of this machine, with the precreate hook.
 func precreates(t *testing.T) []starter {
 	t.Helper()
 	return slices.DeleteFunc(starters(t), func(e starter) bool { return !strings.HasPrefix(e.name, "precreate") })
 }
 
-// All of CDI takes full effect, once: what a createRuntime hook cannot make is there when it comes, the rest it makes.
+// Every kind of edit takes effect once: precreate makes those that a createRuntime hook cannot make, and createRuntime
+// makes the others.
 func TestPrecreateGivesAll(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -109,7 +110,7 @@ func TestPrecreateGivesAll(t *testing.T) {
 	}
 }
 
-// The variable by which a container asks keeps its value: programs look at it, and the later stage reads it again.
+// The variable by which a container requests devices keeps its value. Programs read it, and so does the later stage.
 func TestPrecreateKeepsTheRequest(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestPrecreateKeepsTheRequest(t *testing.T) {
 	}
 }
 
-// shared checks which stage has made what: nodes, mounts and early hooks are createRuntime's.
+// shared checks which stage has made what: createRuntime makes nodes and mounts and runs the early hooks.
 func (s *site) shared(r *report.Report) {
 	s.t.Helper()
 	early := func(h *devices.Hook) bool { return slices.Contains(stages[:3], h.HookName) }
@@ -154,7 +155,7 @@ func (s *site) is(what string, got, want devices.Status) {
 	}
 }
 
-// gaveAll checks a container that ran wholeScript.
+// gaveAll checks the output of a container that ran wholeScript.
 func (s *site) gaveAll(o outcome) {
 	s.t.Helper()
 	if o.Status != 0 {
@@ -171,7 +172,7 @@ func (s *site) gaveAll(o outcome) {
 	s.ran(map[string]int{"prestart": 1, "createRuntime": 1, "createContainer": 1, "poststart": 1, "poststop": 1})
 }
 
-// Without the earlier stage the rest is given, and exactly what that alone could have given is late.
+// Without the precreate stage, exactly what it alone could have made is late, and everything else is made.
 func TestLateWithoutPrecreate(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -209,7 +210,7 @@ func TestLateWithoutPrecreate(t *testing.T) {
 	}
 }
 
-// A refusal is createRuntime's, with the whole text where the runtime lets it through.
+// createRuntime reports a refusal, with the whole message if the runtime shows it.
 func TestPrecreateRefusesNothing(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -222,7 +223,7 @@ func TestPrecreateRefusesNothing(t *testing.T) {
 	}
 }
 
-// Started again, a container gets each thing once again.
+// A container that is started again gets everything once.
 func TestPrecreateStartAgain(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -244,7 +245,8 @@ func TestPrecreateStartAgain(t *testing.T) {
 	}
 }
 
-// podman's own CDI, both of our stages and a Spec's hook: each thing once, and the duplicate is told.
+// With podman's own CDI, both stages of gpu-hook and a Spec's hook, everything is done once, and the duplicate is
+// reported.
 func TestPrecreateBesideEngine(t *testing.T) {
 	s := newSite(t)
 	b := asks("device=0")
@@ -275,7 +277,7 @@ func TestPrecreateDelegates(t *testing.T) {
 	s.delegated()
 }
 
-// A claim that the container's author wrote, without the stage that alone writes it.
+// A plan annotation that the container's author has written has no effect.
 func TestForgedPlan(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -297,7 +299,7 @@ func TestForgedPlan(t *testing.T) {
 	}
 }
 
-// In a user namespace nodes are bound, and the host's stay as they are.
+// In a user namespace nodes are bound, and the host's own nodes do not change.
 func TestPrecreateUserNamespace(t *testing.T) {
 	s := newSite(t)
 	s.whole()

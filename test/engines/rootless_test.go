@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// ordinary makes an ordinary user with subordinate ids, for as long as the test runs.
+// ordinary creates an ordinary user with subordinate ids until the test ends.
 func ordinary(t *testing.T) *gpuhost.User {
 	t.Helper()
 	require.Root(t)
@@ -56,7 +56,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 	return &gpuhost.User{UID: uid, GID: gid, Name: name, Home: home}
 }
 
-// rootless makes a site whose records go where those of a user go.
+// rootless makes a site that keeps its records where those of a user are kept.
 func rootless(t *testing.T) (*site, *gpuhost.User) {
 	t.Helper()
 	u := ordinary(t)
@@ -68,7 +68,7 @@ func rootless(t *testing.T) (*site, *gpuhost.User) {
 	return s, u
 }
 
-// lastOf is what the user, outside of any user namespace, sees by gpu-hook last.
+// lastOf returns what gpu-hook last shows the user outside of any user namespace.
 func (s *site) lastOf(u *gpuhost.User) string {
 	s.t.Helper()
 	o, err := engine.RunAs(u, u.Home, s.Host.Path("bin/gpu-hook"), "--config", s.Host.Path("config.toml"), "last")
@@ -78,8 +78,8 @@ func (s *site) lastOf(u *gpuhost.User) string {
 	return o.Stdout
 }
 
-// An ordinary user's podman: nodes are bound, device rules are nobody's here, root's Specs count although they show
-// another owner, and the record is where the user finds it.
+// The podman of an ordinary user: nodes are bound, there are no device rules, root's Specs count although they appear
+// to have another owner, and the user finds the record.
 func TestRootless(t *testing.T) {
 	s, u := rootless(t)
 	for name, flags := range map[string][]string{"alone": nil, "keep-id": {"--userns=keep-id"}} {
@@ -117,7 +117,7 @@ func TestRootlessDelegates(t *testing.T) {
 	o.has(t, "node /dev/nvidia0", "put here by the delegate", "open")
 }
 
-// What another user could have written counts for nothing.
+// Files that another user could have written are not trusted.
 func TestRootlessTrust(t *testing.T) {
 	s, u := rootless(t)
 	if err := os.Chmod(s.Host.Path("cdi/nvidia.yaml"), 0o666); err != nil {

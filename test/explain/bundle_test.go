@@ -33,7 +33,7 @@ func newBundle() *bundle {
 	}
 }
 
-// say adds what a word of the form kind:rest describes; files of it go below dir.
+// say adds what a word of the form kind:rest describes. Files that it needs are made below dir.
 func (b *bundle) say(dir, word string) error {
 	kind, rest, _ := strings.Cut(word, ":")
 	key, value, _ := strings.Cut(rest, "=")
@@ -79,9 +79,9 @@ func (b *bundle) say(dir, word string) error {
 	return nil
 }
 
-// write writes the bundle. For CRI-O it has the annotations that this gives to a container of a pod, in its order: the
-// pod's first, its own marks over them, then those of the container's configuration and the kubelet's labels (CRI-O
-// 1.37, internal/factory/container).
+// write writes the bundle. For CRI-O it has the annotations that CRI-O gives to a container of a pod, in CRI-O's order:
+// the pod's first, then CRI-O's own, then those of the container's configuration and the kubelet's labels (CRI-O 1.37,
+// internal/factory/container).
 func (b *bundle) write(dir string, crio bool) error {
 	b.spec.Annotations = b.pod
 	if crio {

@@ -1,5 +1,5 @@
-// Package explain holds the written rules of requests and precedence as tables: whole input to whole result, through
-// the real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
+// Package explain holds the rules of requests and precedence as tables. Each case is a whole input and the whole result
+// of the real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
 //
 //	# what it shows
 //	% a line for config.toml
@@ -7,7 +7,7 @@
 //	$ the arguments of explain; or "bundle" or "crio" and what config.json says, see bundle_test.go
 //	> the result, line by line
 //
-// go test ./test/explain -update writes the results anew; read the difference.
+// go test ./test/explain -update rewrites the results; read the difference.
 package explain
 
 import (
@@ -156,7 +156,7 @@ func (c *explained) run(t *testing.T) {
 	}
 }
 
-// merge puts lines into their tables of a configuration, which are made where they are missing.
+// merge puts lines into their tables of a configuration. Tables that are missing are added.
 func merge(config string, lines []string) string {
 	table := ""
 	for _, line := range lines {
@@ -177,7 +177,7 @@ func merge(config string, lines []string) string {
 	return config
 }
 
-// arguments are explain's: HOST stands for the host's folder.
+// arguments returns the arguments of explain, with HOST replaced by the host's directory.
 func (c *explained) arguments(t *testing.T, host *gpuhost.Host) []string {
 	var args []string
 	for _, line := range c.input {
@@ -201,7 +201,7 @@ func (c *explained) arguments(t *testing.T, host *gpuhost.Host) []string {
 	return args
 }
 
-// split takes words apart at blanks outside of single quotes.
+// split splits words at blanks outside of single quotes.
 func split(line string) []string {
 	var out []string
 	word, quoted, started := "", false, false

@@ -1,5 +1,5 @@
-// Package gpu tests the test for machines with an NVIDIA driver, on a driver made of nothing: what needs a GPU is
-// faked, all else of the script is as it will be there.
+// Package gpu tests the script for machines with an NVIDIA driver. What needs a GPU is faked; the rest of the script
+// runs as it does on such a machine.
 package gpu
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const driver = "580.65.06"
 
-// libcuda is a driver library with one device, whose memory is the program's own. INIT is what cuInit returns.
+// libcuda is a driver library with one device, whose memory is the program's own. cuInit returns INIT.
 const libcuda = `
 #include <string.h>
 static unsigned char memory[4096];
@@ -53,7 +53,7 @@ containerEdits:
      env: [NVIDIA_CTK_DEBUG=false]}
 `
 
-// devices puts GPU nodes, /dev/kmsg in truth, into a /dev of the command's own.
+// devices runs a command with its own /dev, in which the GPU nodes are /dev/kmsg.
 const devices = `
 mount -t tmpfs -o mode=755 tmpfs /dev
 mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/zero c 1 5; mknod -m 666 /dev/full c 1 7
@@ -79,7 +79,7 @@ func compile(t *testing.T, out, source string, args ...string) {
 	}
 }
 
-// run runs the script on a fake whose cuInit returns init.
+// run runs the script on a fake driver whose cuInit returns init.
 func run(t *testing.T, init string) (status int, output string) {
 	t.Helper()
 	require.Root(t)
@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A driver that does not work is found out, and nothing else is the worse for it.
+// A driver that does not work is detected, and everything else still succeeds.
 func TestRunFails(t *testing.T) {
 	status, output := run(t, "999")
 	if status != 1 || !strings.Contains(output, "FAIL CUDA works in the container\n     cuda: cuInit: error 999") ||

@@ -1,6 +1,6 @@
-// Package gpuhost makes a GPU host out of nothing, for tests and the demonstration: device nodes that are another
-// device in truth, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and
-// of NVIDIA's hook, and a root filesystem with busybox. Everything lies in one directory.
+// Package gpuhost makes a synthetic GPU host, for tests and the demonstration. It has device nodes that have the number
+// of another device, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and
+// of NVIDIA's hook, and a root filesystem with busybox. Everything is in one directory.
 package gpuhost
 
 import (
@@ -19,7 +19,7 @@ import (
 // Driver is the version of the driver that the host pretends to have.
 const Driver = "580.65.06"
 
-// Device is what every GPU node of the host is in truth: /dev/kmsg, which runtimes deny to containers.
+// Major and Minor are the number of every GPU node of the host: that of /dev/kmsg, which runtimes deny to containers.
 const (
 	Major = 1
 	Minor = 11
@@ -31,7 +31,7 @@ const LibDir = "/usr/lib/x86_64-linux-gnu"
 // Host is a synthetic GPU host.
 type Host struct{ Dir string }
 
-// New makes a host with two GPUs in dir, which must be empty or not be there. It needs root, for the nodes.
+// New makes a host with two GPUs in dir, which must be empty or must not exist. It needs root, for the device nodes.
 func New(dir string) (*Host, error) {
 	h := &Host{dir}
 	var errs []error
@@ -125,8 +125,9 @@ func (h *Host) nvidiaConfig() string {
 	return fmt.Sprintf("[nvidia-container-cli]\npath = %q\nload-kmods = true\n", h.Path("bin/nvidia-container-cli"))
 }
 
-// recorder stands in for nvidia-container-cli, which cannot be had without a driver. It writes down how it was called
-// and leaves a node and a library in the container, as the real one would. With FAIL in its folder it fails.
+// recorder returns a script that replaces nvidia-container-cli, which needs a driver. It records how it was called, and
+// puts a node and a library into the container, as the real program would. If there is a file FAIL in its directory, it
+// fails.
 func (h *Host) recorder() string {
 	return fmt.Sprintf(`#!/bin/sh
 out=%[1]q
@@ -166,14 +167,14 @@ func RootFS(dir string) error {
 	return errors.Join(errs...)
 }
 
-// Chown gives a tree to a user.
+// Chown makes a user the owner of a tree.
 func Chown(dir string, owner int) error {
 	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, owner, owner))
 	})
 }
 
-// Bundle is what of an OCI bundle a test sets.
+// Bundle is the part of an OCI bundle that a test sets.
 type Bundle struct {
 	Args        []string
 	Env         []string
@@ -184,19 +185,19 @@ type Bundle struct {
 	Edit func(config map[string]any)
 	// Owner of the root filesystem.
 	Owner int
-	// Flags are more of podman's.
+	// Flags are further flags for podman.
 	Flags []string
-	// Runtime is podman's, if not runc.
+	// Runtime is the runtime that podman uses, if it is not runc.
 	Runtime string
-	// OwnHooks says that podman looks for hooks where its own configuration says.
+	// OwnHooks says that podman looks for hooks in the directories of its own configuration.
 	OwnHooks bool
-	// HooksDirs are directories of the host where podman looks for hooks besides, precreate.d for example.
+	// HooksDirs are further directories of the host in which podman looks for hooks, such as precreate.d.
 	HooksDirs []string
-	// User is whom podman runs as; nil for ourselves.
+	// User is the user who runs podman; nil for the user who runs the test.
 	User *User
-	// Image are files of the root filesystem, by absolute path, beside busybox; Links are symbolic links.
+	// Image has further files of the root filesystem, by absolute path, and Links symbolic links.
 	Image, Links map[string]string
-	// Overlay has podman put an overlay over the root filesystem.
+	// Overlay makes podman put an overlay over the root filesystem.
 	Overlay bool
 }
 
@@ -220,7 +221,7 @@ func (b *Bundle) Fill(rootfs string) error {
 	return errors.Join(errs...)
 }
 
-// WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
+// WriteBundle makes an OCI bundle in dir, based on what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
 	rootfs := filepath.Join(dir, "rootfs")
 	if err := errors.Join(RootFS(rootfs), b.Fill(rootfs), Chown(rootfs, b.Owner)); err != nil {
@@ -258,7 +259,7 @@ func WriteBundle(dir string, b Bundle) error {
 	return os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600)
 }
 
-// HookOf returns the hook of a definition file, which an engine copies into config.json.
+// HookOf returns the hook in a definition file, which an engine copies into config.json.
 func HookOf(definition string) (json.RawMessage, error) {
 	data, err := os.ReadFile(definition)
 	if err != nil {

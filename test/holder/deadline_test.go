@@ -13,7 +13,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// silent mounts a file system that never answers and returns where.
+// silent mounts a file system that never answers, and returns its mount point.
 func silent(t *testing.T) string {
 	t.Helper()
 	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -37,7 +37,7 @@ func silent(t *testing.T) string {
 	return dir
 }
 
-// onSilent is a container whose Spec has a file on such a file system, and one second to start.
+// onSilent returns a container whose Spec has a file on such a file system, with one second to start.
 func onSilent(t *testing.T, options ...option) *container {
 	t.Helper()
 	c := newBundle(t, options...)
@@ -56,8 +56,8 @@ devices:
 	return c.start()
 }
 
-// A path of the host that never answers, as on a file server that is gone, holds nobody for longer than the configured
-// time. What was asked for is refused.
+// A host path that never answers, such as one on a lost file server, delays a start by no more than the configured
+// time. The request is refused.
 func TestPlanningIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
 	r := c.run()
@@ -69,7 +69,7 @@ func TestPlanningIsBounded(t *testing.T) {
 	c.unchanged()
 }
 
-// A wish stops no start.
+// A wish does not stop the start.
 func TestPlanningOfAWishIsBounded(t *testing.T) {
 	c := onSilent(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	spec := strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1)

@@ -55,7 +55,7 @@ func TestGives(t *testing.T) {
 	}
 }
 
-// The host must see nothing of what was mounted, and nothing must be left but empty mount points.
+// The host must not see the mounts, and only empty mount points may be left.
 func TestMountsStayInTheContainer(t *testing.T) {
 	c := newContainer(t, annotated("device=0"))
 	c.run().applied(t)
@@ -104,7 +104,7 @@ devices:
 	}
 }
 
-// spec puts another CDI Spec in the place of the host's; HOST stands for the host's folder.
+// spec replaces the host's CDI Spec. HOST stands for the host's directory.
 func (c *container) spec(text string) {
 	c.t.Helper()
 	if err := c.host.Write("cdi/nvidia.yaml", strings.ReplaceAll(text, "HOST", c.host.Dir), 0o644); err != nil {
@@ -156,8 +156,8 @@ devices:
     - {hookName: poststop, path: HOST/bin/hook, args: [hook, late]}
 `
 
-// The Spec's hooks run stage by stage, with the state, nothing of our environment, and only the last in the container's
-// namespaces, after all edits.
+// The hooks of a Spec run stage by stage after all edits, with the state and without gpu-hook's environment. Only those
+// of the last stage run in the container's namespaces.
 func TestSpecHooks(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
@@ -201,13 +201,13 @@ func TestSpecHooks(t *testing.T) {
 	if h := r.report.Edits.Hooks; h[3].Status != devices.Late || h[0].Status != devices.Applied {
 		t.Errorf("statuses: %s, %s", h[0].Status, h[3].Status)
 	}
-	// The holder has no cgroup of its own; that is said, and nothing else is.
+	// The holder has no cgroup of its own. That is reported, and nothing else.
 	if w := r.report.Warnings; len(w) != 2 || w[0].Code != "W-LATE" || w[1].Code != "W-CGROUP" {
 		t.Errorf("warnings: %+v", w)
 	}
 }
 
-// A hook that fails fails the start with its own words, and takes everything back but what it did itself.
+// A hook that fails stops the start with its own message. Everything is undone except what the hook itself did.
 func TestFailingHookUndoesAll(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
@@ -226,7 +226,8 @@ func TestFailingHookUndoesAll(t *testing.T) {
 	}
 }
 
-// At its timeout a hook is killed with all that it started; what keeps its output open does not hold us.
+// At its timeout a hook is killed with everything that it started. A process that keeps its output open does not delay
+// gpu-hook.
 func TestHookTimeout(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(strings.ReplaceAll(hookSpec, "timeout: 20", "timeout: 1"))
@@ -250,7 +251,7 @@ func TestHookTimeout(t *testing.T) {
 	c.unchanged()
 }
 
-// A node or mount that cannot be made takes back those before it.
+// If a node or mount cannot be made, those before it are undone.
 func TestFailingEditUndoesAll(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(`

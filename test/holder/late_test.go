@@ -30,7 +30,7 @@ func lates() []string {
 	}
 }
 
-// What a createRuntime hook cannot do is said, each by name, and the rest is done.
+// Each edit that a createRuntime hook cannot make is reported by name, and the others are made.
 func TestLateEdits(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(lateSpec)
@@ -45,7 +45,7 @@ func TestLateEdits(t *testing.T) {
 			t.Errorf("no %q in %+v", what, w)
 		}
 	}
-	// The mark that keeps a vendor's own hook away is missed by no program, and a Spec gives nobody root's group.
+	// No program needs the variable that keeps a vendor's own hook away, and a Spec cannot add root's group.
 	if strings.Contains(w.Message, "void") || strings.Contains(w.Message, "group 0") {
 		t.Errorf("too much in %+v", w)
 	}
@@ -61,7 +61,7 @@ func TestLateEdits(t *testing.T) {
 	}
 }
 
-// By policy a late edit is the error, found before anything is done.
+// If the policy is "error", a late edit is refused before anything is done.
 func TestLateEditsRefused(t *testing.T) {
 	for i, only := range append(lates(), "") {
 		spec := lateSpec
@@ -89,7 +89,7 @@ func TestLateEditsRefused(t *testing.T) {
 	}
 }
 
-// What an engine that knows CDI has put into config.json is there, not late.
+// An edit that an engine with CDI support has put into config.json is present, not late.
 func TestLateEditsThatArePresent(t *testing.T) {
 	c := newBundle(t, annotated("device=0"), edited(func(config map[string]any) {
 		process := config["process"].(map[string]any)

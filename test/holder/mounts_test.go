@@ -38,7 +38,7 @@ func (c *container) mounted(path string) *mountinfo.Info {
 	return infos[0]
 }
 
-// shares makes a folder of the host that is a shared mount with another mount below it, as data and data/sub.
+// shares makes a directory of the host that is a shared mount with another mount below it: data and data/sub.
 func (c *container) shares() {
 	c.t.Helper()
 	data := c.host.Path("data")
@@ -89,7 +89,7 @@ func TestRecursiveMounts(t *testing.T) {
 	}
 }
 
-// What the kernel shows of a mount's options is what the Spec asks for.
+// The kernel shows the mount options that the Spec requests.
 func TestMountOptions(t *testing.T) {
 	for _, test := range []struct {
 		options  string
@@ -130,7 +130,7 @@ func words(options string) []string {
 	return slices.Sorted(slices.Values(strings.Split(options, ",")))
 }
 
-// A tmpfs is the container's own, of the size and with the owner that the Spec gives.
+// A tmpfs belongs to the container, and has the size and owner that the Spec states.
 func TestTmpfs(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	const scratch = "    - {hostPath: tmpfs, containerPath: /opt/scratch, type: tmpfs, " +
@@ -166,7 +166,7 @@ func TestTmpfs(t *testing.T) {
 	}
 }
 
-// What the kernel does not take of a tmpfs's options it says itself, and nothing is left behind.
+// If the kernel rejects an option of a tmpfs, the message is the kernel's own, and nothing is left behind.
 func TestBadMountsAreRefused(t *testing.T) {
 	for i, test := range []struct {
 		mount string

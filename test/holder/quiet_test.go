@@ -15,8 +15,8 @@ func annotations(m map[string]string) option {
 	return func(_ *container, b *gpuhost.Bundle) { b.Annotations = m }
 }
 
-// A container that asks for nothing costs the reading of its state and config.json, and of our configuration: no file
-// beyond them is opened, none is written, no program run, no namespace joined.
+// For a container that requests nothing, gpu-hook reads only its state, its config.json and gpu-hook's configuration.
+// It opens no other file, writes none, runs no program and joins no namespace.
 func TestNothingAskedNothingDone(t *testing.T) {
 	strace := require.Program(t, "strace")
 	for _, test := range []struct {
@@ -71,7 +71,7 @@ func TestNothingAskedNothingDone(t *testing.T) {
 	}
 }
 
-// A bare "all" is what images say: where nothing can serve it, the container starts without.
+// An image sets just "all". If nothing can serve that, the container starts without devices.
 func TestWeakAll(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	if err := os.RemoveAll(c.host.Path("cdi")); err != nil {

@@ -14,8 +14,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// A state that cannot be read is refused, since nothing is known of the container. So is a bundle, where the state says
-// that something was asked for. Where it does not, the container starts: it most probably asks for nothing.
+// A state that cannot be read is refused, because nothing is known about the container. A config.json that cannot be
+// read is refused if the state shows that something was requested. Otherwise the container starts, because it most
+// probably requests nothing.
 func TestUnreadableStateAndBundle(t *testing.T) {
 	c := newContainer(t)
 	const asks = `"annotations":{"gpu-hook/gpus":"0"}`
@@ -66,11 +67,10 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 	}
 }
 
-// What is wrong with a request, a Spec or the host is refused with a container that asks, and does not concern one that
-// asks for nothing.
+// A mistake in a request, a Spec or the host refuses a container with a request, and does not affect one without.
 func TestRefusals(t *testing.T) {
 	t.Cleanup(func() {
-		// Where the configuration cannot be read the record goes to the default directory; others' records there stay.
+		// If the configuration cannot be read, the record is written to the default directory. Other records there stay.
 		_ = os.Remove("/run/gpu-hook/records/test.json")
 		_ = os.Remove("/run/gpu-hook/records")
 		_ = os.Remove("/run/gpu-hook")
@@ -232,7 +232,7 @@ func annotated2(key, value string) option {
 	return annotations(map[string]string{key: value})
 }
 
-// The process of the state must be this runtime's own, in namespaces of its own.
+// The process in the state must be a child of this runtime, in namespaces of its own.
 func TestProcessChecks(t *testing.T) {
 	c := newContainer(t, annotated("device=0"))
 	state := func(pid int, status string) string {
@@ -260,7 +260,7 @@ func TestProcessChecks(t *testing.T) {
 		})
 	}
 	t.Run("another runtime's child", func(t *testing.T) {
-		// A shell in between is the hook's parent, and not the holder's.
+		// With a shell in between, the hook's parent is not the holder's parent.
 		c.runCommand(state(c.pid, "creating"), "/bin/sh", "-c", `"$@"; exit $?`, "sh",
 			require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime").
 			refused(t, "E-STATE", "not of the runtime")
@@ -306,8 +306,8 @@ func TestIncompleteBundles(t *testing.T) {
 	}
 }
 
-// A root filesystem of a hostile image: links out of it at every place where something is made, and other things in the
-// way. Nothing outside changes (CVE-2024-0133, CVE-2019-19921, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
+// A root filesystem of a hostile image has links that lead out of it, and other obstacles, wherever something is made.
+// Nothing outside changes (CVE-2024-0133, CVE-2019-19921, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
 func TestHostileRootfs(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -386,7 +386,7 @@ func (c *container) outside() string { return filepath.Join(filepath.Dir(c.bundl
 
 func link(c *container, target, path string) error { return os.Symlink(target, c.rootfs(path)) }
 
-// A root filesystem that is shared with the host would carry the mounts there.
+// A root filesystem that is shared with the host is refused, because mounts in it would reach the host.
 func TestSharedRootIsRefused(t *testing.T) {
 	c := newBundle(t, annotated("device=0"), shared)
 	if err := unix.Mount(c.rootfs(""), c.rootfs(""), "", unix.MS_BIND, ""); err != nil {
@@ -401,8 +401,8 @@ func TestSharedRootIsRefused(t *testing.T) {
 	c.unchanged()
 }
 
-// crun throws away what a hook writes: where a program of that name runs this one, the reason comes to its own standard
-// error. Nobody else is told so, and nobody twice.
+// crun discards what a hook writes. If the parent is a program of that name, gpu-hook writes the reason to the parent's
+// standard error, once. It does so for no other parent.
 func TestCrunIsToldWhy(t *testing.T) {
 	c := newContainer(t, annotated("count=many"))
 	data, err := json.Marshal(c.state())

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nodes of every type, with and without what the Spec may say of them.
+// Device nodes of every type, with and without the optional fields of the Spec.
 func TestNodeTypes(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	for name, mode := range map[string]uint32{"disk": unix.S_IFBLK | 0o640, "pipe": unix.S_IFIFO | 0o604} {

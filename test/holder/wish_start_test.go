@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// mounts is the container's mount table.
+// mounts returns the container's mount table.
 func (c *container) mounts() string {
 	c.t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
@@ -81,7 +81,7 @@ func TestWishComesToNothing(t *testing.T) {
 	}
 }
 
-// comesToNothing checks the record of a wish that came to nothing, for a reason that has the word.
+// comesToNothing checks the record of a wish that was not granted, for a reason that contains the word.
 func (c *container) comesToNothing(r *report.Report, word string) {
 	c.t.Helper()
 	if node := c.sees("/dev/nvidia0"); node != "missing" {
@@ -100,7 +100,7 @@ func (c *container) comesToNothing(r *report.Report, word string) {
 	}
 }
 
-// A hook that ran before the wish failed has run, and the record says so.
+// A hook that ran before the wish failed cannot be undone, and the record says so.
 func TestWishTellsOfHooksThatRan(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	c.must(c.host.Write("bin/fails", "#!/bin/sh\nexit 3\n", 0o755))
@@ -116,7 +116,7 @@ func TestWishTellsOfHooksThatRan(t *testing.T) {
 	}
 }
 
-// What was asked for is served, though a wish beside it comes to nothing.
+// A request is served even if a wish in addition to it is not granted.
 func TestWishBesideARequest(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"), annotated("driver=amd,device=0"))
 	amd := "cdiVersion: 0.5.0\nkind: amd.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    deviceNodes:\n" +
@@ -134,7 +134,7 @@ func TestWishBesideARequest(t *testing.T) {
 	}
 }
 
-// What is for something beside GPUs goes with these. Another vendor's devices are a wish of their own.
+// Features in addition to GPUs succeed or fail with the GPUs. Devices of another vendor are a separate wish.
 func TestFeatureGoesWithTheGPUs(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_GDS=enabled", "AMD_VISIBLE_DEVICES=all"))
 	for kind, path := range map[string]string{"nvidia.com/gds": "/dev/nvidia-fs0", "amd.com/gpu": "/dev/kfd"} {
@@ -156,7 +156,7 @@ func TestFeatureGoesWithTheGPUs(t *testing.T) {
 	}
 }
 
-// A wish that fails and cannot be undone stops the start: the container is not what it would be without.
+// A wish that fails and cannot be undone stops the start, because the container is not as it would be without the wish.
 func TestWishThatCannotBeUndone(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	c.must(c.host.Write("bin/fails", "#!/bin/sh\nmount -o remount,bind,ro "+c.rootfs("")+"\nexit 7\n", 0o755))

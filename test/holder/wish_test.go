@@ -19,11 +19,11 @@ import (
 )
 
 func init() {
-	// As in cmd/gpu-hook: no thread that joins a container's namespaces may be the main one.
+	// As in cmd/gpu-hook, no thread that joins a container's namespaces may be the main thread.
 	runtime.LockOSThread()
 }
 
-// target is the container as devices/inject knows it.
+// target returns the container as devices/inject sees it.
 func (c *container) target() *inject.Target {
 	c.t.Helper()
 	found, err := state.Load(state.State{
@@ -42,7 +42,7 @@ func (c *container) target() *inject.Target {
 	}
 }
 
-// inside is all that can be seen of the container from within: its mounts and what lies in its /dev.
+// inside returns everything that can be seen of the container from inside: its mounts and what is in its /dev.
 func (c *container) inside() string {
 	c.t.Helper()
 	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
@@ -59,10 +59,10 @@ func (c *container) inside() string {
 	return string(mounts)
 }
 
-// taken is where the containers of these tests have a file of their own.
+// taken is the path of a file that the containers of these tests have.
 const taken = "/etc/taken"
 
-// wishing makes a container with that file, a link that leads nowhere and a hook on its host.
+// wishing makes a container with that file and a dangling link, and a hook on its host.
 func wishing(t *testing.T, hook string, options ...option) *container {
 	t.Helper()
 	c := newBundle(t, options...)
@@ -80,7 +80,7 @@ func wishing(t *testing.T, hook string, options ...option) *container {
 	return c.start()
 }
 
-// edits are mounts of a file on the paths, a tmpfs, a node and, if it is named, the hook of a stage.
+// edits returns mounts of a file on the paths, a tmpfs, a node and, if stage is not "", a hook of that stage.
 func (c *container) edits(stage string, paths ...string) *devices.Edits {
 	e := devices.NewEdits()
 	for _, path := range paths {
@@ -102,8 +102,8 @@ func (c *container) edits(stage string, paths ...string) *devices.Edits {
 	return e
 }
 
-// A wish that fails leaves the container as it was, with its mounts, its root filesystem and its /dev, and something
-// else can be given to it then.
+// A wish that fails leaves the container unchanged: its mounts, its root filesystem and its /dev. Other edits can be
+// made afterwards.
 func TestFailedWishIsUndone(t *testing.T) {
 	for _, test := range []struct {
 		name, hook, stage string
@@ -163,7 +163,7 @@ func TestFailedWishIsUndone(t *testing.T) {
 	}
 }
 
-// Where nodes are bound and not made they are detached again, also from what an earlier start has left.
+// If nodes are bound instead of created, a failed wish detaches them, even if an earlier start left their mount points.
 func TestFailedWishDetachesNodes(t *testing.T) {
 	c := wishing(t, "exit 7")
 	target := c.target()
@@ -184,7 +184,7 @@ func TestFailedWishDetachesNodes(t *testing.T) {
 	}
 }
 
-// What was asked for stays where a wish on top of it fails.
+// What was requested stays if a wish in addition to it fails.
 func TestFailedWishTakesNothingElse(t *testing.T) {
 	c := wishing(t, "exit 7")
 	target := c.target()
@@ -205,7 +205,7 @@ func TestFailedWishTakesNothingElse(t *testing.T) {
 	}
 }
 
-// A wish that holds is given like anything else.
+// A wish that succeeds is granted like any request.
 func TestWishIsGiven(t *testing.T) {
 	c := wishing(t, "echo ran >"+"$0.log")
 	target := c.target()
@@ -224,8 +224,8 @@ func TestWishIsGiven(t *testing.T) {
 	}
 }
 
-// In a build nothing is made in the root filesystem, which becomes the image: mounts go on what is there, nodes into
-// the container's own /dev, and no foreign program runs.
+// In a build nothing is made in the root filesystem, which becomes the image. Mounts are made on existing files, nodes
+// are made in the container's own /dev, and no foreign program runs.
 func TestRootIsSpared(t *testing.T) {
 	c := wishing(t, "touch $0.ran")
 	target := c.target()

@@ -96,7 +96,7 @@ func (r *recording) explain(t *testing.T, host *gpuhost.Host, args ...string) *r
 	return got
 }
 
-// requests are those of a report, with what became of them.
+// requests returns the requests of a report, each with its status.
 func requests(r *report.Report) []string {
 	out := []string{}
 	for _, q := range r.Requests {
@@ -117,7 +117,7 @@ func newHost(t *testing.T) *gpuhost.Host {
 
 const gpu1 = "GPU-00000001-1111-2222-3333-444455556666"
 
-// expectations are, by recording, the requests that a container carries and what becomes of them under the defaults.
+// expectations returns, by recording, the requests of a container and their statuses under the defaults.
 func expectations() map[string][]string {
 	out := map[string][]string{
 		"containerd/envvar": {"env:NVIDIA_VISIBLE_DEVICES all: refused"},
@@ -143,7 +143,7 @@ func expectations() map[string][]string {
 	return out
 }
 
-// Every recording is looked at.
+// Every recording is explained as expected.
 func TestAll(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"testdata/*.config.json", "testdata/*/*.config.json"} {
@@ -197,8 +197,8 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// Keys that somebody has forged take a container out of no policy: what is closed stays closed, and what the policy
-// refuses is never given.
+// Forged annotations do not free a container from a policy. What the policy closes stays closed, and what it refuses is
+// never granted.
 func TestForged(t *testing.T) {
 	host := newHost(t)
 	forgeries := map[string]map[string]string{

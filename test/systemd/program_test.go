@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// node makes the GPU's node in the container of the scope, by other means than gpu-hook.
+// node makes the GPU's device node in the scope's container without gpu-hook.
 func (s *site) node(scope string) {
 	s.t.Helper()
 	procs, err := os.ReadFile(s.group(scope) + "/cgroup.procs")
@@ -32,7 +32,7 @@ func (s *site) node(scope string) {
 	}
 }
 
-// answer loads a program that says this about opening the GPU, and about all else what the rest says.
+// answer loads a device program that returns gpu for opening the GPU, and does what rest does for everything else.
 func (s *site) answer(gpu int32, rest asm.Instructions) *ebpf.Program {
 	s.t.Helper()
 	rest[0] = rest[0].WithSymbol("rest")
@@ -57,7 +57,7 @@ func (s *site) answer(gpu int32, rest asm.Instructions) *ebpf.Program {
 	return program
 }
 
-// programs are those that are attached to the cgroup; version 1 has none.
+// programs returns the device programs that are attached to the cgroup. Version 1 has none.
 func (s *site) programs(group string) []ebpf.ProgramID {
 	s.t.Helper()
 	if s.v1 {
@@ -79,7 +79,8 @@ func (s *site) programs(group string) []ebpf.ProgramID {
 	return ids
 }
 
-// open opens the GPU in the cgroup, as a hook does that tells nobody: by a rule, or by extending the one program.
+// open allows the GPU in the cgroup without telling systemd, as some hooks do: by a rule, or by extending the only
+// program.
 func (s *site) open(group string) {
 	s.t.Helper()
 	if s.v1 {
@@ -123,8 +124,8 @@ func (s *site) open(group string) {
 	}
 }
 
-// crun from 1.23 on gives its scope no list of devices but a pinned program, and puts the container into a cgroup below
-// it. Such a scope, made here, with a container of runc's below stands in for it.
+// crun 1.23 and newer give their scope a pinned program instead of a list of devices, and put the container into a
+// cgroup below it. This test makes such a scope with a container of runc in it.
 func (s *site) inScopeWithProgram(pin string) (c *engine.Running, scope string) {
 	s.t.Helper()
 	scope = "crun-" + s.ID() + ".scope"

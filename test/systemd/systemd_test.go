@@ -23,7 +23,7 @@ type scenario struct {
 	run  func(*testing.T, *site)
 }
 
-// Device rules that survive systemd's daemon-reload, and those that do not.
+// Some device rules survive systemd's daemon-reload, and some do not.
 func TestDaemonReload(t *testing.T) {
 	both := []scenario{
 		{"a container of podman keeps its GPU", keeps},
@@ -71,7 +71,7 @@ func newSite(t *testing.T, m *machine, name string) *site {
 	return &site{s, &machine{t: t, dir: m.dir, v1: m.v1, pid: m.pid}, t, nil}
 }
 
-// podman starts a container by podman that answers as [engine.Tries] does.
+// podman starts a container by podman that runs [engine.Tries].
 func (s *site) podman(args ...string) *engine.Running {
 	s.t.Helper()
 	rootfs := filepath.Join(s.Dir, "rootfs")
@@ -97,7 +97,7 @@ func (s *site) start(argv []string) *engine.Running {
 	return c
 }
 
-// is asks the container for its GPU.
+// is checks what the container says about opening its GPU.
 func (s *site) is(c *engine.Running, when, want string) {
 	s.t.Helper()
 	got, err := c.Ask(gpu)
@@ -109,7 +109,7 @@ func (s *site) is(c *engine.Running, when, want string) {
 	}
 }
 
-// scope is the one scope of a container of podman's.
+// scope returns the only scope of a podman container.
 func (s *site) scope() string {
 	s.t.Helper()
 	units := s.do("systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--full", "libpod-*.scope")
@@ -122,7 +122,7 @@ func (s *site) scope() string {
 	return ""
 }
 
-// gone waits until systemd has forgotten the scope, with all that it kept of it.
+// gone waits until systemd has forgotten the scope and everything that it kept for it.
 func (s *site) gone(scope string) {
 	s.t.Helper()
 	await(s.t, "the end of "+scope, func() bool { return len(s.kept(scope)) == 0 })
@@ -168,7 +168,7 @@ func delegateKeeps(t *testing.T, s *site) {
 	}
 }
 
-// With both stages the devices stay open as well, whichever of them has told systemd.
+// With both stages the devices stay open too, whichever stage has told systemd.
 func precreateKeeps(t *testing.T, s *site) {
 	s.more = []string{"--hooks-dir", s.Host.Path("precreate.d")}
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -193,7 +193,7 @@ func precreateKeeps(t *testing.T, s *site) {
 	s.gone(scope)
 }
 
-// keeps starts a container that asks for a GPU, reloads systemd twice, and ends it.
+// keeps starts a container that requests a GPU, reloads systemd twice, and ends the container.
 func (s *site) keeps() {
 	s.t.Helper()
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -218,7 +218,7 @@ func (s *site) keeps() {
 	s.gone(scope)
 }
 
-// The field's best-known failure, as a control of this test.
+// The best-known failure of hooks that set device rules, as a control of this test.
 func behindItsBack(t *testing.T, s *site) {
 	c := s.podman("--cap-add", "MKNOD")
 	s.is(c, "before it is made", "open") // a file
@@ -231,7 +231,7 @@ func behindItsBack(t *testing.T, s *site) {
 	s.is(c, "after daemon-reload", "denied")
 }
 
-// A systemd that does not answer is no reason to fail: the GPU is there, and the record says how long.
+// If systemd does not answer, the start does not fail. The GPU can be opened, and the record says for how long.
 func untold(t *testing.T, s *site) {
 	definition := s.Host.Path("hooks.d/gpu-hook.json")
 	data, err := os.ReadFile(definition)
@@ -242,7 +242,7 @@ func untold(t *testing.T, s *site) {
 	if err := os.WriteFile(definition, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// systemctl and podman find the other bus.
+	// systemctl and podman use the other bus.
 	s.do("mv", "/run/systemd/private", "/run/systemd/away")
 	t.Cleanup(func() { s.do("mv", "/run/systemd/away", "/run/systemd/private") })
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -252,7 +252,7 @@ func untold(t *testing.T, s *site) {
 	s.is(c, "after daemon-reload", "denied")
 }
 
-// Systemd was told, and then the start fails: what it keeps of the scope goes with that.
+// systemd is told, and then the start fails. What systemd keeps for the scope is removed.
 func failedStart(t *testing.T, s *site) {
 	spec := s.Host.Spec() + `  hooks:
   - hookName: createContainer
