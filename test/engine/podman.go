@@ -184,11 +184,11 @@ func unmountBelow(dir string) error {
 func endPause(own string) error {
 	return filepath.WalkDir(own, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "pause.pid" {
-			return nil //nolint:nilerr // what is gone holds no process
+			return nil //nolint:nilerr // a directory that is gone has no pause process
 		}
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil //nolint:nilerr // as above
+			return nil //nolint:nilerr // the process has removed its file
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 		if err != nil {

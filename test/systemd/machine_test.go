@@ -45,7 +45,7 @@ func boot(t *testing.T, version string) *machine {
 	}
 	// Not below /tmp, because this systemd mounts its own there; and short, because podman limits the paths of its
 	// sockets.
-	dir, err := os.MkdirTemp("/var/lib", "gpu-hook-") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("/var/lib", "gpu-hook-") //nolint:usetesting // that would be below /tmp
 	if err != nil {
 		t.Fatal(err)
 	}
