@@ -296,8 +296,9 @@ func errorEntry(code Code) Entry {
 			Meaning: "This should not happen: it is a defect of gpu-hook.",
 			Fix:     "Report it with the line.",
 		}
+	default:
+		return Entry{}
 	}
-	return Entry{}
 }
 
 // warningEntry returns the entry of a warning's code, or the zero Entry.
@@ -454,6 +455,7 @@ func warningEntry(code Code) Entry {
 				"anything. It starts.",
 			Fix: "Start the container again if it needs a device.",
 		}
+	default:
+		return Entry{}
 	}
-	return Entry{}
 }
