@@ -248,7 +248,10 @@ func TestBounds(t *testing.T) {
 		"a list of too many": {annotated("gpu-hook/gpus", list(4096, 1)), "4097 devices are more than any " +
 			"host has (4096)"},
 		"all of a list are no number": {annotated("gpu-hook/gpus", list(4096, -1)), ""},
-		"a CDI annotation too long":   {annotated("cdi.k8s.io/x", strings.Repeat("a", 65537)), long},
+		"a list of too many, with all": {
+			annotated("gpu-hook/gpus", list(4096, 1, -1)), "4097 devices are more than any host has (4096)",
+		},
+		"a CDI annotation too long": {annotated("cdi.k8s.io/x", strings.Repeat("a", 65537)), long},
 		"a CDI annotation that is no list": {
 			annotated("cdi.k8s.io/x", strings.Repeat("a", 65536)),
 			`"` + strings.Repeat("a", 65536) + `" is not a CDI device name (vendor.com/class=name)`,

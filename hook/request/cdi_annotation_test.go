@@ -1,6 +1,7 @@
 package request
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -119,6 +120,13 @@ func TestWhoseCDIAnnotation(t *testing.T) {
 			},
 		},
 		{
+			"containerd in doubt applies nothing that is known of",
+			annotated(x, value, "io.container.manager", "libpod").under("containerd"),
+			[]string{
+				request + " (refused: the engine is in doubt, so it is not known whose annotation it is)",
+			},
+		},
+		{
 			"nonsense is for the engine to judge",
 			annotated(x, "0, nvidia.com/gpu=1,?", own, `{"cdi.k8s.io/x":"0, nvidia.com/gpu=1,?"}`).under("cri-o"),
 			[]string{
@@ -137,8 +145,12 @@ func TestWhoseCDIAnnotation(t *testing.T) {
 	if refused.Hint != want {
 		t.Errorf("hint %q", refused.Hint)
 	}
-	many := annotated(x, strings.Repeat("a.com/b=0,", 5000)).under("containerd").gather()
-	if len(many) != 1 || !many[0].Engine {
-		t.Errorf("a long list of the engine's: %q", lines(many))
+	var list []string
+	for i := range 5000 {
+		list = append(list, fmt.Sprintf("a.com/b=%d", i))
+	}
+	many := annotated(x, strings.Join(list, ",")).under("containerd").gather()
+	if len(many) != 1 || !many[0].Engine || len(many[0].IDs) != 4096 {
+		t.Errorf("a long list of the engine's: %d requests", len(many))
 	}
 }

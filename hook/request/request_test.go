@@ -2,6 +2,7 @@ package request
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -181,6 +182,25 @@ func TestRefuseBoundsDevices(t *testing.T) {
 	}
 }
 
+// A mistake has the code and the hint of the error that is its reason, and else those of a request that makes no sense.
+func TestMistake(t *testing.T) {
+	const hint = `ask for example for "all", for "2", for "device=0,1" or, in CDI's names, for "device=nvidia.com/gpu=0"`
+	for _, test := range []struct {
+		err  error
+		code fault.Code
+		hint string
+	}{
+		{errors.New("why"), fault.Request, hint},
+		{fault.New(fault.Policy, "", "why"), fault.Policy, hint},
+		{fault.New(fault.Policy, "", "why").WithHint("do this"), fault.Policy, "do this"},
+	} {
+		r := New(Env("X"), "0").mistake(test.err)
+		if r.Err.Code() != test.code || r.Err.Hint() != test.hint || r.Err.Error() != `env:X "0": why` || r.Status != "" {
+			t.Errorf("%s %v, hint %s", r.Err.Code(), r.Err, r.Err.Hint())
+		}
+	}
+}
+
 func TestStop(t *testing.T) {
 	r := New(Env("X"), "0")
 	err := r.Stop(fault.New(fault.Name, "what", "no\nsuch"))
@@ -250,6 +270,7 @@ func TestSameDevices(t *testing.T) {
 		"another vendor's":            {ids(nvidia, "0"), ids(amd, "0"), false},
 		"all, and one":                {ids(nvidia, "all"), ids(nvidia, "0"), false},
 		"the files, and nothing":      {files, ids(nvidia).nothing("void"), false},
+		"the files, and no devices":   {files, ids(nvidia), false},
 		"nothing twice":               {ids(nvidia).nothing("void"), ids(nvidia).nothing("empty"), true},
 		"a list without ids, nothing": {ids(nvidia), ids(nvidia).nothing("empty"), false},
 		"a channel, and a GPU":        {channel, ids(nvidia, "0"), false},
