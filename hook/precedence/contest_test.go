@@ -208,6 +208,12 @@ func TestContestOfVendors(t *testing.T) {
 			"wins", byAnnotation, lost(mountText, annotationText),
 		}},
 		{
+			"the highest of two that are above it",
+			requests{ask(annotation(), "0"), askOf(mount(), vendors("amd"), "0"), any(env())},
+			nil,
+			[]string{"wins", "wins", byAnnotation},
+		},
+		{
 			"vendors that are not configured",
 			requests{other(annotation(), "a.com"), other(cdi(), "a.com"), other(cdi(), "b.com")},
 			nil,
@@ -231,8 +237,10 @@ func TestContestOfVendors(t *testing.T) {
 
 // A mistake stops the start if it wins. One that leaves no vendor to contest for always does.
 func TestMistakes(t *testing.T) {
-	nobodys := mistake(env())
-	nobodys.Vendors, nobodys.Vendor = nil, ""
+	ofNobody := func(r *request.Request) *request.Request {
+		r.Vendors, r.Vendor = nil, ""
+		return r
+	}
 	const sense = " it makes no sense"
 	for _, test := range []contested{
 		{"it wins", requests{mistake(env())}, nil, []string{
@@ -244,9 +252,17 @@ func TestMistakes(t *testing.T) {
 		{"of another vendor", requests{askOf(annotation(), vendors("amd"), "0"), mistake(env())}, nil, []string{
 			"", "refused:" + sense, "E-REQUEST " + envText + ":" + sense,
 		}},
-		{"of nobody", requests{ask(annotation(), "0"), nobodys}, nil, []string{
+		{"of nobody", requests{ask(annotation(), "0"), ofNobody(mistake(env()))}, nil, []string{
 			"", "refused:" + sense, "E-REQUEST " + envText + ":" + sense,
 		}},
+		{
+			"of nobody, below nothing of nobody's",
+			requests{ofNobody(nothing(annotation())), ofNobody(mistake(env()))},
+			nil,
+			[]string{
+				"empty", "refused:" + sense, "E-REQUEST " + envText + ":" + sense,
+			},
+		},
 	} {
 		test.run(t, engineless())
 	}

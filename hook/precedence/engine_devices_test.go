@@ -174,6 +174,7 @@ func TestEngineDevicesReadNoSpecs(t *testing.T) {
 	}{
 		{engineless(), ask(env(), "0")},
 		{with("/dev/nvidia0"), ask(annotation(), "1")},
+		{with("/dev/nvidia0"), files(env())},
 		{with("/dev/nvidia0"), askOf(env(), vendors("nvidia", "amd"), "1")},
 	} {
 		left, warnings, err := EngineDevicesOf(c, test.container, never).Leave(requests{test.request})

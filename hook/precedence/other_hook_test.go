@@ -48,6 +48,8 @@ func TestOtherHook(t *testing.T) {
 		return r
 	}
 	amd := askOf(request.Env("AMD_VISIBLE_DEVICES"), vendors("amd"), "0")
+	noAMD := nothing(request.Env("AMD_VISIBLE_DEVICES"))
+	noAMD.Vendors = vendors("amd")
 	visible := "NVIDIA_VISIBLE_DEVICES=0"
 	for _, test := range []struct {
 		contested
@@ -83,6 +85,7 @@ func TestOtherHook(t *testing.T) {
 		}}, nil},
 		{contested{"nobody's request", nil, nil, []string{anyway}}, nil},
 		{contested{"another vendor's", requests{amd}, nil, []string{"wins", anyway}}, nil},
+		{contested{"nothing of another vendor's", requests{noAMD}, nil, []string{"empty", anyway}}, nil},
 		{contested{"an IMEX channel", requests{channel(env(), "0")}, nil, []string{"wins", anyway}}, nil},
 		{contested{"the same, by CDI", requests{by("nvidia.cdi")}, nil, []string{
 			"refused: " + beside, "E-CONFLICT " + annotationText + ": " + beside,
