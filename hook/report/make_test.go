@@ -104,6 +104,16 @@ func TestDelegatedNodes(t *testing.T) {
 	}
 }
 
+// What came to nothing was not given.
+func TestForgoneGrants(t *testing.T) {
+	p, o := example(), plan.NewOutcome()
+	o.Edits, o.Forgone[0] = p.Copy().Edits(), fault.New(fault.Hook, "h", "failed\nreally")
+	r := Make(NewRun(""), p, &o)
+	if len(r.Grants) != 1 || r.Grants[0].Request != 1 || r.Requests[0].Reason != "h: failed; really" {
+		t.Errorf("%+v, %s", r.Grants, r.Requests[0].Reason)
+	}
+}
+
 // A container that does not start has no request that is granted. What was decided of the others stays.
 func TestStatusesOfARefusedContainer(t *testing.T) {
 	p := plan.Plan{Errors: []*fault.Error{fault.New(fault.Policy, "", "x")}}

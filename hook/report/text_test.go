@@ -219,8 +219,8 @@ warn  records  access is denied
 
 // Errors go to standard error, a line each, and a hint another.
 func TestLines(t *testing.T) {
-	err := fault.New(fault.Node, "node", "no such file or directory\nreally").WithHint("make it")
-	want := []string{"gpu-hook: E-NODE: node: it does not exist; really", "gpu-hook: hint: make it"}
+	err := fault.New(fault.Node, "node", "no such file or directory\nreally").WithHint("make\nit")
+	want := []string{"gpu-hook: E-NODE: node: it does not exist; really", "gpu-hook: hint: make; it"}
 	if diff := cmp.Diff(want, Lines(err)); diff != "" {
 		t.Error(diff)
 	}
