@@ -2,6 +2,8 @@ package report
 
 import (
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -81,8 +83,8 @@ func (i *Inventory) Text(w io.Writer) error {
 			name = "(any other)"
 		}
 		t.line("  %s\t%s", name, strings.Join(s.Sources, " "))
-		for namespace, more := range s.Namespaces {
-			t.line("    namespace %s\tand %s", namespace, strings.Join(more, " "))
+		for _, namespace := range slices.Sorted(maps.Keys(s.Namespaces)) {
+			t.line("    namespace %s\tand %s", namespace, strings.Join(s.Namespaces[namespace], " "))
 		}
 	}
 	t.messages("error", i.Errors)
