@@ -74,9 +74,16 @@ func (s *source) identify() error {
 	return err
 }
 
-// setAttributes sets the mount's attributes and propagation.
+// setAttributes sets the mount's attributes and propagation. A tree of one mount needs one call, as most have: only a
+// directory can have mounts below it.
 func (s *source) setAttributes(a devices.MountAttributes) error {
 	top := unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}
+	if !s.dir {
+		// The attributes of the tree override those of the top, which are set before them.
+		top.Attr_set = a.Top.Set&^a.Tree.Clear | a.Tree.Set
+		top.Attr_clr |= a.Tree.Clear
+		return linux.MountSetattr(s.tree, 0, top)
+	}
 	if err := linux.MountSetattr(s.tree, 0, top); err != nil {
 		return err
 	}
