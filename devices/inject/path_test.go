@@ -129,7 +129,8 @@ func TestDirectory(t *testing.T) {
 // The container can replace a directory before it is opened: a link is not followed, wherever it leads.
 func TestMadeDirectoryThatIsSwapped(t *testing.T) {
 	dir := t.TempDir()
-	if err := errors.Join(os.Mkdir(dir+"/made", 0o700), os.Symlink("made", dir+"/link"), os.Symlink("/", dir+"/out")); err != nil {
+	err := errors.Join(os.Mkdir(dir+"/made", 0o700), os.Symlink("made", dir+"/link"), os.Symlink("/", dir+"/out"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]error{"made": nil, "link": unix.ENOTDIR, "out": unix.ENOTDIR} {

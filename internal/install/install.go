@@ -4,11 +4,11 @@
 package install
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -90,21 +90,10 @@ func (l *layout) files(o Options) ([]file, error) {
 // put writes a file in one step: a reader sees the old file or the new one. A symbolic link at path is replaced and not
 // followed. On error the old file stays and nothing else is left.
 func put(path string, data []byte, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return failure(path, err)
 	}
-	file, err := os.CreateTemp(dir, ".gpu-hook-")
-	if err != nil {
-		return failure(path, err)
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
+	if err := atomicfile.WriteDurable(path, data, mode); err != nil {
 		return failure(path, err)
 	}
 	return nil
