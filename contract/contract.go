@@ -135,7 +135,8 @@ type Delegate interface {
 	Found() error
 	// CheckID returns why the hook cannot serve the id of the part ("" for devices), or nil.
 	CheckID(part, id string) error
-	// Run plans one run of the hook that serves all of the order, or returns why it cannot.
+	// Run plans one run of the hook that serves all of the order, or returns why it cannot: before all else, what Found
+	// returns.
 	Run(o Order) (*Delegation, error)
 	// Given reports whether the spec has what the hook would inject for these ids already.
 	Given(spec *specs.Spec, ids []string) bool

@@ -58,24 +58,40 @@ type Toolkit struct {
 
 // Found reports whether the hook and what it runs are there, or why not.
 func (t Toolkit) Found() error {
-	if err := t.executable(t.Hook); err != nil || t.Config == "" {
-		return err
-	}
-	config, err := t.readConfig()
-	if err != nil {
-		return err
-	}
-	_, err = t.findCLI(config)
+	_, err := t.find()
 	return err
+}
+
+// onHost is what there is of a toolkit on this host. Another vendor's hook has neither.
+type onHost struct {
+	config map[string]any // of the administrator
+	cli    string         // path of nvidia-container-cli
+}
+
+func (t Toolkit) find() (there onHost, err error) {
+	if err := t.executable(t.Hook); err != nil || t.Config == "" {
+		return there, err
+	}
+	if there.config, err = t.readConfig(); err != nil {
+		return there, err
+	}
+	there.cli, err = t.findCLI(there.config)
+	return there, err
 }
 
 // Delegate plans the run of the hook, or says why it could not serve the request. The hook is held to its legacy mode,
 // where it refuses nothing, and away from cgroups, which are gpu-hook's to set (facts of systemd and of crun's BPF
 // programs are not known to it); all else in the administrator's configuration holds.
 func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
-	if err := t.executable(t.Hook); err != nil {
+	there, err := t.find()
+	if err != nil {
 		return nil, err
 	}
+	return t.delegate(there, r)
+}
+
+// delegate is [Toolkit.Delegate] for what was found.
+func (t Toolkit) delegate(there onHost, r Request) (*contract.Delegation, error) {
 	env := r.variables()
 	spec, err := json.Marshal(r.spec(env))
 	if err != nil {
@@ -91,22 +107,14 @@ func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
 	if t.Config == "" {
 		return d, nil
 	}
-	config, err := t.readConfig()
-	if err != nil {
-		return nil, err
-	}
-	if accept, ok := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); ok && !accept && r.FromEnv && !r.Container.Privileged() {
+	if accept, ok := there.config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); ok && !accept && r.FromEnv && !r.Container.Privileged() {
 		return nil, fault.New(fault.Policy, t.Config, "accept-nvidia-visible-devices-envvar-when-unprivileged is false, and this container is not privileged").
 			WithHint("ask by the annotation gpu-hook/gpus instead of by environment")
 	}
-	cli, err := t.findCLI(config)
-	if err != nil {
+	if err := t.supported(there.config, r.Capabilities); err != nil {
 		return nil, err
 	}
-	if err := t.supported(config, r.Capabilities); err != nil {
-		return nil, err
-	}
-	if d.Files[configFile], err = pin(config, cli); err != nil {
+	if d.Files[configFile], err = pin(there.config, there.cli); err != nil {
 		return nil, fault.New(fault.Config, t.Config, "%w", err).WithHint(configHint)
 	}
 	d.Args = []string{filepath.Base(t.Hook), "-config", configFile, "prestart"}
