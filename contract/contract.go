@@ -137,7 +137,8 @@ type Delegate interface {
 	Found() error
 	// CheckID returns why the hook cannot serve the id of the part ("" for devices), or nil.
 	CheckID(part, id string) error
-	// Run plans one run of the hook that serves the whole order, or returns why it cannot.
+	// Run plans one run of the hook that serves the whole order, or returns why it cannot: before all else, what Found
+	// returns.
 	Run(o Order) (*Delegation, error)
 	// Given reports whether the spec already has what the hook would inject for these ids.
 	Given(spec *specs.Spec, ids []string) bool

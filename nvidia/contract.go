@@ -172,6 +172,10 @@ func (Contract) CheckID(part, id string) error {
 
 // Run implements [contract.Delegate].
 func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
+	there, err := n.Toolkit.find()
+	if err != nil {
+		return nil, err
+	}
 	r := n.request(o)
 	r.Channels = o.Parts[PartIMEX]
 	r.NoRequire = n.Requirements != RequirementsEnforce
@@ -179,7 +183,6 @@ func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
 		r.MIGConfig, _ = o.Container.Env(MIGConfigDevices)
 		r.MIGMonitor, _ = o.Container.Env(MIGMonitorDevices)
 	}
-	var err error
 	if r.Capabilities, err = n.union(o.Container, o.Demands); err != nil {
 		return nil, err
 	}
@@ -188,7 +191,7 @@ func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
 			"of the driver capabilities asked for none is supported on this host").
 			WithHint("ask for supported ones, or add some to supported-capabilities under [nvidia] in %s", n.ConfigFile)
 	}
-	return n.Toolkit.Delegate(r)
+	return n.Toolkit.delegate(there, r)
 }
 
 // Given implements [contract.Delegate]. It reports whether config.json has the node of each device, requested by index,

@@ -73,15 +73,25 @@ type Toolkit struct {
 
 // Found returns why the hook, or the nvidia-container-cli that it runs, is missing or cannot be used, or nil.
 func (t Toolkit) Found() error {
-	if err := t.executable(t.Hook); err != nil || t.Config == "" {
-		return err
-	}
-	config, err := t.readConfig()
-	if err != nil {
-		return err
-	}
-	_, err = t.findCLI(config)
+	_, err := t.find()
 	return err
+}
+
+// onHost is what is installed of a toolkit. Another vendor's hook has neither.
+type onHost struct {
+	config map[string]any // of the administrator
+	cli    string         // path of nvidia-container-cli
+}
+
+func (t Toolkit) find() (there onHost, err error) {
+	if err := t.executable(t.Hook); err != nil || t.Config == "" {
+		return there, err
+	}
+	if there.config, err = t.readConfig(); err != nil {
+		return there, err
+	}
+	there.cli, err = t.findCLI(there.config)
+	return there, err
 }
 
 // Delegate plans the run of the hook, or returns why the hook could not serve the request.
@@ -91,9 +101,15 @@ func (t Toolkit) Found() error {
 // rules itself, because the hook knows neither systemd's rules nor crun's BPF programs. Everything else that the
 // administrator has configured applies.
 func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
-	if err := t.executable(t.Hook); err != nil {
+	there, err := t.find()
+	if err != nil {
 		return nil, err
 	}
+	return t.delegate(there, r)
+}
+
+// delegate is [Toolkit.Delegate] for what was found.
+func (t Toolkit) delegate(there onHost, r Request) (*contract.Delegation, error) {
 	env := r.variables()
 	spec, err := json.Marshal(r.spec(env))
 	if err != nil {
@@ -109,23 +125,15 @@ func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
 	if t.Config == "" {
 		return d, nil
 	}
-	config, err := t.readConfig()
-	if err != nil {
-		return nil, err
-	}
-	if r.FromEnv && !r.Container.Privileged() && !acceptsUnprivileged(config) {
+	if r.FromEnv && !r.Container.Privileged() && !acceptsUnprivileged(there.config) {
 		return nil, fault.New(fault.Policy, t.Config,
 			acceptUnprivileged+" is false, and this container is not privileged").
 			WithHint("ask by the annotation gpu-hook/gpus instead of by environment")
 	}
-	cli, err := t.findCLI(config)
-	if err != nil {
+	if err := t.supported(there.config, r.Capabilities); err != nil {
 		return nil, err
 	}
-	if err := t.supported(config, r.Capabilities); err != nil {
-		return nil, err
-	}
-	if d.Files[configFile], err = pin(config, cli); err != nil {
+	if d.Files[configFile], err = pin(there.config, there.cli); err != nil {
 		return nil, fault.New(fault.Config, t.Config, "%w", err).WithHint(configHint)
 	}
 	d.Args = []string{filepath.Base(t.Hook), "-config", configFile, "prestart"}

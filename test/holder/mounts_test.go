@@ -105,6 +105,8 @@ func TestMountOptions(t *testing.T) {
 			"bind, rro, rnosuid, rnodev, rnoexec, rnoatime, rnodiratime, rnosymfollow",
 			"ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow", "",
 		},
+		{"bind, ro, noexec, noatime, rrw, rrelatime", "rw,noexec,relatime", ""},
+		{"bind, rw, dev, strictatime, rro, rnodev, rnoatime", "ro,nodev,noatime", ""},
 		{"rbind, private, silent, async", "rw,relatime", ""},
 		{"rbind, rslave", "rw,relatime", "master"},
 		{"bind, unbindable", "rw,relatime", "unbindable"},
