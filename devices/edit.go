@@ -25,8 +25,9 @@ type Edit interface {
 	// Undone reports whether the edit is undone if carrying out the plan fails. A hook that ran cannot be.
 	Undone() bool
 
-	// addTo adds the edit to e. It replaces the edit of e that it overrides, if there is one.
-	addTo(e *Edits)
+	// key returns what the edit changes, in a form that no other edit of its kind has. A later edit with the same key
+	// replaces the edit.
+	key() string
 	// complete checks the edit against the host and fills in what the Spec leaves open. If config.json already has the
 	// edit, its status becomes Present.
 	complete(h *host) error
@@ -43,13 +44,16 @@ type editList struct {
 	each func(e *Edits, yield func(Edit) bool) bool
 	// clone makes the list of to a copy of the list of from, with edits of its own.
 	clone func(to, from *Edits)
+	// merge adds the list of from to the list of to.
+	merge func(to, from *Edits)
 }
 
-// newEditList returns the list of a kind of edit: where it is in [Edits], and how it is made from CDI's edits.
+// newEditList returns the list of a kind of edit: where it is in [Edits], how it is made from CDI's edits, and how others
+// are added to it, which is merge unless their kind has an order.
 func newEditList[T any, E interface {
 	*T
 	Edit
-}](of func(*Edits) *[]E, read func(*cdispecs.ContainerEdits) []E) editList {
+}](of func(*Edits) *[]E, read func(*cdispecs.ContainerEdits) []E, add func(list, more []E) []E) editList {
 	return editList{
 		read: func(e *Edits, c *cdispecs.ContainerEdits) { *of(e) = read(c) },
 		each: func(e *Edits, yield func(Edit) bool) bool {
@@ -63,6 +67,7 @@ func newEditList[T any, E interface {
 			}
 			*of(to) = edits
 		},
+		merge: func(to, from *Edits) { *of(to) = add(*of(to), *of(from)) },
 	}
 }
 
@@ -99,21 +104,35 @@ func (e *Edits) Clone() *Edits {
 // one of its name, and a network device the one of its name on the host. Equal hooks and groups are added once. Mounts
 // are in the order of the depth of their paths. Of Intel RDT settings only the last remains.
 func (e *Edits) Append(other *Edits) {
-	for edit := range other.All() {
-		edit.addTo(e)
+	for _, list := range editLists() {
+		list.merge(e, other)
 	}
-	for _, n := range other.Notes {
-		e.Notes = replace(e.Notes, n, func(o *fault.Error) bool { return o.What() == n.What() })
-	}
+	e.Notes = merge(e.Notes, other.Notes, (*fault.Error).What)
 }
 
-// replace puts v in the place of the first element for which same is true, or else at the end.
-func replace[T any](list []T, v T, same func(T) bool) []T {
-	if i := slices.IndexFunc(list, same); i >= 0 {
-		list[i] = v
+// replace puts each of more in the place of the first element of list with the same key, or else at the end.
+func replace[E Edit](list, more []E) []E { return merge(list, more, E.key) }
+
+// merge is replace for anything that has a key. Keys are made once for each element: compared in pairs, the paths of 40
+// mounts took a fifth of the time of a start.
+func merge[T any](list, more []T, key func(T) string) []T {
+	if len(more) == 0 {
 		return list
 	}
-	return append(list, v)
+	places := make(map[string]int, len(list)+len(more))
+	for i, v := range slices.Backward(list) {
+		places[key(v)] = i
+	}
+	for _, v := range more {
+		k := key(v)
+		if i, ok := places[k]; ok {
+			list[i] = v
+			continue
+		}
+		places[k] = len(list)
+		list = append(list, v)
+	}
+	return list
 }
 
 // host is what [Edit.complete] needs to know: the container's config.json, its root filesystem ("" if it is not known),

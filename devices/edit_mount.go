@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path"
@@ -28,6 +29,7 @@ func mountList() editList {
 	return newEditList(
 		func(e *Edits) *[]*Mount { return &e.Mounts },
 		func(c *cdispecs.ContainerEdits) []*Mount { return convert(c.Mounts, mountOf) },
+		addMounts,
 	)
 }
 
@@ -56,22 +58,30 @@ func (m *Mount) names() (kind string, names []string) {
 	return kindMount, []string{path.Clean(m.ContainerPath)}
 }
 
-// addTo replaces the mount on the same path. A new mount goes behind those with paths of the same or less depth, so
-// that none hides one that was made before it.
-func (m *Mount) addTo(e *Edits) {
-	same := func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) }
-	if i := slices.IndexFunc(e.Mounts, same); i >= 0 {
-		e.Mounts[i] = m
-		return
+// key returns the mount's path in the container.
+func (m *Mount) key() string { return path.Clean(m.ContainerPath) }
+
+// addMounts adds mounts to the list. One that replaces none goes before the first with a path of more depth, so that none
+// hides one that is made before it.
+func addMounts(list, more []*Mount) []*Mount {
+	old := len(list)
+	list = replace(list, more)
+	fresh := list[old:]
+	if len(fresh) == 0 {
+		return list
 	}
-	behind := len(e.Mounts)
-	if i := slices.IndexFunc(e.Mounts, func(o *Mount) bool { return o.depth() > m.depth() }); i >= 0 {
-		behind = i
+	slices.SortStableFunc(fresh, func(a, b *Mount) int { return cmp.Compare(a.depth(), b.depth()) })
+	out := make([]*Mount, 0, len(list))
+	for _, m := range list[:old] {
+		for len(fresh) > 0 && fresh[0].depth() < m.depth() {
+			out, fresh = append(out, fresh[0]), fresh[1:]
+		}
+		out = append(out, m)
 	}
-	e.Mounts = slices.Insert(e.Mounts, behind, m)
+	return append(out, fresh...)
 }
 
-func (m *Mount) depth() int { return strings.Count(path.Clean(m.ContainerPath), "/") }
+func (m *Mount) depth() int { return strings.Count(m.key(), "/") }
 
 func (m *Mount) complete(h *host) error {
 	what := "mount of " + m.HostPath

@@ -21,6 +21,7 @@ func rdtList() editList {
 	return newEditList(
 		func(e *Edits) *[]*IntelRdt { return &e.IntelRdt },
 		func(c *cdispecs.ContainerEdits) []*IntelRdt { return convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf) },
+		replace,
 	)
 }
 
@@ -48,8 +49,8 @@ func (*IntelRdt) Undone() bool { return false }
 
 func (*IntelRdt) names() (kind string, names []string) { return "", nil }
 
-// addTo replaces any other setting: a container has one.
-func (rdt *IntelRdt) addTo(e *Edits) { e.IntelRdt = []*IntelRdt{rdt} }
+// key is the same for all settings: a container has one.
+func (*IntelRdt) key() string { return "" }
 
 // complete sets Present if config.json has the setting.
 func (rdt *IntelRdt) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]
