@@ -141,6 +141,7 @@ type host struct {
 	container *specs.Spec
 	root      string
 	owner     trust.Owner
+	sources   *sources
 }
 
 // Complete checks every edit against the host and fills in what the Spec leaves open. A node gets its type, numbers and
@@ -154,7 +155,7 @@ type host struct {
 func (e *Edits) Complete(
 	container *specs.Spec, root string, owner trust.Owner, rule Optional,
 ) (skipped []*fault.Error, err error) {
-	h := &host{container, root, owner}
+	h := &host{container, root, owner, &sources{dirs: map[string]string{}}}
 	for edit := range e.All() {
 		err := edit.complete(h)
 		if err == nil {

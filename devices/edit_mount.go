@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -99,7 +98,7 @@ func (m *Mount) complete(h *host) error {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("correct the options in the CDI Spec")
 	}
 	if !m.Tmpfs() {
-		if err := m.checkSource(what, h.root); err != nil {
+		if err := m.checkSource(what, h); err != nil {
 			return err
 		}
 	}
@@ -110,12 +109,12 @@ func (m *Mount) complete(h *host) error {
 }
 
 // checkSource checks the host path of a bind mount.
-func (m *Mount) checkSource(what, root string) error {
+func (m *Mount) checkSource(what string, h *host) error {
 	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
 		return fault.New(fault.Mount, what, "the path must be that of a file or directory below /").
 			WithHint("correct hostPath in the CDI Spec")
 	}
-	resolved, err := filepath.EvalSymlinks(m.HostPath)
+	resolved, err := h.sources.resolve(m.HostPath)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.New(fault.Mount, what, "it is missing on this host").
 			WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec anew")
@@ -126,7 +125,7 @@ func (m *Mount) checkSource(what, root string) error {
 	if resolved == "/" {
 		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
-	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
+	if h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/") {
 		return fault.New(fault.Mount, what, "it is in the container's own root filesystem").
 			WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
