@@ -32,6 +32,35 @@ func TestAppendAgainstOneByOne(t *testing.T) {
 	}
 }
 
+// TestJoin compares the edits of up to three parts, some of which are empty, with those that Append makes of them.
+func TestJoin(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		var parts []*Edits
+		want := NewEdits()
+		for range r.IntN(4) {
+			part := NewEdits()
+			if r.IntN(3) > 0 {
+				part.Append(randomEdits(r))
+			}
+			parts = append(parts, part)
+			want.Append(part)
+		}
+		got := Join(parts...)
+		if diff := cmp.Diff(want, got, cmp.Comparer(sameNote)); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+		if !slices.Equal(got.Statuses(), want.Statuses()) {
+			t.Fatalf("seed %d: other edits than those of the parts", seed)
+		}
+		before := Join(parts...)
+		clear(got.Mounts)
+		if diff := cmp.Diff(before, Join(parts...), cmp.Comparer(sameNote)); diff != "" {
+			t.Fatalf("seed %d: a list is shared with a part: %s", seed, diff)
+		}
+	}
+}
+
 func sameNote(a, b *fault.Error) bool { return a.What() == b.What() && a.Error() == b.Error() }
 
 // randomEdits returns up to 8 edits of each kind, many of them with the key of another. What is not in the key tells

@@ -37,39 +37,48 @@ type Edit interface {
 }
 
 // editList is the list of one kind of edit in [Edits]. It is what the functions for all edits need to know of a kind.
-type editList struct {
+type editList interface {
 	// read makes the list of e from CDI's edits. If these have none of the kind, the list is empty, not nil.
-	read func(e *Edits, c *cdispecs.ContainerEdits)
+	read(e *Edits, c *cdispecs.ContainerEdits)
 	// each calls yield with each edit of the list until yield returns false. It reports whether yield never did.
-	each func(e *Edits, yield func(Edit) bool) bool
+	each(e *Edits, yield func(Edit) bool) bool
 	// clone makes the list of to a copy of the list of from, with edits of its own.
-	clone func(to, from *Edits)
+	clone(to, from *Edits)
+	// share makes the list of to a copy of the list of from, with the same edits.
+	share(to, from *Edits)
 	// merge adds the list of from to the list of to.
-	merge func(to, from *Edits)
+	merge(to, from *Edits)
 }
 
-// newEditList returns the list of a kind of edit: where it is in [Edits], how it is made from CDI's edits, and how others
-// are added to it, which is merge unless their kind has an order.
-func newEditList[T any, E interface {
+// listOf is the [editList] of the edits E: where it is in [Edits], how it is made from CDI's edits, and how others are
+// added to it, which is replace unless their kind has more to it.
+type listOf[T any, E interface {
 	*T
 	Edit
-}](of func(*Edits) *[]E, read func(*cdispecs.ContainerEdits) []E, add func(list, more []E) []E) editList {
-	return editList{
-		read: func(e *Edits, c *cdispecs.ContainerEdits) { *of(e) = read(c) },
-		each: func(e *Edits, yield func(Edit) bool) bool {
-			return !slices.ContainsFunc(*of(e), func(edit E) bool { return !yield(edit) })
-		},
-		clone: func(to, from *Edits) {
-			edits := make([]E, 0, len(*of(from)))
-			for _, edit := range *of(from) {
-				c := *edit
-				edits = append(edits, &c)
-			}
-			*of(to) = edits
-		},
-		merge: func(to, from *Edits) { *of(to) = add(*of(to), *of(from)) },
-	}
+}] struct {
+	of   func(*Edits) *[]E
+	from func(*cdispecs.ContainerEdits) []E
+	add  func(list, more []E) []E
 }
+
+func (l listOf[T, E]) read(e *Edits, c *cdispecs.ContainerEdits) { *l.of(e) = l.from(c) }
+
+func (l listOf[T, E]) each(e *Edits, yield func(Edit) bool) bool {
+	return !slices.ContainsFunc(*l.of(e), func(edit E) bool { return !yield(edit) })
+}
+
+func (l listOf[T, E]) clone(to, from *Edits) {
+	edits := make([]E, 0, len(*l.of(from)))
+	for _, edit := range *l.of(from) {
+		c := *edit
+		edits = append(edits, &c)
+	}
+	*l.of(to) = edits
+}
+
+func (l listOf[T, E]) share(to, from *Edits) { *l.of(to) = append([]E{}, *l.of(from)...) }
+
+func (l listOf[T, E]) merge(to, from *Edits) { *l.of(to) = l.add(*l.of(to), *l.of(from)) }
 
 // All returns an iterator over the edits, list by list in the order of the JSON form.
 func (e *Edits) All() iter.Seq[Edit] {
@@ -108,6 +117,33 @@ func (e *Edits) Append(other *Edits) {
 		list.merge(e, other)
 	}
 	e.Notes = merge(e.Notes, other.Notes, (*fault.Error).What)
+}
+
+// Join returns the edits of all parts as one, as [Edits.Append] adds them: its edits are those of the parts, its lists are
+// its own. The parts were made by Append themselves, so that the edits of a single one need no merging. Most plans have
+// only one, and each is joined five times in a start.
+func Join(parts ...*Edits) *Edits {
+	parts = slices.DeleteFunc(slices.Clone(parts), (*Edits).empty)
+	out := NewEdits()
+	for i, part := range parts {
+		if i > 0 {
+			out.Append(part)
+			continue
+		}
+		for _, list := range editLists() {
+			list.share(out, part)
+		}
+		out.Notes = slices.Clone(part.Notes)
+	}
+	return out
+}
+
+// empty reports whether there is neither an edit nor a note.
+func (e *Edits) empty() bool {
+	for range e.All() {
+		return false
+	}
+	return len(e.Notes) == 0
 }
 
 // replace puts each of more in the place of the first element of list with the same key, or else at the end.

@@ -14,11 +14,11 @@ type Env struct {
 }
 
 func envList() editList {
-	return newEditList(
+	return listOf[Env, *Env]{
 		func(e *Edits) *[]*Env { return &e.Env },
 		func(c *cdispecs.ContainerEdits) []*Env { return convert(c.Env, envOf) },
-		replace,
-	)
+		replace[*Env],
+	}
 }
 
 func envOf(value string) *Env { return &Env{value, Late} }

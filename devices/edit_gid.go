@@ -15,11 +15,11 @@ type GID struct {
 }
 
 func gidList() editList {
-	return newEditList(
+	return listOf[GID, *GID]{
 		func(e *Edits) *[]*GID { return &e.AdditionalGIDs },
 		func(c *cdispecs.ContainerEdits) []*GID { return convert(c.AdditionalGIDs, gidOf) },
-		replace,
-	)
+		replace[*GID],
+	}
 }
 
 // gidOf returns nil for root's group, as the CDI library does: a Spec cannot give it.

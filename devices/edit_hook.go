@@ -26,11 +26,11 @@ type Hook struct {
 }
 
 func hookList() editList {
-	return newEditList(
+	return listOf[Hook, *Hook]{
 		func(e *Edits) *[]*Hook { return &e.Hooks },
 		func(c *cdispecs.ContainerEdits) []*Hook { return convert(c.Hooks, hookOf) },
-		replace,
-	)
+		replace[*Hook],
+	}
 }
 
 func hookOf(h *cdispecs.Hook) *Hook {

@@ -25,11 +25,11 @@ type Mount struct {
 }
 
 func mountList() editList {
-	return newEditList(
+	return listOf[Mount, *Mount]{
 		func(e *Edits) *[]*Mount { return &e.Mounts },
 		func(c *cdispecs.ContainerEdits) []*Mount { return convert(c.Mounts, mountOf) },
 		addMounts,
-	)
+	}
 }
 
 func mountOf(m *cdispecs.Mount) *Mount {
@@ -63,24 +63,38 @@ func (m *Mount) key() string { return path.Clean(m.ContainerPath) }
 // addMounts adds mounts to the list. One that replaces none goes before the first with a path of more depth, so that none
 // hides one that is made before it.
 func addMounts(list, more []*Mount) []*Mount {
-	old := len(list)
-	list = replace(list, more)
-	fresh := list[old:]
-	if len(fresh) == 0 {
+	n := len(list)
+	if list = replace(list, more); len(list) == n {
 		return list
 	}
-	slices.SortStableFunc(fresh, func(a, b *Mount) int { return cmp.Compare(a.depth(), b.depth()) })
-	out := make([]*Mount, 0, len(list))
-	for _, m := range list[:old] {
-		for len(fresh) > 0 && fresh[0].depth() < m.depth() {
-			out, fresh = append(out, fresh[0]), fresh[1:]
+	old, fresh := deepMounts(list[:n]), deepMounts(list[n:])
+	slices.SortStableFunc(fresh, func(a, b deepMount) int { return cmp.Compare(a.depth, b.depth) })
+	list = list[:0]
+	for _, m := range old {
+		for len(fresh) > 0 && fresh[0].depth < m.depth {
+			list, fresh = append(list, fresh[0].Mount), fresh[1:]
 		}
-		out = append(out, m)
+		list = append(list, m.Mount)
 	}
-	return append(out, fresh...)
+	for _, m := range fresh {
+		list = append(list, m.Mount)
+	}
+	return list
 }
 
-func (m *Mount) depth() int { return strings.Count(m.key(), "/") }
+// deepMount is a mount with the depth of its path, which takes too long to be found for each comparison.
+type deepMount struct {
+	*Mount
+	depth int
+}
+
+func deepMounts(mounts []*Mount) []deepMount {
+	out := make([]deepMount, 0, len(mounts))
+	for _, m := range mounts {
+		out = append(out, deepMount{m, strings.Count(m.key(), "/")})
+	}
+	return out
+}
 
 func (m *Mount) complete(h *host) error {
 	what := "mount of " + m.HostPath

@@ -24,11 +24,11 @@ type NetDevice struct {
 }
 
 func netDeviceList() editList {
-	return newEditList(
+	return listOf[NetDevice, *NetDevice]{
 		func(e *Edits) *[]*NetDevice { return &e.NetDevices },
 		func(c *cdispecs.ContainerEdits) []*NetDevice { return convert(c.NetDevices, netDeviceOf) },
-		replace,
-	)
+		replace[*NetDevice],
+	}
 }
 
 func netDeviceOf(n *cdispecs.LinuxNetDevice) *NetDevice {

@@ -36,11 +36,11 @@ type DeviceNode struct {
 }
 
 func nodeList() editList {
-	return newEditList(
+	return listOf[DeviceNode, *DeviceNode]{
 		func(e *Edits) *[]*DeviceNode { return &e.DeviceNodes },
 		func(c *cdispecs.ContainerEdits) []*DeviceNode { return convert(c.DeviceNodes, nodeOf) },
 		addNodes,
-	)
+	}
 }
 
 func nodeOf(d *cdispecs.DeviceNode) *DeviceNode {

@@ -18,11 +18,11 @@ type IntelRdt struct {
 }
 
 func rdtList() editList {
-	return newEditList(
+	return listOf[IntelRdt, *IntelRdt]{
 		func(e *Edits) *[]*IntelRdt { return &e.IntelRdt },
 		func(c *cdispecs.ContainerEdits) []*IntelRdt { return convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf) },
-		replace,
-	)
+		replace[*IntelRdt],
+	}
 }
 
 func rdtOf(setting *cdispecs.IntelRdt) *IntelRdt {
