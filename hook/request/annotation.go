@@ -25,8 +25,8 @@ const (
 	annotationPrefix = "gpu-hook/"
 )
 
-// Bounds of the search for keys that are nearly gpu-hook's: how many are reported, and the length in bytes of a key, which
-// in Kubernetes is a domain of 253, a slash and a name of 63.
+// Bounds of the search for keys that are nearly gpu-hook's: how many are reported, and the length in bytes of a key,
+// which in Kubernetes is a domain of 253, a slash and a name of 63.
 const (
 	maxNearly    = 4
 	maxNearlyKey = 317
@@ -94,8 +94,8 @@ func (g *gatherer) misspelt() []*Request {
 }
 
 // nearly returns a refused request for each key that is nearly gpu-hook's but of another domain ("gpuhook/gpus",
-// "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so it
-// never stops a start: the requests are weak, which [precedence.Contest] refuses with a warning whatever on-refused says.
+// "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so
+// it never stops a start: the requests are weak, and on-refused does not make errors of those.
 //
 // It runs at every start, and so looks closely only at keys that contain "gpu".
 func (g *gatherer) nearly() []*Request {
@@ -127,9 +127,9 @@ func mentionsGPU(unsafeKey string) bool {
 	return false
 }
 
-// isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps with
-// one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between and before
-// them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
+// isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps
+// with one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between and
+// before them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
 func isNearly(unsafeKey string) bool {
 	const domain, name = "gpuhook", "gpu"
 	bare := strings.TrimPrefix(unsafeKey, `"`) // see [gatherer.quoted]

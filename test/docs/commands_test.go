@@ -10,8 +10,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// TestCommands holds every gpu-hook command that a page shows to the help of the binary: the subcommand is there, and it
-// has the flags. It runs none of them.
+// TestCommands holds every gpu-hook command that a page shows to the help of the binary: the subcommand is there, and
+// it has the flags. It runs none of them.
 func TestCommands(t *testing.T) {
 	h := helps{binary: require.GPUHook(t), of: map[string]string{}}
 	found := 0

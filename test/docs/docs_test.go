@@ -1,5 +1,5 @@
-// Package docs checks the project's pages against the project: what they quote of gpu-hook, the commands that they show,
-// and where their links lead.
+// Package docs checks the project's pages against the project: what they quote of gpu-hook, the commands that they
+// show, and where their links lead.
 //
 // go test ./test/docs -update writes the quotations of docs/messages.md anew.
 package docs
