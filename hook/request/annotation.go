@@ -128,8 +128,8 @@ func mentionsGPU(unsafeKey string) bool {
 }
 
 // isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps
-// with one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between and
-// before them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
+// with one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between
+// and before them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
 func isNearly(unsafeKey string) bool {
 	const domain, name = "gpuhook", "gpu"
 	bare := strings.TrimPrefix(unsafeKey, `"`) // see [gatherer.quoted]
