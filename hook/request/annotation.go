@@ -97,8 +97,7 @@ func (g *gatherer) misspelt() []*Request {
 
 // nearly returns a refused request for each key that is nearly gpu-hook's but of another domain ("gpuhook/gpus",
 // "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so
-// it never stops a start: the requests are weak, which [precedence.Contest] refuses with a warning whatever on-refused
-// says.
+// it never stops a start: the requests are weak, and on-refused does not make errors of those.
 //
 // It runs at every start, and so looks closely only at keys that contain "gpu".
 func (g *gatherer) nearly() []*Request {
