@@ -53,14 +53,7 @@ func readConfig(path string) (*specs.Spec, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errNotRegular
 	}
-	var spec *specs.Spec
-	if _, err := decode(file, maxConfig, &spec); err != nil {
-		return nil, err
-	}
-	if spec == nil {
-		return nil, errNull
-	}
-	return spec, nil
+	return decodeConfig(file, info.Size())
 }
 
 // Env returns the value of name in the process's environment, and whether it is there. Of several entries it takes the
