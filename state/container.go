@@ -57,10 +57,10 @@ func readConfig(path string) (*specs.Spec, error) {
 }
 
 // Env returns the value of name in the process's environment, and whether it is there. Of several entries it takes the
-// last, as runtimes do.
+// last, as runtimes do. The name "" is never there: it stands for no variable.
 func (c *Container) Env(name string) (unsafeValue string, set bool) {
 	for _, entry := range slices.Backward(c.Environment()) {
-		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
+		if k, v, ok := strings.Cut(entry, "="); ok && k == name && name != "" {
 			return v, true
 		}
 	}
