@@ -333,6 +333,9 @@ func TestConfiguredTriggers(t *testing.T) {
 		{"# don't\n[requests] # it's \"so\npreferred-env = [ # \"\n'B']", env("B=0")},
 		{"[requests]\npreferred-env = ['a\"b']", env(`a\"b=0`)},
 		{"[requests]\npreferred-env = ['a<b']", env(`a\u003cb=0`)},
+		{"[requests]\npreferred-env = ['a>b']", env(`a\u003eb=0`)},
+		{"[requests]\npreferred-env = ['a&b']", env(`a\u0026b=0`)},
+		{"[requests]\npreferred-env = ['a\u2028b']", env(`a\u2028b=0`)},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation("acme.com/x")},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation(`\"acme.com/x`)},
 	} {
@@ -343,7 +346,7 @@ func TestConfiguredTriggers(t *testing.T) {
 			t.Errorf("it requests nothing: %s\n%s", test.spec, test.toml)
 		}
 	}
-	for _, toml := range []string{"", "# nothing\n", "[cdi]\nspec-dirs = ['/etc/cdi']\n", "[broken", "[limits]\ntimeout = \"5s\"\n"} {
+	for _, toml := range []string{"", "# don't\n", "[cdi]\nspec-dirs = ['/etc/cdi']\n", "[broken", "[limits]\ntimeout = \"5s\"\n"} {
 		if !b.check(specOf(""), []byte(toml)) {
 			t.Errorf("it is not taken for quiet with %q", toml)
 		}
