@@ -332,6 +332,7 @@ func TestConfiguredTriggers(t *testing.T) {
 		{"requests.\"preferred-env\" = ['B']", env("B=0")},
 		{"# don't\n[requests] # it's \"so\npreferred-env = [ # \"\n'B']", env("B=0")},
 		{"[requests]\npreferred-env = ['a\"b']", env(`a\"b=0`)},
+		{"[requests]\npreferred-env = [\"\"\"a\"\"b\"\"\"]", env(`a\"\"b=0`)},
 		{"[requests]\npreferred-env = ['a<b']", env(`a\u003cb=0`)},
 		{"[requests]\npreferred-env = ['a>b']", env(`a\u003eb=0`)},
 		{"[requests]\npreferred-env = ['a&b']", env(`a\u0026b=0`)},
