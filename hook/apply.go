@@ -23,7 +23,7 @@ func (s *Start) Apply(ctx context.Context) {
 		s.Report.Tell()
 		return
 	}
-	if !s.plan.Failed() && !s.draft.Notable() {
+	if s.Silent() {
 		return
 	}
 	if s.plan.Ready() {
