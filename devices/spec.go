@@ -65,8 +65,8 @@ func untrusted(path string, owner trust.Owner) string {
 }
 
 // newSpec returns the Spec that a file contains. A file that is not a CDI Spec, or whose edits break CDI's rules, is an
-// error. A file of which some parts are not understood is still a Spec, and the notes of the result list these parts; see
-// [version] and [decodeSpec].
+// error. A file of which some parts are not understood is still a Spec, and the notes of the result list these parts;
+// see [version] and [decodeSpec].
 func newSpec(path string, priority int, data []byte) (*spec, error) {
 	s, err := parseSpec(data)
 	if err != nil {

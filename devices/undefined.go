@@ -34,8 +34,8 @@ func (e *SpecError) Error() string { return e.cause.Error() }
 // Unwrap returns the cause.
 func (e *SpecError) Unwrap() error { return e.cause }
 
-// undefined returns the error for a kind that no Spec defines. If a Spec was left out that seems to define it, or of which
-// the kind is not known, that is the cause.
+// undefined returns the error for a kind that no Spec defines. If a Spec was left out that seems to define it, or of
+// which the kind is not known, that is the cause.
 func (r *Registry) undefined(what, kind string) error {
 	r.need("") // a Spec that cannot be used may be the one that should define it
 	if f := r.suspect(kind); f != nil {
@@ -54,8 +54,8 @@ func (r *Registry) undefined(what, kind string) error {
 	return err
 }
 
-// suspect returns the file that was left out and should define the kind: one that seems to, else one of which nothing is
-// known, or nil.
+// suspect returns the file that was left out and should define the kind: one that seems to, else one of which nothing
+// is known, or nil.
 func (r *Registry) suspect(kind string) *file {
 	var found *file
 	for _, f := range r.files {

@@ -97,8 +97,8 @@ func readGPUs(dir string) map[int]string {
 	return out
 }
 
-// readCapabilities returns the files of MIG capabilities, by minor, from the driver's list of minors; nil if it cannot be
-// read.
+// readCapabilities returns the files of MIG capabilities, by minor, from the driver's list of minors; nil if it cannot
+// be read.
 func readCapabilities(list string) map[int]string {
 	file, err := os.Open(list)
 	if err != nil {
@@ -180,8 +180,8 @@ func (n Contract) MendNode(node contract.Node) (why, hint string) {
 	return why, hint
 }
 
-// mendNode returns why a node of the driver is missing, or something else, and what to do; no hint for a node that is not
-// the driver's.
+// mendNode returns why a node of the driver is missing, or something else, and what to do; no hint for a node that is
+// not the driver's.
 func (f facts) mendNode(n contract.Node) (why, hint string) {
 	mend := f.maker(n.Path)
 	switch {

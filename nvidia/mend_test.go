@@ -75,7 +75,8 @@ func TestGenerate(t *testing.T) {
 		{there, "nvidia.com/gpu", "/opt/nvidia-ctk cdi generate --output=/f"},
 		{there, "nvidia.com/gds", "/opt/nvidia-ctk cdi generate --output=/f --mode=gds --class=gds"},
 		{there, "nvidia.com/imex-channel", "/opt/nvidia-ctk cdi generate --output=/f --mode=imex --class=imex-channel"},
-		{facts{driver: true}, "nvidia.com/gpu", "install the package nvidia-container-toolkit, then: nvidia-ctk cdi generate " +
+		{facts{driver: true}, "nvidia.com/gpu", "install the package nvidia-container-toolkit, then: nvidia-ctk cdi " +
+			"generate " +
 			"--output=/f"},
 		{facts{ctk: "nvidia-ctk"}, "nvidia.com/gpu", loadDriver + "; then: nvidia-ctk cdi generate --output=/f"},
 	} {
@@ -93,7 +94,8 @@ func TestFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\nGPU Excluded:\t No\n",
+		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\nGPU " +
+			"Excluded:\t No\n",
 		filepath.Join(dir, "minors"):      "config 1\nmonitor 2\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\nmore\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

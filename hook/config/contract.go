@@ -27,8 +27,8 @@ func generator(kind string) contract.Generator {
 	return contract.Generator{}
 }
 
-// ContractOfKind returns the contract of the vendor whose Specs define the kind: that of v or, if it is nil, of the vendor
-// of the same domain.
+// ContractOfKind returns the contract of the vendor whose Specs define the kind: that of v or, if it is nil, of the
+// vendor of the same domain.
 func (c *Config) ContractOfKind(v *Vendor, kind string) contract.Vendor {
 	if v == nil {
 		domain, _, _ := strings.Cut(kind, "/")

@@ -158,7 +158,8 @@ func errorEntry(code Code) Entry {
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A file that gpu-hook would act on as root can be written by somebody else.",
-			Fix: "Find out who could change the file, and what it says now. Then put it there again, as root's, in directories " +
+			Fix: "Find out who could change the file, and what it says now. Then put it there again, as root's, in " +
+				"directories " +
 				"that nobody else may write.",
 			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": nvidia.com/gpu=0: no usable ` +
 				`CDI Spec defines it; rejected: /var/run/cdi/nvidia.yaml: not trusted: it is writable ` +
