@@ -26,8 +26,8 @@ type Field struct {
 //
 // T is a struct of strings, booleans, integers and pointers to these, slices, maps from string to string and other such
 // structs. Every field has a yaml tag that names it and is not inlined, and no type decodes itself.
-func Decode[T any](document []byte, out *T) ([]Field, bool) {
-	d := &decoder{reader: newReader(string(document)), names: map[reflect.Type][]string{}}
+func Decode[T any](document string, out *T) ([]Field, bool) {
+	d := &decoder{reader: newReader(document), names: map[reflect.Type][]string{}}
 	into := reflect.ValueOf(out).Elem()
 	if strings.HasPrefix(d.text, "{") {
 		j := &jsonReader{rest: d.text, line: 1}
