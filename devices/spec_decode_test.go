@@ -101,8 +101,9 @@ containerEdits: {}
 `
 
 // sameSpec compares a plain document with what the library makes of it, and reports whether it was plain.
-func sameSpec(t *testing.T, data []byte) bool {
+func sameSpec(t *testing.T, document []byte) bool {
 	t.Helper()
+	data := string(document)
 	if _, ok := plainyaml.Decode(data, &cdispecs.Spec{}); !ok {
 		return false
 	}

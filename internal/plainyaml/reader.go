@@ -80,7 +80,7 @@ func keyLength(s string) int {
 	switch {
 	case n == 0 || n > maxKey || n == len(s) || s[n] != ':' || (n+1 < len(s) && s[n+1] != ' '):
 		return 0
-	case !isLetter(s[0]) || strings.EqualFold(s[:n], "null"):
+	case !isLetter(s[0]) || isNull(s[:n]):
 		return 0
 	}
 	return n
@@ -146,6 +146,9 @@ func wordsOf(s string) ([]string, bool) {
 	}
 	return words, true
 }
+
+// isNull reports whether s is null to the library, or may be. Most texts are told from it by their length.
+func isNull(s string) bool { return len(s) == len("null") && strings.EqualFold(s, "null") }
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
