@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// address is the address of a buffer as a number: so bpf(2) takes it in its structures. The buffer must be pinned.
+func address(buffer unsafe.Pointer) uint64 { return uint64(uintptr(buffer)) }
+
 // programInfo is the beginning of struct bpf_prog_info, from linux/bpf.h.
 type programInfo struct {
 	kind, id                             uint32
@@ -29,7 +32,7 @@ func BPFProgramInfo(program int) (id uint32, instructions []byte, err error) {
 	id = info.id
 	info = programInfo{
 		instructionsLength: info.instructionsLength,
-		instructionsStart:  uint64(uintptr(unsafe.Pointer(&instructions[0]))),
+		instructionsStart:  address(unsafe.Pointer(&instructions[0])), //nolint:gosec // it is pinned
 	}
 	if err := bpfInfo(program, &info); err != nil || info.instructionsStart == 0 {
 		return id, nil, err
@@ -44,14 +47,14 @@ func bpfInfo(program int, info *programInfo) error {
 	attr := struct {
 		program, length uint32
 		info            uint64
-	}{uint32(program), uint32(unsafe.Sizeof(*info)), uint64(uintptr(unsafe.Pointer(info)))}
+	}{uint32(program), uint32(unsafe.Sizeof(*info)), address(unsafe.Pointer(info))} //nolint:gosec // small; pinned
 	_, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
 // LoadBPFProgram loads a program without a name and returns its descriptor, which is not inherited. The types are
 // BPF_PROG_TYPE_* and BPF_CGROUP_*. The verifier's reasons are not in the error.
-func LoadBPFProgram(kind, attachment int, license string, instructions []byte) (program int, err error) {
+func LoadBPFProgram(kind, attachment uint32, license string, instructions []byte) (program int, err error) {
 	terminated := append([]byte(license), 0)
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
@@ -66,11 +69,11 @@ func LoadBPFProgram(kind, attachment int, license string, instructions []byte) (
 		name                  [16]byte
 		device, attachment    uint32
 	}{
-		kind: uint32(kind), count: uint32(len(instructions) / bpfInstructionSize), attachment: uint32(attachment),
-		instructions: uint64(uintptr(unsafe.Pointer(&instructions[0]))),
-		license:      uint64(uintptr(unsafe.Pointer(&terminated[0]))),
+		kind: kind, count: uint32(len(instructions) / bpfInstructionSize), attachment: attachment, //nolint:gosec // small
+		instructions: address(unsafe.Pointer(&instructions[0])), //nolint:gosec // it is pinned
+		license:      address(unsafe.Pointer(&terminated[0])),   //nolint:gosec // it is pinned
 	}
-	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)) //nolint:gosec // its own structure
 }
 
 // bpfInstructionSize is that of struct bpf_insn.
