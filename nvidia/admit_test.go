@@ -308,6 +308,7 @@ func TestCompatibility(t *testing.T) {
 		{"no root", "cuda>=13", nil, none},
 		{"no folder", "cuda>=13", file("etc/x"), none},
 		{"no library of a driver", "cuda>=13", file(compat + "libcuda.so.1"), none},
+		{"a library without a whole version", "cuda>=13", file(compat + "libcuda.so.580"), none},
 		{
 			"a newer driver's", "cuda>=13", file(compat + "libcuda.so.580.65.06"),
 			libs + "580.65.06 with CUDA 13.0) would meet it on a GPU for data centres",

@@ -494,6 +494,13 @@ func TestAdmit(t *testing.T) {
 	if diff := cmp.Diff([]string{"video"}, p.Requests[0].Capabilities); diff != "" {
 		t.Error("the request does not tell the parts of the driver that it came to:", diff)
 	}
+	p, _ = scene{
+		host: spec("nvidia.com/imex-channel", `"0"`, "deviceNodes: [{path: /dev/null}]"), gpus: "driver=nvidia",
+		env: []string{"NVIDIA_IMEX_CHANNELS=0"},
+	}.plan(t)
+	if len(p.Requests) != 2 || len(p.Requests[0].Capabilities) != 2 || len(p.Requests[1].Capabilities) > 0 {
+		t.Errorf("a channel comes to parts of the driver: %+v", p.Requests)
+	}
 }
 
 // Two names of one device are one device, which is given once. What the engine has put into config.json stays.
