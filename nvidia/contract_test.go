@@ -442,6 +442,47 @@ func TestRunWithoutCapabilities(t *testing.T) {
 	}
 }
 
+// NVIDIA's own configuration may let the environment of privileged containers count alone.
+func TestRunFromEnvironment(t *testing.T) {
+	toolkit, _ := installed(t, "accept-nvidia-visible-devices-envvar-when-unprivileged = false\n"+withCLI)
+	n := contractOf(t, toolkit)
+	for _, test := range []struct {
+		name      string
+		container *state.Container
+		fromEnv   bool
+		want      bool // whether it runs
+	}{
+		{"another source", image(), false, true},
+		{"environment", image(), true, false},
+		{"environment of a privileged container", privileged(image()), true, true},
+	} {
+		d, err := n.Run(contract.Order{
+			Container: view(test.container), IDs: []string{"0"}, Demands: []contract.Demand{{}}, FromEnv: test.fromEnv,
+		})
+		if (d != nil) != test.want || (err == nil) != test.want || err != nil && !fault.Is(err, fault.Policy) {
+			t.Errorf("%s: %+v, %v", test.name, d, err)
+		}
+	}
+}
+
+// Mounts of /dev/null alone ask, by whole elements of their paths.
+func TestBelowMountRoot(t *testing.T) {
+	c := image()
+	for _, pair := range [][2]string{
+		{"/dev/null", "/var/run/nvidia-container-devices/0"},
+		{"/dev//null", "/var/run/nvidia-container-devices//cdi/a.com/b/c/"},
+		{"/dev/zero", "/var/run/nvidia-container-devices/1"},
+		{"/dev/null", "/var/run/nvidia-container-devices"},
+		{"/dev/null", "/var/run/nvidia-container-devices-2/2"},
+		{"/dev/null", "/var/run/nvidia-container-devices/../3"},
+	} {
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Source: pair[0], Destination: pair[1]})
+	}
+	if diff := cmp.Diff([]string{"0", "cdi/a.com/b/c"}, BelowMountRoot(c)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Another vendor's hook, run as NVIDIA's is, has its own variable alone.
 func TestCompatible(t *testing.T) {
 	toolkit, top := installed(t, "")
