@@ -89,17 +89,21 @@ func (b *both) found(spec, toml []byte) string {
 	return findings(s)
 }
 
-// findings is what there is to say of a start, or "".
+// findings is what there is to say of a start, or "". An explicit nothing is not told, even beside a doubt.
 func findings(s *Start) string {
-	if s.Report.Result != plan.ResultNothing || len(s.Report.Warnings)+len(s.Report.Errors)+len(s.plan.Grants) > 0 || s.draft.Notable() {
-		data, err := json.Marshal(s.Report)
-		return fmt.Sprint(string(data), err)
+	warned := len(s.Report.Warnings) > 0 && len(s.Report.Requests) == 0
+	if s.Silent() && s.Report.Result == plan.ResultNothing && len(s.plan.Grants) == 0 && !warned {
+		return ""
 	}
-	return ""
+	data, err := json.Marshal(s.Report)
+	return fmt.Sprint(string(data), err)
 }
 
-// specOf is a config.json with what a test is about.
+// specOf is a config.json with what a test is about, or that is what it is about as a whole.
 func specOf(more string) []byte {
+	if strings.HasPrefix(more, "{") {
+		return []byte(more)
+	}
 	const plain = `{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"args":["sh"],"env":["PATH=/bin"],"cwd":"/"},"root":{"path":"rootfs"}%s}`
 	return fmt.Appendf(nil, plain, more)
 }
@@ -246,6 +250,12 @@ func requests() map[string][]string {
 			`,"process":{"env":["NVIDIA_VISIBLE_DEVICES=none"]}`,
 			`,"process":{"env":["NVIDIA_IMEX_CHANNELS=0"]}`,
 			`,"process":{"env":["CUDA_VERSION=10.0"]}`,
+			`{"process":{"env":["CUDA_VERSION=10.0","NVIDIA_VISIBLE_DEVICES"]}}`,
+			`{"process":{"env":["CUDA_VERSION=10.0"],"args":["NVIDIA_VISIBLE_DEVICES=void"]}}`,
+			`{"process":{"env":["CUDA_VERSION=10.0","NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES=0"]}}`,
+			`{"process":{"env":["CUDA_VERSION=10.0","NVIDIA_VISIBLE_DEVICES=void"],"env":["CUDA_VERSION=10.0"]}}`,
+			`{"process":{"env":["CUDA_VERSION=10.0","NVIDIA_VISIBLE_DEVICES="]},"process":{"env":["CUDA_VERSION=10.0"]}}`,
+			`{"process":{"env":["CUDA_VERSION=10.0"]},"hooks":{"prestart":[{"env":["NVIDIA_VISIBLE_DEVICES="]}]}}`,
 			`,"process":{"env":["AMD_VISIBLE_DEVICES=0"]}`,
 		},
 	}
@@ -337,6 +347,7 @@ func TestConfiguredTriggers(t *testing.T) {
 		{"[requests]\npreferred-env = ['a>b']", env(`a\u003eb=0`)},
 		{"[requests]\npreferred-env = ['a&b']", env(`a\u0026b=0`)},
 		{"[requests]\npreferred-env = ['a\u2028b']", env(`a\u2028b=0`)},
+		{"[[vendor]]\nname = 'nvidia'\nenv = 'X'", []byte(`{"process":{"env":["CUDA_VERSION=1","NVIDIA_VISIBLE_DEVICES=void"]}}`)},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation("acme.com/x")},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation(`\"acme.com/x`)},
 	} {
@@ -360,12 +371,14 @@ func TestOtherHooksAreTriggers(t *testing.T) {
 	toml := []byte("[nvidia]\nruntime-config = \"" + b.write("nvidia.toml", []byte("swarm-resource = \"SWARM\"\n")) + "\"\n")
 	for _, path := range []string{"/usr/bin/nvidia-container-runtime-hook", "nvidia-container-toolkit", "x/nvidia-container-toolkit/"} {
 		for _, stage := range []string{"prestart", "createRuntime"} {
-			spec := specOf(`,"process":{"env":["SWARM=0"]},"hooks":{"` + stage + `":[{"path":"` + path + `"}]}`)
-			if isQuiet(spec, toml) {
-				t.Errorf("it is taken for quiet: %s", spec)
-			}
-			if b.found(spec, toml) == "" {
-				t.Errorf("nothing is found: %s", spec)
+			for _, env := range []string{`"SWARM=0"`, `"SWARM=0","NVIDIA_VISIBLE_DEVICES=void"`} {
+				spec := specOf(`{"process":{"env":[` + env + `]},"hooks":{"` + stage + `":[{"path":"` + path + `"}]}}`)
+				if isQuiet(spec, toml) {
+					t.Errorf("it is taken for quiet: %s", spec)
+				}
+				if b.found(spec, toml) == "" {
+					t.Errorf("nothing is found: %s", spec)
+				}
 			}
 		}
 	}
@@ -396,6 +409,29 @@ func TestPlainContainersAreQuiet(t *testing.T) {
 	}
 }
 
+// voids are containers with an explicit nothing, as CUDA images and engines have it.
+func voids() []string {
+	return []string{
+		`{"process":{"env":["PATH=/bin","NVIDIA_VISIBLE_DEVICES=void"]}}`,
+		`{"process":{"env":["NVIDIA_VISIBLE_DEVICES="]}}`,
+		`{"process":{"env":["CUDA_VERSION=12.9","NVIDIA_REQUIRE_CUDA=cuda>=12.9","NVIDIA_VISIBLE_DEVICES=void"]}}`,
+		`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=","CUDA_VERSION=12.9","NVIDIA_DRIVER_CAPABILITIES=all"],"args":["CUDA_VERSION=1"]}}`,
+		`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=void","NVIDIA_VISIBLE_DEVICES="]},"annotations":{"io.container.manager":"x"}}`,
+	}
+}
+
+// An explicit nothing is quiet, unless a configuration can have given it another meaning.
+func TestVoidIsQuiet(t *testing.T) {
+	b := newBoth(t)
+	for _, spec := range voids() {
+		for _, toml := range []string{"", "[cdi]\nspec-dirs = ['/etc/cdi']\n[[vendor]]\nname = 'nvidia'\ndialect = 'amd'\n"} {
+			if !b.check(specOf(spec), []byte(toml)) {
+				t.Errorf("not quiet with %q: %s", toml, spec)
+			}
+		}
+	}
+}
+
 // seeds are the recordings and some containers of tests.
 func seeds(t testing.TB) [][]byte {
 	t.Helper()
@@ -416,6 +452,9 @@ func seeds(t testing.TB) [][]byte {
 		for _, more := range all[source] {
 			out = append(out, specOf(more))
 		}
+	}
+	for _, spec := range voids() {
+		out = append(out, specOf(spec))
 	}
 	return out
 }
@@ -492,7 +531,8 @@ func (g *generator) word() string {
 func (g *generator) toml() []byte {
 	return []byte(pick(g, []string{
 		"", "[cdi]\nannotation-prefixes = ['acme.com/', \"cdi.k8s.io/\"]\n", "[requests]\npreferred-env = [\"ACME\"]\n",
-		"[[vendor]]\nname = 'acme'\nkind = 'acme.com/npu'\nenv = 'ACME'\n", "[broken", "[requests]\non-refused = 'error'\nsources = []\n",
+		"[[vendor]]\nname = 'acme'\nkind = 'acme.com/npu'\nenv = 'ACME'\n", "[broken", "[[vendor]]\nname = 'nvidia'\nenv = 'ACME'\n",
+		"[requests]\nsources = ['env']\n", "[requests]\non-refused = 'error'\nsources = []\n",
 	}))
 }
 

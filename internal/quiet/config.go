@@ -12,6 +12,7 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	if len(toml) > MaxConfig {
 		return false
 	}
+	t.otherVariables = t.otherVariables || contains(toml, "env") // as the keys env and preferred-env have it
 	for i := 0; i < len(toml); i++ {
 		switch c := toml[i]; c {
 		case '#':

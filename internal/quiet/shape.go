@@ -9,11 +9,13 @@ type shape uint8
 const (
 	anything shape = iota // it is not decoded; any JSON may stand there
 	text
+	variable // text that sets a variable of the container's process
 	boolean
 	number // an integer
 
 	// Lists.
 	texts
+	variables
 	numbers
 	mounts
 	hooks
@@ -88,7 +90,7 @@ func (s shape) field(lower string) (key string, of shape) {
 		case "args":
 			return "args", texts
 		case "env":
-			return "env", texts
+			return "env", variables
 		case "cwd":
 			return "cwd", text
 		case "capabilities":
@@ -277,6 +279,8 @@ func (s shape) element() (of shape, ok bool) {
 		return anything, true
 	case texts:
 		return text, true
+	case variables:
+		return variable, true
 	case numbers:
 		return number, true
 	case mounts:
