@@ -182,6 +182,50 @@ func TestBeforeLibraries(t *testing.T) {
 	}
 }
 
+// A spec that nobody reads, or that cannot be written at once, is left to main, which says what is wrong.
+func TestSpecThatCannotBeWritten(t *testing.T) {
+	_, spec := bundle(t, "PATH=/bin")
+	config := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		flags  int
+		read   bool
+		status int
+		stderr string
+	}{
+		"nobody reads it":   {0, false, 1, "write the spec"},
+		"it does not block": {unix.O_NONBLOCK, true, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fds := make([]int, 2)
+			if err := unix.Pipe2(fds, unix.O_CLOEXEC|test.flags); err != nil {
+				t.Fatal(err)
+			}
+			reader, writer := os.NewFile(uintptr(fds[0]), "reader"), os.NewFile(uintptr(fds[1]), "writer")
+			defer writer.Close()
+			defer reader.Close()
+			if !test.read {
+				_ = reader.Close()
+			}
+			cmd := exec.Command(require.GPUHook(t), "--config", config, "precreate")
+			cmd.Env = []string{"GODEBUG=inittrace=1"}
+			var stderr bytes.Buffer
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(spec), writer, &stderr
+			if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+				t.Fatal(err)
+			}
+			if cmd.ProcessState.ExitCode() != test.status || !strings.Contains(stderr.String(), test.stderr) {
+				t.Errorf("%v: %s", cmd.ProcessState, &stderr)
+			}
+			if !strings.Contains(stderr.String(), "init main ") {
+				t.Error("main has not begun")
+			}
+		})
+	}
+}
+
 // A configuration has its triggers, a user's own too.
 func TestConfigurations(t *testing.T) {
 	state, _ := bundle(t, "ACME=all")
