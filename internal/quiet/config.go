@@ -31,8 +31,8 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	return true
 }
 
-// closing returns the length of a string up to its closing quote, or -1. Not read are strings of several lines, escapes,
-// characters beyond ASCII, and those that JSON may write as an escape.
+// closing returns the length of a string up to its closing quote, or -1. Not read are strings of several lines,
+// escapes, characters beyond ASCII, and those that JSON may write as an escape.
 func closing(toml []byte, quote byte) int {
 	for i, c := range toml {
 		switch {

@@ -72,7 +72,8 @@ func TestLimits(t *testing.T) {
 	nested := func(depth int) string {
 		return `{"x":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + "}"
 	}
-	if !isQuiet(nested(maxDepth)) || isQuiet(nested(maxDepth+1)) || isQuiet(strings.Repeat(`{"x":`, maxDepth)+"{}"+strings.Repeat("}", maxDepth)) {
+	objects := strings.Repeat(`{"x":`, maxDepth) + "{}" + strings.Repeat("}", maxDepth)
+	if !isQuiet(nested(maxDepth)) || isQuiet(nested(maxDepth+1)) || isQuiet(objects) {
 		t.Error("values are nested deeper than they may be, or less")
 	}
 	large := func(size int) string { return `{"x":"` + strings.Repeat("a", size-8) + `"}` }

@@ -19,10 +19,9 @@ type scanner struct {
 	bundle  []byte // the value of the field bundle of a state
 	bundles int    // how many such fields there are
 
-	legacy    bool // a string sets the variable of that name
-	voids     int  // how many of the process's variables set visible to nothing
-	processes int  // how many fields process there are
-	lists     int  // how many fields env of a process
+	legacy bool // a string sets the variable of that name
+	voids  int  // how many of the process's variables set visible to nothing
+	lists  int  // how many lists of the process's variables there are
 }
 
 // document reads the whole document, which must be an object.
@@ -33,8 +32,8 @@ func (s *scanner) document(of shape) bool {
 	return s.next() == 0 && s.at == len(s.data) && (!s.legacy || s.isVoid())
 }
 
-// isVoid reports whether the process's environment certainly sets visible. Of two environments one counts for nothing.
-func (s *scanner) isVoid() bool { return s.voids > 0 && s.processes == 1 && s.lists == 1 }
+// isVoid reports whether the process's environment certainly sets visible. Of two lists only the second counts.
+func (s *scanner) isVoid() bool { return s.voids > 0 && s.lists == 1 }
 
 // mayRequest reports whether a string may request something, but for what isVoid decides at the end.
 func (s *scanner) mayRequest(raw []byte, of shape) bool {
@@ -135,14 +134,12 @@ func (s *scanner) object(of shape) bool {
 	}
 }
 
-// note counts the fields of an object that must not be there twice.
+// note takes note of the fields that must not be there twice.
 func (s *scanner) note(of shape, key string, value []byte) {
 	switch {
 	case of == stateObject && key == "bundle":
 		s.bundles++
 		s.bundle = unquoted(value)
-	case of == specObject && key == "process":
-		s.processes++
 	case of == processObject && key == "env":
 		s.lists++
 	}

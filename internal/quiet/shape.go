@@ -46,7 +46,8 @@ const (
 	intelRdtObject
 )
 
-// field returns the shape of a field of an object and its key, "" if there is no such field. lower is the key in lower case.
+// field returns the shape of a field of an object and its key, "" if there is no such field. lower is the key in lower
+// case.
 func (s shape) field(lower string) (key string, of shape) {
 	switch s {
 	case stateObject:

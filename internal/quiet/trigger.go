@@ -13,8 +13,8 @@ func names() []string {
 	}
 }
 
-// visible is the variable that requests devices of NVIDIA's. It is often set to "void" or to nothing, which requests none.
-// An image with the variable legacy means all devices, unless visible is set.
+// visible is the variable that requests devices of NVIDIA's. It is often set to "void" or to nothing, which requests
+// none. An image with the variable legacy means all devices, unless visible is set.
 const (
 	visible = "NVIDIA_VISIBLE_DEVICES"
 	legacy  = "CUDA_VERSION"

@@ -88,7 +88,8 @@ func precreate(c command) bool {
 	return ok && quiet.Spec(input.Data, triggers) && blocks(syscall.Stdout) && write(syscall.Stdout, input.Data)
 }
 
-// triggersOf returns the triggers with those of the configuration. Where two files may be the configuration, both count.
+// triggersOf returns the triggers with those of the configuration. Where two files may be the configuration, both
+// count.
 func triggersOf(c command) (t *quiet.Triggers, ok bool) {
 	t = quiet.NewTriggers()
 	files := []string{c.config}

@@ -101,7 +101,8 @@ func TestFileServerThatIsGone(t *testing.T) {
 	}
 }
 
-// run runs the program as an engine runs its hooks, and returns what it writes. traced is the initialisation of packages.
+// run runs the program as an engine runs its hooks, and returns what it writes. traced is the initialisation of
+// packages.
 func run(t *testing.T, input string, args ...string) (stdout, stderr, traced string, status int) {
 	t.Helper()
 	cmd := exec.Command(require.GPUHook(t), args...)
@@ -240,14 +241,15 @@ func TestConfigurations(t *testing.T) {
 	if _, _, traced, _ := run(t, state, "--config", dir, "createRuntime"); isEarly(traced) {
 		t.Error("a folder is taken for a configuration")
 	}
-	for _, variable := range []string{"XDG_CONFIG_HOME=/x", "HOME=/h"} {
-		name, value, _ := strings.Cut(variable, "=")
+	for _, test := range []struct{ name, value, want string }{
+		{"XDG_CONFIG_HOME", "/x", "/x/gpu-hook/config.toml"},
+		{"HOME", "/h", "/h/.config/gpu-hook/config.toml"},
+	} {
 		t.Setenv("XDG_CONFIG_HOME", "")
 		t.Setenv("HOME", "")
-		t.Setenv(name, value)
-		want := map[string]string{"XDG_CONFIG_HOME": "/x/gpu-hook/config.toml", "HOME": "/h/.config/gpu-hook/config.toml"}[name]
-		if files := userFiles(); len(files) != 1 || files[0] != want {
-			t.Errorf("%s: %v", variable, files)
+		t.Setenv(test.name, test.value)
+		if files := userFiles(); len(files) != 1 || files[0] != test.want {
+			t.Errorf("%s: %v", test.name, files)
 		}
 	}
 }

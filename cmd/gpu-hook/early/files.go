@@ -80,8 +80,8 @@ func readFile(path string, most int64) ([]byte, error) {
 }
 
 // open opens a file for reading if the kernel finds it in its cache, as it does one that was just written, and one that
-// an earlier start has looked for: a path on a file server that is gone must hold nobody here. Main waits for it, but not
-// forever.
+// an earlier start has looked for: a path on a file server that is gone must hold nobody here. Main waits for it, but
+// not forever.
 func open(path string) (int, error) {
 	name, err := syscall.BytePtrFromString(path)
 	if err != nil {
