@@ -213,6 +213,7 @@ func TestDefinitionsAreTriggers(t *testing.T) {
 // Whatever a configuration adds to what is a request is a trigger, however it is written.
 func TestConfiguredTriggers(t *testing.T) {
 	b := newBoth(t)
+	const cuda = `{"process":{"env":["CUDA_VERSION=1","NVIDIA_VISIBLE_DEVICES=void"]}}`
 	vendor := "[[vendor]]\nname = \"acme\"\nkind = \"acme.com/npu\"\n"
 	env := func(entry string) []byte { return specOf(`,"process":{"env":["` + entry + `"]}`) }
 	annotation := func(key string) []byte { return specOf(`,"annotations":{"` + key + `":"acme.com/npu=0"}`) }
@@ -236,10 +237,8 @@ func TestConfiguredTriggers(t *testing.T) {
 		{"[requests]\npreferred-env = ['a>b']", env(`a\u003eb=0`)},
 		{"[requests]\npreferred-env = ['a&b']", env(`a\u0026b=0`)},
 		{"[requests]\npreferred-env = ['a\u2028b']", env(`a\u2028b=0`)},
-		{
-			"[[vendor]]\nname = 'nvidia'\nenv = 'X'",
-			specOf(`{"process":{"env":["CUDA_VERSION=1","NVIDIA_VISIBLE_DEVICES=void"]}}`),
-		},
+		{"[[vendor]]\nname = 'nvidia'\nenv = 'X'", specOf(cuda)},
+		{"[[vendor]]\nname = 'nvidia'\nEnV = 'X'", specOf(cuda)},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation("acme.com/x")},
 		{"[cdi]\nannotation-prefixes = ['acme.com/']", annotation(`\"acme.com/x`)},
 	} {

@@ -12,7 +12,7 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	if len(toml) > MaxConfig {
 		return false
 	}
-	t.otherVariables = t.otherVariables || contains(toml, "env") // as the keys env and preferred-env have it
+	t.otherVariables = t.otherVariables || hasEnv(toml)
 	for i := 0; i < len(toml); i++ {
 		switch c := toml[i]; c {
 		case '#':
@@ -29,6 +29,18 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 		}
 	}
 	return true
+}
+
+// hasEnv reports whether a configuration may have one of the keys env and preferred-env. The case of a key's letters does
+// not matter to the library that reads it.
+func hasEnv(toml []byte) bool {
+	const key = "env"
+	for i := 0; i+len(key) <= len(toml); i++ {
+		if lower(toml[i]) == key[0] && lower(toml[i+1]) == key[1] && lower(toml[i+2]) == key[2] {
+			return true
+		}
+	}
+	return false
 }
 
 // closing returns the length of a string up to its closing quote, or -1. Not read are strings of several lines,

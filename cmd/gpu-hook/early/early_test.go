@@ -63,7 +63,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("engine %s is not known", engine)
 		}
 	}
-	if DefaultConfig != config.DefaultPath {
+	if defaultConfig != config.DefaultPath {
 		t.Errorf("the default configuration is %s", config.DefaultPath)
 	}
 }
