@@ -24,7 +24,7 @@ type Registry struct {
 	files   []*file  // in the order of directories and names
 	kinds   []string // that were needed so far, "" for all
 	devices map[string]*device
-	sorted  []string // the names of the devices, or nil
+	sorted  map[string][]string // what [Registry.namesOf] has returned since the last Spec was added
 }
 
 type dir struct {

@@ -60,6 +60,12 @@ func TestOpenAnswersAsLoad(t *testing.T) {
 	for _, kind := range kinds {
 		want[kind] = answer(Load(dirs, us()), kind)
 	}
+	for _, name := range []string{"nvidia.com/gpu=0", "acme.com/npu=2", "acme.com/npu=4", "acme.com/fpga=0"} {
+		_, err := Open(dirs, us()).Resolve([]string{name})
+		if err != nil || !Open(dirs, us()).Defines(name) {
+			t.Errorf("%s, of a registry that nothing was asked of: %v", name, err)
+		}
+	}
 	for i := range kinds {
 		r := Open(dirs, us())
 		for _, kind := range slices.Concat(kinds[i:], kinds[:i]) {
@@ -98,8 +104,12 @@ func TestOpenPassesOver(t *testing.T) {
 	if f := r.files[i]; f.kind != "acme.com/fpga" || f.spec != nil {
 		t.Errorf("passed over: %+v", f)
 	}
+	read := r.files[0].spec
 	if names := r.Every("acme.com/npu"); len(names) != 5 {
 		t.Errorf("%q", names)
+	}
+	if r.files[0].spec != read {
+		t.Error("a Spec was read twice")
 	}
 	if got := problems(); got != "a/e.yaml b/c.yaml" {
 		t.Errorf("of two kinds: %s", got)
@@ -109,5 +119,27 @@ func TestOpenPassesOver(t *testing.T) {
 	}
 	if got := problems(); got != "a/d.yaml a/e.yaml b/c.yaml b/e.json" {
 		t.Errorf("of all: %s", got)
+	}
+}
+
+// A name is a second one if it was there before, or if its Spec gives it the same edits with the same nodes.
+func TestDistinct(t *testing.T) {
+	const head = "cdiVersion: 0.5.0\nkind: a/b\ndevices:\n"
+	device := func(name, edits string) string {
+		return fmt.Sprintf("- {name: %s, containerEdits: {%s}}\n", name, edits)
+	}
+	text := head + device("v", "env: [A=1]") + device("w", "env: [A=1]") +
+		device("x", "deviceNodes: [{path: /dev/x}], env: [A=1]") +
+		device("y", "deviceNodes: [{path: /dev/x}], env: [A=1]") +
+		device("z", "deviceNodes: [{path: /dev/x}], env: [A=2]")
+	top := specDirs(t, map[string]string{"a/x.yaml": text})
+	names := []string{"a/b=x", "a/b=z", "a/b=y", "a/b=none", "a/b=v", "a/b=w", "a/b=none", "a/b=v", "a/b=z"}
+	distinct, again := Open([]string{top + "/a"}, us()).Distinct(names)
+	if want := []string{"a/b=x", "a/b=z", "a/b=none", "a/b=v", "a/b=w"}; !slices.Equal(distinct, want) {
+		t.Errorf("%q; want %q", distinct, want)
+	}
+	want := map[string]string{"a/b=y": "a/b=x", "a/b=none": "a/b=none", "a/b=v": "a/b=v", "a/b=z": "a/b=z"}
+	if diff := cmp.Diff(want, again); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -76,9 +75,6 @@ func parseSpec(data []byte) (*spec, error) {
 	raw, notes, err := decodeSpec(data)
 	if err != nil {
 		return nil, err
-	}
-	if at := nullElement(reflect.ValueOf(raw)); at != "" {
-		return nil, fmt.Errorf("%s is null", at)
 	}
 	known, note := version(raw)
 	if note != "" {

@@ -24,7 +24,7 @@ const (
 var errNothing = errors.New("it holds nothing")
 
 // decodeSpec decodes the CDI Spec in data, which is YAML or JSON. Fields that are not known here are ignored, and the
-// notes name each with its place. The values of the fields are not checked.
+// notes name each with its place. The values of the fields are not checked, except that no element of a list is null.
 func decodeSpec(data []byte) (*cdispecs.Spec, []string, error) {
 	raw := &cdispecs.Spec{}
 	if unknown, ok := plainyaml.Decode(data, raw); ok {
@@ -61,6 +61,9 @@ func decodeYAML(data []byte) (*cdispecs.Spec, []string, error) {
 	}
 	if raw == nil {
 		return nil, nil, errNothing
+	}
+	if at := nullElement(reflect.ValueOf(raw)); at != "" {
+		return nil, nil, fmt.Errorf("%s is null", at)
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		f.unknown = append(f.unknown, "what follows its first document")

@@ -94,7 +94,8 @@ func (g *generator) chance(n int) bool { return g.random.IntN(n) == 0 }
 // word is one that may mean something, or is near to it.
 func (g *generator) word() string {
 	word := pick(g, []string{
-		"gpu-hook/gpus", "gpu-hook/plan", "cdi.k8s.io/x", "NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=void",
+		"gpu-hook/gpus", "gpu-hook/plan", "gpuhook/gpus", "cdi.k8s.io/x", "NVIDIA_VISIBLE_DEVICES=all",
+		"NVIDIA_VISIBLE_DEVICES=void",
 		"NVIDIA_VISIBLE_DEVICES=", "CUDA_VERSION=12", "NVIDIA_IMEX_CHANNELS=0", "AMD_VISIBLE_DEVICES=0", "ACME=0",
 		"acme.com/x", "/var/run/nvidia-container-devices/0", "/usr/bin/nvidia-container-runtime-hook",
 		"nvidia-container-toolkit", "/dev/null", "x", "", "é", "\"",

@@ -119,6 +119,8 @@ func requests() map[string][]string {
 			`,"annotations":{"gpu-hook/misspelt":"all"}`,
 			`,"annotations":{"\"gpu-hook/gpus":"all"}`,
 			`,"annotations":{"gpu-hook/plan":"{}"}`,
+			`,"annotations":{"gpuhook/gpus":"all"}`,
+			`,"annotations":{"io.GPU-Hook/gpu":"all"}`,
 		},
 		config.SourceCDIAnnotation: {
 			`,"annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=0"}`,

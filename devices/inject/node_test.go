@@ -36,8 +36,10 @@ const (
 )
 
 func TestUsable(t *testing.T) {
-	wantFailure(t, usable(memory(t, 0)), "")
-	wantFailure(t, usable(memory(t, unix.MOUNT_ATTR_NODEV)), nodev)
+	for attributes, want := range map[uint64]string{0: "", unix.MOUNT_ATTR_NODEV: nodev} {
+		s, err := siteOf(memory(t, attributes))
+		wantFailure(t, errors.Join(err, s.usable()), want)
+	}
 }
 
 // On a filesystem that is mounted nodev nobody could open the node: it is refused, and nothing is made.
@@ -192,7 +194,7 @@ func TestBoundNodeThatWentAstray(t *testing.T) {
 			}
 			defer source.Close()
 			at := handle(t, dir)
-			err = rootOf(t, at).bindNode(source, handle(t, dir+"/target"), at, test.name, d)
+			err = rootOf(t, at).bindNode(source, targetAt(t, dir+"/target"), at, test.name, d)
 			wantFailure(t, err, test.want)
 			if astray := errors.As(err, &astrayError{}); astray != (err != nil) {
 				t.Errorf("it went astray: %v", astray)

@@ -119,13 +119,13 @@ func (p Plan) Copy() Plan {
 // Edits returns the edits of all parts as one list: what was asked for, and then each wish. Its elements are those of the
 // parts.
 func (p Plan) Edits() *devices.Edits {
-	out := devices.NewEdits()
+	var parts []*devices.Edits
 	for _, part := range append([]Part{p.Asked}, p.Wishes...) {
 		if part.Edits != nil {
-			out.Append(part.Edits)
+			parts = append(parts, part.Edits)
 		}
 	}
-	return out
+	return devices.Join(parts...)
 }
 
 // Names returns the CDI devices of the grants, each name once.

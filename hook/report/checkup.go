@@ -5,19 +5,19 @@ import (
 	"text/tabwriter"
 )
 
-// How a check came out.
+// Results of a check.
 const (
 	CheckOK   = "ok"
-	CheckWarn = "warn" // it works, but look at it
+	CheckWarn = "warn" // it works, but needs attention
 	CheckFail = "fail" // it does not work
 )
 
-// Checkup is what a look over the installation found. Its JSON form is a contract with scripts; lists are never null.
+// Checkup is the result of checking the installation. Its JSON form is a contract with scripts; lists are never null.
 type Checkup struct {
 	Checks []Check `json:"checks"`
 }
 
-// Check is one thing that was looked at.
+// Check is the result of one check.
 type Check struct {
 	Name    string `json:"name"`
 	Status  string `json:"status"`
@@ -30,7 +30,7 @@ func (c *Checkup) Add(name, status, message, hint string) {
 	c.Checks = append(c.Checks, Check{name, status, Plain(message), Plain(hint)})
 }
 
-// Failed reports whether something does not work.
+// Failed reports whether a check failed.
 func (c *Checkup) Failed() bool {
 	for _, check := range c.Checks {
 		if check.Status == CheckFail {
@@ -40,7 +40,7 @@ func (c *Checkup) Failed() bool {
 	return false
 }
 
-// Text writes the checks for people.
+// Text writes the checks as text for people.
 func (c *Checkup) Text(w io.Writer) error {
 	t := &textWriter{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 	for _, check := range c.Checks {

@@ -110,12 +110,8 @@ type stored struct {
 	info fs.FileInfo
 }
 
-// records lists the records in the directory, the newest first.
-func records(dir string) ([]stored, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
+// records returns the records among the entries of their directory, the newest first.
+func records(entries []fs.DirEntry) []stored {
 	var out []stored
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.Name(), ".json")
@@ -126,33 +122,39 @@ func records(dir string) ([]stored, error) {
 		out = append(out, stored{id, info})
 	}
 	slices.SortFunc(out, func(a, b stored) int { return b.info.ModTime().Compare(a.info.ModTime()) })
-	return out, nil
+	return out
 }
 
-// prune removes all but the keep newest records, and the files of runs that were killed while they wrote.
+// prune removes all but the keep newest records, and the files of runs that were killed while they wrote. It reads the
+// age of the records, one system call for each, only if there are too many.
 func prune(dir string, keep int) error {
-	list, err := records(dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, old := range list[min(keep, len(list)):] {
-		errs = append(errs, remove(filepath.Join(dir, old.id+".json")))
-	}
-	entries, err := os.ReadDir(dir)
-	errs = append(errs, err)
 	for _, e := range entries {
 		if abandoned(e) {
 			errs = append(errs, remove(filepath.Join(dir, e.Name())))
 		}
+	}
+	if len(entries) <= keep {
+		return errors.Join(errs...)
+	}
+	list := records(entries)
+	for _, old := range list[min(keep, len(list)):] {
+		errs = append(errs, remove(filepath.Join(dir, old.id+".json")))
 	}
 	return errors.Join(errs...)
 }
 
 // abandoned reports whether the file is one that a killed run has left unfinished.
 func abandoned(e fs.DirEntry) bool {
+	if !strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
+		return false
+	}
 	info, err := e.Info()
-	return err == nil && strings.HasPrefix(e.Name(), atomicfile.TempPrefix) && time.Since(info.ModTime()) > abandonedAfter
+	return err == nil && time.Since(info.ModTime()) > abandonedAfter
 }
 
 // remove removes a file, which another run may have removed already.
@@ -173,11 +175,11 @@ func Last(runDir, id string) (*Report, error) {
 				"run it as root, or as the user whose containers they are; a directory that is another's must go")
 		}
 	}
-	list, err := records(dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	found, err := findRecord(list, dir, id)
+	found, err := findRecord(records(entries), dir, id)
 	if err != nil {
 		return nil, err
 	}

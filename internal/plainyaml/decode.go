@@ -21,8 +21,8 @@ type Field struct {
 	Line  int
 }
 
-// Decode stores in *out what the document holds, as go.yaml.in/yaml/v3 does, and returns the fields that T does not
-// have. It returns false if the document is not plain or does not fit T; *out is then of no use.
+// Decode stores the document in *out, as go.yaml.in/yaml/v3 does, and returns the fields that T does not have. It
+// returns false if the document is not plain or does not fit T; *out must then not be used.
 //
 // T is a struct of strings, booleans, integers and pointers to these, slices, maps from string to string and other such
 // structs. Every field has a yaml tag that names it and is not inlined, and no type decodes itself.
@@ -40,7 +40,7 @@ func Decode[T any](document []byte, out *T) ([]Field, bool) {
 }
 
 // decoder stores what a reader reads. Its methods report whether the document is plain and fits so far. They begin at a
-// value, and end at the line after it. The invalid [reflect.Value] is the target of what is passed over.
+// value, and end at the line after it. The invalid [reflect.Value] is the target of values that are ignored.
 type decoder struct {
 	*reader
 	nodes, depth int
@@ -55,7 +55,7 @@ type segment struct {
 	index int
 }
 
-// mapping reads a block mapping whose keys stand in the column.
+// mapping reads a block mapping whose keys begin in the column.
 func (d *decoder) mapping(column int, out reflect.Value) bool {
 	m, ok := d.open(out)
 	if !ok {
@@ -90,6 +90,7 @@ func (d *decoder) entry(m *target, key string, read func(out reflect.Value) bool
 	}
 }
 
+// field reads the value of a key, and stores it in the struct's field with this name, if there is one.
 func (d *decoder) field(m *target, key string, read func(out reflect.Value) bool) bool {
 	i, ok := m.first(key)
 	if !ok {
@@ -107,7 +108,7 @@ func (d *decoder) field(m *target, key string, read func(out reflect.Value) bool
 	return ok
 }
 
-// sequence reads a block sequence whose indicators stand in the column.
+// sequence reads a block sequence whose indicators are in the column.
 func (d *decoder) sequence(column int, out reflect.Value) bool {
 	list, ok := d.list(out)
 	if !ok {
@@ -130,7 +131,7 @@ func (d *decoder) nth(list reflect.Value, i int, read func(out reflect.Value) bo
 	return ok
 }
 
-// element reads an element of a sequence, whose indicator is read.
+// element reads an element of a sequence, after its indicator.
 func (d *decoder) element(out reflect.Value) bool {
 	if d.atKey() {
 		return d.mapping(d.column, out)
@@ -138,7 +139,7 @@ func (d *decoder) element(out reflect.Value) bool {
 	return d.inline(out)
 }
 
-// value reads the value of a key that stands in the column.
+// value reads the value of a key that begins in the column.
 func (d *decoder) value(column int, out reflect.Value) bool {
 	switch {
 	case d.rest != "":
@@ -192,7 +193,7 @@ func (d *decoder) words(out reflect.Value) bool {
 	return true
 }
 
-// at is the place of the current value.
+// at returns the place of the current value.
 func (d *decoder) at() string {
 	var b strings.Builder
 	for _, s := range d.place {

@@ -38,7 +38,7 @@ type inner struct {
 	List []string `yaml:"list"`
 }
 
-// same compares what is plain with what the library reads, and reports whether it was plain.
+// same compares what Decode reads with what the library reads. It reports whether the document was plain.
 func same(t *testing.T, text string) bool {
 	t.Helper()
 	var got, want document
@@ -59,7 +59,7 @@ func same(t *testing.T, text string) bool {
 	return true
 }
 
-// generated is in the style of nvidia-ctk 1.18 and later, sorted in that of the ones before.
+// generated is in the style of nvidia-ctk 1.18 and later, and sorted in the style of earlier versions.
 const (
 	generated = `---
 text: 0.5.0
@@ -168,7 +168,7 @@ func TestNotPlain(t *testing.T) {
 	}
 }
 
-// The bounds are not too low by one, whatever they are.
+// A document at a bound is still plain.
 func TestBounds(t *testing.T) {
 	for _, text := range []string{
 		strings.Repeat("k", maxKey) + ": a\n",
@@ -213,7 +213,7 @@ func TestUnknownFields(t *testing.T) {
 	}
 }
 
-// Scalars of every kind mean the same to the library wherever they stand, or are not plain.
+// A scalar of any kind, wherever it is, has the same value as for the library, or the document is not plain.
 func TestScalars(t *testing.T) {
 	scalars := []string{
 		"a", "A-b_c.d/e", "0", "-0", "00", "007", "08", "0o17", "0O17", "0b11", "-0b11", "0x1F", "-0x1F", "1_000",
@@ -262,7 +262,7 @@ func TestScalars(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares with the library.
+// FuzzDecode compares Decode with the library.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{
 		generated, sorted, compact, `{"text": null, "int": -1, "x": [{"y": "z"}]}` + "\n", "---\ntext: a\n",

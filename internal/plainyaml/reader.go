@@ -4,10 +4,10 @@ import "strings"
 
 // reader reads a document line by line, and a line from left to right.
 type reader struct {
-	text   string // after the current line
-	rest   string // of the current line
-	column int    // of rest; -1 after the last line
-	line   int    // from 1 on
+	text   string // the text after the current line
+	rest   string // the rest of the current line
+	column int    // the column of rest; -1 after the last line
+	line   int    // the number of the current line, from 1 on
 }
 
 func newReader(text string) *reader { return &reader{text: text} }
@@ -99,6 +99,7 @@ func scalarOf(s string) (scalar, bool) {
 	}
 }
 
+// quotedOf is [scalarOf] for a quoted scalar.
 func quotedOf(s string) (scalar, bool) {
 	quote := s[0]
 	for i := 1; i < len(s); i++ {

@@ -107,7 +107,7 @@ func (s *scanner) object(of shape) bool {
 			return false
 		}
 		key, ok := s.text()
-		if !ok || s.mayRequest(key, anything) || s.next() != ':' {
+		if !ok || s.mayRequest(key, anything) || of == textMap && mentionsGPU(key) || s.next() != ':' {
 			return false
 		}
 		s.at++
@@ -197,7 +197,7 @@ func (s *scanner) integer() bool {
 	const most = 9
 	start := s.at
 	n := s.digits()
-	return 1 <= n && n <= most && (n == 1 || s.data[start] != '0') && !s.oneOf(".eE")
+	return 1 <= n && n <= most && (n == 1 || s.data[start] != '0')
 }
 
 // number reads any number of JSON's.

@@ -74,6 +74,17 @@ func (t *Triggers) found(raw []byte) bool {
 	return raw[0] == '/' && contains(raw, mountRoot) || isOtherHook(raw)
 }
 
+// mentionsGPU reports whether the key of an annotation contains "gpu" in letters of any case: package hook reports keys
+// that are nearly its own.
+func mentionsGPU(key []byte) bool {
+	for i := 0; i+3 <= len(key); i++ {
+		if lower(key[i]) == 'g' && lower(key[i+1]) == 'p' && lower(key[i+2]) == 'u' {
+			return true
+		}
+	}
+	return false
+}
+
 // isVoid reports whether a string sets the variable visible so that it requests nothing.
 func isVoid(raw []byte) bool {
 	return string(raw) == visible+"=" || string(raw) == visible+"=void"

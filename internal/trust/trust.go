@@ -30,6 +30,7 @@ type Owner struct {
 // Root returns the owner by whom only files of uid 0 are trusted.
 func Root() Owner { return Owner{} }
 
+// owns reports whether files of this uid are trusted.
 func (o Owner) owns(uid uint32) bool { return uid == 0 || uid == o.UID }
 
 // OpenFile opens the regular file at path, which must be absolute and clean, for reading. Symbolic links are followed.
@@ -174,6 +175,7 @@ func (o Owner) enter(dir, name string) (target string, err error) {
 	return os.Readlink(path)
 }
 
+// checkDir returns why the directory at path cannot be trusted, given its metadata, or nil.
 func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
@@ -187,6 +189,7 @@ func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	return nil
 }
 
+// checkFile returns why a file with this metadata cannot be trusted, or nil.
 func (o Owner) checkFile(st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:

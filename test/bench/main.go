@@ -90,6 +90,9 @@ func run() (err error) {
 		}
 	}
 	b.table.end()
+	if b.table.broken {
+		return errors.New("some rows have failed")
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ type unit int
 const (
 	times  unit = iota // a ratio
 	added              // milliseconds beyond the reference
-	halves             // ratio of what is added to a third thing
+	shares             // a ratio of what subject and reference add to a third thing
 	memory             // MiB
 	shown              // nothing that has a goal
 )
@@ -25,13 +26,11 @@ type row struct {
 	unit unit
 	// by is the figure that the goal is about.
 	by measure
-	// measure returns the samples of the subject, of the reference, and for halves of what both are added to.
+	// measure returns the samples of the subject, of the reference, and for shares of what both add to.
 	measure func() (comparison, error)
-	// least holds the goal against the minimums: what is added is small beside the spread of what it is added to.
-	least bool
 }
 
-// comparison is what was measured: the subject, then the reference, then what both are added to, if anything is.
+// comparison is what was measured: the subject, then the reference, then what both add to, if anything.
 type comparison struct {
 	sides   []string
 	samples [][]sample
@@ -47,16 +46,24 @@ func (c comparison) value(u unit, m measure) float64 {
 	switch u {
 	case added:
 		return paired(c.samples, m, func(v []float64) float64 { return v[0] - v[1] })
-	case halves:
+	case shares:
 		added := func(n int) float64 {
 			return paired(c.samples, m, func(v []float64) float64 { return v[n] - v[2] })
 		}
-		return added(0) / added(1)
+		return share(added(0), added(1))
 	case memory:
 		return median(pick(c.samples[0], m))
 	default:
 		return paired(c.samples, m, func(v []float64) float64 { return v[0] / v[1] })
 	}
+}
+
+// share is the ratio of what two things add. Where the second adds nothing that could be measured, no goal is met.
+func share(a, b float64) float64 {
+	if b <= 0 {
+		return math.Inf(1)
+	}
+	return a / b
 }
 
 // least is the row's result by the minimum of each side: what disturbs a start only ever adds to it.
@@ -65,8 +72,8 @@ func (c comparison) least(u unit, m measure) float64 {
 	switch u {
 	case added:
 		return low(0) - low(1)
-	case halves:
-		return (low(0) - low(2)) / (low(1) - low(2))
+	case shares:
+		return share(low(0)-low(2), low(1)-low(2))
 	case memory:
 		return low(0)
 	default:
@@ -76,7 +83,7 @@ func (c comparison) least(u unit, m measure) float64 {
 
 // table prints the rows as they come, as Markdown.
 type table struct {
-	broken       bool
+	broken       bool // a row has failed
 	met, missed  int
 	notMeasured  int
 	explanations []string
@@ -98,11 +105,8 @@ func (t *table) add(r row, c comparison) {
 		t.show(r, c)
 		return
 	}
-	format := map[unit]string{times: "%.2f ×", halves: "%.2f ×", added: "%+.2f ms", memory: "%.1f MiB"}[r.unit]
+	format := map[unit]string{times: "%.2f ×", shares: "%.2f ×", added: "%+.2f ms", memory: "%.1f MiB"}[r.unit]
 	value := c.value(r.unit, r.by)
-	if r.least {
-		value = c.least(r.unit, r.by)
-	}
 	met := "no"
 	if t.missed++; value <= r.goal {
 		met = "yes"

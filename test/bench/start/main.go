@@ -112,9 +112,9 @@ func (m *measurement) hold() {
 	m.holder = pid
 }
 
-// scope has systemd make a scope of the holder.
+// scope has systemd make a scope of the holder, of the name by which the hook knows it for the container's own.
 func (m *measurement) scope(listed bool) {
-	name, pid := "gpu-hook-"+m.id+".scope", strconv.Itoa(m.holder)
+	name, pid := "runc-"+m.id+".scope", strconv.Itoa(m.holder)
 	argv := []string{
 		"busctl", "--quiet", "call",
 		"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
