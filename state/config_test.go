@@ -151,6 +151,7 @@ func fieldPaths(of reflect.Type, form string) []string {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			out = append(out, fieldPaths(field.Type, fmt.Sprintf(form, `{"`+name+`":%s}`))...)
 		}
+	default:
 	}
 	return out
 }

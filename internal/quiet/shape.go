@@ -240,6 +240,7 @@ func (s shape) field(lower string) (key string, of shape) {
 		case "enablemonitoring":
 			return "enableMonitoring", boolean
 		}
+	default:
 	}
 	return "", anything
 }
@@ -257,6 +258,7 @@ func (s shape) member(key []byte) (of shape, ok bool) {
 		return text, true
 	case netDevices:
 		return netDeviceObject, true
+	default:
 	}
 	const longest = 32 // more than the key of any field has, in any letters that fold to it
 	if len(key) > longest {
@@ -294,8 +296,9 @@ func (s shape) element() (of shape, ok bool) {
 		return deviceObject, true
 	case rules:
 		return ruleObject, true
+	default:
+		return anything, false
 	}
-	return anything, false
 }
 
 func lower(c byte) byte {

@@ -98,11 +98,12 @@ func open(path string) (int, error) {
 	}
 	for {
 		cwd := atCWD
-		fd, _, errno := syscall.Syscall6(number, uintptr(cwd), uintptr(unsafe.Pointer(name)),
-			uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+		fd, _, errno := syscall.Syscall6(number, uintptr(cwd),
+			uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&how)), //nolint:gosec // system calls take pointers
+			unsafe.Sizeof(how), 0, 0)
 		switch errno {
 		case 0:
-			return int(fd), nil //nolint:gosec // descriptors are ints
+			return int(fd), nil
 		case syscall.EINTR:
 		default:
 			return 0, errno
