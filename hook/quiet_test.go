@@ -332,3 +332,23 @@ func TestVoidIsQuiet(t *testing.T) {
 		}
 	}
 }
+
+// FuzzQuiet compares package quiet and this package on any config.json and config.toml.
+func FuzzQuiet(f *testing.F) {
+	g := newGenerator(f)
+	for _, seed := range seeds(f) {
+		f.Add(seed, "")
+		for _, form := range forms(string(seed)) {
+			f.Add([]byte(form), "[requests]\npreferred-env = ['ACME']\n")
+		}
+	}
+	for range 200 {
+		f.Add(g.spec(), string(g.toml()))
+	}
+	b := newBoth(f)
+	f.Fuzz(func(t *testing.T, spec []byte, toml string) {
+		in := *b
+		in.t = t
+		in.check(spec, []byte(toml))
+	})
+}

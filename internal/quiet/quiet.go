@@ -13,7 +13,7 @@ const MaxSpec = 3 << 20
 // Bundle returns the bundle that a state JSON names, and whether the state can be that of a quiet container.
 func Bundle(state []byte, t *Triggers) (path string, ok bool) {
 	s := scanner{data: state, triggers: t}
-	if !s.document(stateObject) || s.bundles != 1 || !isPlain(s.bundle) {
+	if !s.document(stateObject) || !isPlain(s.bundle) {
 		return "", false
 	}
 	return string(s.bundle), true

@@ -16,8 +16,7 @@ type scanner struct {
 	depth    int
 	triggers *Triggers
 
-	bundle  []byte // the value of the field bundle of a state
-	bundles int    // how many such fields there are
+	bundle []byte // the value of the last field bundle of a state
 
 	legacy bool // a string sets the variable of that name
 	voids  int  // how many of the process's variables set visible to nothing
@@ -134,11 +133,10 @@ func (s *scanner) object(of shape) bool {
 	}
 }
 
-// note takes note of the fields that must not be there twice.
+// note takes note of a field of an object.
 func (s *scanner) note(of shape, key string, value []byte) {
 	switch {
 	case of == stateObject && key == "bundle":
-		s.bundles++
 		s.bundle = unquoted(value)
 	case of == processObject && key == "env":
 		s.lists++
