@@ -116,7 +116,7 @@ func TestQuietKnowsEveryType(t *testing.T) {
 	right := 0
 	for _, form := range paths {
 		for _, value := range []string{
-			"null", "true", "7", "07", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]",
+			"null", "true", "false", "7", "07", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]",
 			`["x"]`, "[{}]", "[[]]", `{"a":7}`, `{"a":"x"}`, `{"a":{}}`, `{"a":[]}`,
 		} {
 			text := fmt.Appendf(nil, form, value)
