@@ -25,8 +25,8 @@ const (
 	annotationPrefix = "gpu-hook/"
 )
 
-// Bounds of the search for keys that are nearly gpu-hook's: how many are reported, and the length in bytes of a key, which
-// in Kubernetes is a domain of 253, a slash and a name of 63.
+// Bounds of the search for keys that are nearly gpu-hook's: how many are reported, and the length in bytes of a key,
+// which in Kubernetes is a domain of 253, a slash and a name of 63.
 const (
 	maxNearly    = 4
 	maxNearlyKey = 317
@@ -57,7 +57,8 @@ func (g *gatherer) annotation(key string) []*Request {
 	source, value := config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key]
 	switch own, meant, one := g.container.Name(), strings.TrimPrefix(key, AnnotationGPUs+"."), ForOneContainer(key); {
 	case one && own == "":
-		r := New(source, value).Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+		r := New(source, value).Refuse("this container has no name (annotation io.kubernetes.container.name), so it is " +
+			"not known whether it is meant")
 		r.Hint = unnamedHint(g.container.Engine())
 		return []*Request{r}
 	case one && own != meant:
@@ -72,7 +73,8 @@ func (g *gatherer) annotation(key string) []*Request {
 // unnamedHint says what to do if a container's name is not known.
 func unnamedHint(engine string) string {
 	if engine == state.Podman {
-		return "podman tells a container's name in a pod only when it starts, and only beside a host name that is the pod's name: else use the annotation " + AnnotationGPUs
+		return "podman tells a container's name in a pod only when it starts, and only beside a host name that is the " +
+			"pod's name: else use the annotation " + AnnotationGPUs
 	}
 	return "outside of pods use the annotation " + AnnotationGPUs
 }
@@ -94,8 +96,8 @@ func (g *gatherer) misspelt() []*Request {
 }
 
 // nearly returns a refused request for each key that is nearly gpu-hook's but of another domain ("gpuhook/gpus",
-// "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so it
-// never stops a start: the requests are weak, which [precedence.Contest] refuses with a warning whatever on-refused says.
+// "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so
+// it never stops a start: the requests are weak, and on-refused does not make errors of those.
 //
 // It runs at every start, and so looks closely only at keys that contain "gpu".
 func (g *gatherer) nearly() []*Request {
@@ -127,9 +129,9 @@ func mentionsGPU(unsafeKey string) bool {
 	return false
 }
 
-// isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps with
-// one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between and before
-// them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
+// isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps
+// with one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between
+// and before them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
 func isNearly(unsafeKey string) bool {
 	const domain, name = "gpuhook", "gpu"
 	bare := strings.TrimPrefix(unsafeKey, `"`) // see [gatherer.quoted]

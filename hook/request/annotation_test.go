@@ -122,7 +122,9 @@ func TestMisspelt(t *testing.T) {
 		{"upper case", annotated("gpu-hook/GPUs", "1"), wrong("gpu-hook/GPUs")},
 		{"more behind it", annotated("gpu-hook/gpus-main", "1"), wrong("gpu-hook/gpus-main")},
 		{"of earlier versions", annotated("gpu-hook/plan", "x"), nil},
-		{"another domain", annotated("gpu-hooks/gpus", "1"), nil},
+		{"another domain", annotated("gpu-pool/gpus", "1"), nil},
+		{"nearly the domain", annotated("gpu-hooks/gpus", "1"), []string{"annotation:gpu-hooks/gpus: nobody wish " +
+			"(refused: gpu-hook does not read this key, which is nearly gpu-hook/gpus)"}},
 		{"no domain", annotated("gpus", "1"), nil},
 	}.run(t)
 	a := annotated("gpu-hook/gpus.", "1", "io.kubernetes.container.name", "main")

@@ -239,6 +239,8 @@ func errorEntry(code Code) Entry {
 			Kind:    Unavailable,
 			Meaning: "The vendor's own runtime hook is not installed, cannot serve the request, or failed.",
 			Fix:     "Install the vendor's container toolkit, or have CDI serve the request: nvidia-ctk cdi generate.",
+			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": no driver can serve it: ` +
+				`nvidia.runtime-hook: /usr/bin/nvidia-container-runtime-hook: it is not installed`,
 		}
 	case State:
 		return Entry{

@@ -232,6 +232,9 @@ Errors (E-) are of one of three kinds:
 
 With a warning (W-) the container starts.
 
+The messages of engines, NVIDIA's tools and CUDA are in [messages.md](messages.md), with what gpu-hook says in their
+place.
+
 This page is generated from internal/fault/table.go: go test ./internal/fault -update.
 `)
 	for _, e := range Table() {
