@@ -47,6 +47,7 @@ type decoder struct {
 	structs      []structType // that were met; few enough to be looked for one by one
 	place        []segment
 	unknown      []Field
+	last         block
 }
 
 // structType is a struct with the names of its fields.
@@ -150,12 +151,14 @@ func (d *decoder) value(column int, out reflect.Value) bool {
 	switch {
 	case d.rest != "":
 		return d.inline(out)
+	case d.repeat(column, out):
+		return true
 	case !d.next() || d.column < column:
 		return false
 	case d.atItem():
 		return d.sequence(d.column, out)
 	default:
-		return d.column > column && d.mapping(d.column, out)
+		return d.column > column && d.block(out)
 	}
 }
 

@@ -4,6 +4,7 @@ import "strings"
 
 // reader reads a document line by line, and a line from left to right.
 type reader struct {
+	whole  string // the text from the current line on
 	text   string // the text after the current line
 	rest   string // the rest of the current line
 	column int    // the column of rest; -1 after the last line
@@ -24,6 +25,7 @@ func (r *reader) begin() bool {
 func (r *reader) next() bool {
 	for r.text != "" {
 		var line string
+		r.whole = r.text
 		line, r.text, _ = strings.Cut(r.text, "\n")
 		r.line++
 		r.rest = strings.TrimLeft(line, " ")
