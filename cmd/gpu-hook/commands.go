@@ -8,11 +8,19 @@ type command struct {
 	run               func(process, hook.Options, []string) error
 	more              string // paragraphs about it
 	examples          []example
-	stage             bool // an engine runs it at a container's start
+	stage             bool   // an engine runs it at a container's start
+	completes         string // what its arguments are, for completion
 }
 
 // example is a command line and what it is good for.
 type example struct{ line, about string }
+
+// What arguments of commands are.
+const (
+	containerArgument = "container"
+	topicArgument     = "topic"
+	shellArgument     = "shell"
+)
 
 // commands returns the commands in the order of the help.
 func commands() []command {
@@ -34,7 +42,7 @@ func hostCommands() []command {
 			},
 		},
 		{
-			name: "last", args: "[--json] [ID]", run: last,
+			name: "last", args: "[--json] [ID]", run: last, completes: containerArgument,
 			about: "say what the last container that asked for a device got, or the one of this id",
 			more: "ID is the container's id with the engine, or its beginning. Only containers that asked for a device " +
 				"leave a record, the newest hundred of them.",
@@ -83,7 +91,19 @@ func installCommands() []command {
 			examples: []example{{"gpu-hook uninstall --user", "what install --user has put in place"}},
 		},
 		{
-			name: "help", args: "[COMMAND | CODE | errors]", run: help,
+			name: "completion", args: "bash | zsh | fish", run: completion, completes: shellArgument,
+			about: "print the completion of this command line for a shell",
+			more: "The shell then completes commands, flags, engines, error codes, the names of the host's devices and " +
+				"the ids of containers with a record.",
+			examples: []example{
+				{"source <(gpu-hook completion bash)", "for this shell alone; bash-completion is not needed"},
+				{"gpu-hook completion bash > /etc/bash_completion.d/gpu-hook", "for all users of bash"},
+				{`gpu-hook completion zsh > "${fpath[1]}/_gpu-hook"`, "for zsh"},
+				{"gpu-hook completion fish > ~/.config/fish/completions/gpu-hook.fish", "for fish"},
+			},
+		},
+		{
+			name: "help", args: "[COMMAND | CODE | errors]", run: help, completes: topicArgument,
 			about: "print this, a command's help, what an error code means and what to do, or all codes",
 			examples: []example{
 				{"gpu-hook help explain", "what a command does and its flags"},

@@ -105,6 +105,9 @@ func dispatch(args []string, p process) error {
 		_, _ = fmt.Fprintf(p.stderr, "usage: gpu-hook %s\ngpu-hook: hint: gpu-hook help lists the commands\n", flags.usage)
 		return errUsage
 	}
+	if name == completeCommand {
+		return complete(p, flags.Args()[1:])
+	}
 	c, found := commandOf(name)
 	if !found {
 		return unknownCommand(p, name)

@@ -55,7 +55,7 @@ func (t terminal) shown(text string) string {
 	}
 	var out strings.Builder
 	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
+		line = strings.TrimRight(line, " \n")
 		if !isToCopy(line) {
 			line = foldLine(line, hangOf(line, t.width), t.width)
 		}
