@@ -22,8 +22,8 @@ func completion(p process, _ hook.Options, args []string) error {
 	case flags.NArg() == 0:
 		return flags.wrong("completion wants the name of a shell: %s", strings.Join(shells(), ", "))
 	case script == "":
-		return flags.mistaken(didYouMean(flags.Arg(0), shells()),
-			"shell %q is not one of: %s", flags.Arg(0), strings.Join(shells(), ", "))
+		return flags.wrong("shell %q is not one of: %s%s", flags.Arg(0), strings.Join(shells(), ", "),
+			didYouMean(flags.Arg(0), shells()))
 	}
 	_, err := fmt.Fprint(p.stdout, script)
 	return err

@@ -124,10 +124,11 @@ func (f *flagSet) unknown(name string) error {
 	}
 	var names []string
 	f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
-	if meant := nearest.Word(name, append(names, "help")); meant != "" {
-		return f.mistaken(fmt.Sprintf("did you mean --%s? ", meant), "%sunknown flag --%s", f.prefix(), name)
+	meant := ""
+	if word := nearest.Word(name, append(names, "help")); word != "" {
+		meant = "; did you mean --" + word + "?"
 	}
-	return f.wrong("%sunknown flag --%s", f.prefix(), name)
+	return f.wrong("%sunknown flag --%s%s", f.prefix(), name, meant)
 }
 
 // prefix is what messages about the flags begin with: the command.
@@ -139,16 +140,13 @@ func (f *flagSet) prefix() string {
 }
 
 // wrong prints what is wrong on the command line, and where the flags are described.
-func (f *flagSet) wrong(format string, args ...any) error { return f.mistaken("", format, args...) }
-
-// mistaken prints what is wrong on the command line, what may have been meant, and where the flags are described.
-func (f *flagSet) mistaken(meant, format string, args ...any) error {
+func (f *flagSet) wrong(format string, args ...any) error {
 	help := "gpu-hook " + f.Name() + " --help"
 	if f.isProgram() {
 		help = "gpu-hook help"
 	}
 	err := fmt.Errorf(format, args...)
-	_, _ = fmt.Fprintf(f.p.stderr, "gpu-hook: %v\ngpu-hook: hint: %s%s lists the flags\n", err, meant, help)
+	_, _ = fmt.Fprintf(f.p.stderr, "gpu-hook: %v\ngpu-hook: fix: %s lists the flags\n", err, help)
 	return errUsage
 }
 

@@ -65,8 +65,8 @@ func unknownTopic(p process, topic string) error {
 	for _, e := range fault.Table() {
 		topics = append(topics, string(e.Code))
 	}
-	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown code or command %q\n"+
-		"gpu-hook: hint: %sgpu-hook help errors lists the codes, gpu-hook help the commands\n",
+	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown code or command %q%s\n"+
+		"gpu-hook: fix: gpu-hook help errors lists the codes, gpu-hook help the commands\n",
 		topic, didYouMean(topic, topics))
 	return errUsage
 }
@@ -80,13 +80,13 @@ func commandNames() []string {
 	return names
 }
 
-// didYouMean returns the beginning of a hint that names the candidate that word is a misspelling of, or "".
+// didYouMean returns the end of a message that names the candidate that word is a misspelling of, or "".
 func didYouMean(word string, candidates []string) string {
 	meant := nearest.Word(word, candidates)
 	if meant == "" {
 		return ""
 	}
-	return "did you mean " + meant + "? "
+	return "; did you mean " + meant + "?"
 }
 
 // describe prints what there is to know about one code.

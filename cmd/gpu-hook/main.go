@@ -102,7 +102,7 @@ func dispatch(args []string, p process) error {
 	case *isVersion:
 		return version(p, options, nil)
 	case name == "":
-		_, _ = fmt.Fprintf(p.stderr, "usage: gpu-hook %s\ngpu-hook: hint: gpu-hook help lists the commands\n", flags.usage)
+		_, _ = fmt.Fprintf(p.stderr, "usage: gpu-hook %s\ngpu-hook: fix: gpu-hook help lists the commands\n", flags.usage)
 		return errUsage
 	}
 	if name == completeCommand {
@@ -142,7 +142,7 @@ func programFlags(p process, options *hook.Options) *flagSet {
 
 // unknownCommand says that there is no such command, and what may have been meant.
 func unknownCommand(p process, name string) error {
-	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q\ngpu-hook: hint: %sgpu-hook help lists the commands\n",
+	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q%s\ngpu-hook: fix: gpu-hook help lists the commands\n",
 		name, didYouMean(name, commandNames()))
 	return errUsage
 }

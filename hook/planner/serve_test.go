@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +11,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
 // A vendor's drivers are tried in their order. The first whose plan holds, for everything that is asked of the vendor,
@@ -22,6 +25,9 @@ func TestDrivers(t *testing.T) {
 	const twoDrivers = `[{"Driver":"nvidia.cdi","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["1"]}]`
 	const twoText = asked +
 		` "[{\"Driver\":\"nvidia.cdi\",\"Count\":1},{\"Driver\":\"nvidia.runtime-hook\",\"DeviceIDs\":[\"1\"]}]"`
+	const noSpecForNone = "nvidia.com/gpu=none: no CDI Spec defines kind nvidia.com/gpu (looked in HOST/cdi: 0 files)"
+	const noDevice = `nvidia.com/gpu=none: "none" is no device, and would empty the whole list of ` +
+		"nvidia-container-runtime-hook"
 	const unreadable = "nvidia.com/gpu=0: no CDI Spec that can be used defines kind nvidia.com/gpu; rejected: "
 	for _, test := range []scene{
 		{name: "nobody asks", want: nil},
@@ -47,18 +53,18 @@ func TestDrivers(t *testing.T) {
 			gpus: "driver=nvidia.cdi,device=GPU-x",
 			want: []string{
 				asked + " nvidia: unserved", "0 nvidia.cdi failed: " + unknown,
-				"E-NAME " + asked + ` "driver=nvidia.cdi,device=GPU-x": no driver can serve it: nvidia.cdi: ` + unknown,
+				"E-NAME " + asked + ` "driver=nvidia.cdi,device=GPU-x": ` + unknown,
 			},
 		},
 		{name: "none", host: withoutSpec(), gpus: "driver=nvidia", want: []string{
 			asked + " nvidia: unserved", "0 nvidia.cdi failed: " + noSpec, "0 " + noHookFailed,
-			"E-NOSPEC " + asked + ` "driver=nvidia": no driver can serve it: nvidia.cdi: ` + noSpec + "; " + noHook,
+			"E-NOSPEC " + asked + ` "driver=nvidia": ` + noSpec,
 		}},
 		{name: "a mistake stops the search", host: withHook(), gpus: "driver=nvidia,count=3", want: []string{
 			asked + " nvidia: unserved",
 			"0 nvidia.cdi failed: nvidia.com/gpu: asked for 3, this host has 2 (nvidia.com/gpu=0, nvidia.com/gpu=1)",
 			"0 nvidia.runtime-hook skipped: no other driver is tried",
-			"E-REQUEST " + asked + ` "driver=nvidia,count=3": no driver can serve it: nvidia.cdi: nvidia.com/gpu: asked ` +
+			"E-REQUEST " + asked + ` "driver=nvidia,count=3": nvidia.com/gpu: asked ` +
 				`for 3, ` +
 				"this host has 2 (nvidia.com/gpu=0, nvidia.com/gpu=1)",
 		}},
@@ -78,7 +84,7 @@ func TestDrivers(t *testing.T) {
 			want: []string{
 				asked + " nvidia: unserved", "0 nvidia.cdi failed: " + unreadable + yamlError,
 				"0 nvidia.runtime-hook skipped: no other driver is tried",
-				"E-PARSE " + asked + ` "driver=nvidia": no driver can serve it: nvidia.cdi: ` + unreadable + yamlError,
+				"E-PARSE " + asked + ` "driver=nvidia": ` + unreadable + yamlError,
 			},
 		},
 		{name: "broken, and the next serves", host: steps(withHook(), broken()), gpus: "driver=nvidia", want: []string{
@@ -88,6 +94,24 @@ func TestDrivers(t *testing.T) {
 				`` + unreadable + yamlError,
 			"W-SPEC CDI Spec left out: " + yamlError,
 		}},
+		{
+			name: "each reason is there once", host: withoutSpec(),
+			gpus: `[{"Driver":"nvidia.runtime-hook","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["1"]}]`,
+			want: []string{
+				asked + " nvidia: unserved", asked + " nvidia: unserved", "0 " + noHookFailed, "1 " + noHookFailed,
+				"E-DELEGATE " + asked + ` "[{\"Driver\":\"nvidia.runtime-hook\",\"Count\":1},{\"Driver\":\"nvidia.runtime-hook\",` +
+					`\"DeviceIDs\":[\"1\"]}]": no driver can serve it: ` + noHook,
+			},
+		},
+		{
+			name: "what stopped the search explains more than what is not there", host: steps(withHook(), withoutSpec()),
+			gpus: "driver=nvidia,device=nvidia.com/gpu=none",
+			want: []string{
+				asked + " nvidia: unserved", "0 nvidia.cdi failed: " + noSpecForNone, "0 nvidia.runtime-hook failed: " + noDevice,
+				"E-REQUEST " + asked + ` "driver=nvidia,device=nvidia.com/gpu=none": no driver can serve it: nvidia.cdi: ` +
+					noSpecForNone + "; nvidia.runtime-hook: " + noDevice,
+			},
+		},
 		{name: "two requests for two drivers", host: withHook(), gpus: twoDrivers, want: []string{
 			asked + " nvidia: ", asked + " nvidia: refused, it is for driver \"nvidia.runtime-hook\", and " + twoText +
 				" for driver \"nvidia.cdi\": one vendor has one driver in one container",
@@ -100,14 +124,14 @@ func TestDrivers(t *testing.T) {
 			want: []string{
 				asked + " nvidia: unserved", "env:NVIDIA_IMEX_CHANNELS nvidia: unserved",
 				"0 nvidia.cdi skipped: it cannot serve another request of this vendor", "1 nvidia.cdi failed: " + noChannel,
-				`E-NOSPEC env:NVIDIA_IMEX_CHANNELS "0": no driver can serve it: nvidia.cdi: ` + noChannel,
+				`E-NOSPEC env:NVIDIA_IMEX_CHANNELS "0": ` + noChannel,
 			},
 		},
 		{
 			name: "a vendor without drivers", configure: func(c *config.Config) { c.Vendors[0].Drivers = nil },
 			gpus: "driver=nvidia",
 			want: []string{
-				asked + " nvidia: unserved", "E-CONFIG " + asked + ` "driver=nvidia": no driver can serve it: the vendor ` +
+				asked + " nvidia: unserved", "E-CONFIG " + asked + ` "driver=nvidia": the vendor ` +
 					`has no drivers`,
 			},
 		},
@@ -177,15 +201,13 @@ func TestChooseVendor(t *testing.T) {
 		{name: "a mistake stops the search", host: withAMD(), gpus: "3", configure: only("nvidia.cdi"), want: []string{
 			asked + " nvidia: unserved",
 			"0 nvidia.cdi failed: nvidia.com/gpu: asked for 3, this host has 2 (nvidia.com/gpu=0, nvidia.com/gpu=1)",
-			"E-REQUEST " + asked + ` "3": no driver can serve it: nvidia.cdi: nvidia.com/gpu: asked for 3, this host has 2 ` +
+			"E-REQUEST " + asked + ` "3": nvidia.com/gpu: asked for 3, this host has 2 ` +
 				"(nvidia.com/gpu=0, nvidia.com/gpu=1)",
 		}},
 		{name: "nobody has anything", host: withoutSpec(), gpus: "1", want: []string{
 			asked + " nvidia: unserved", "0 nvidia.cdi failed: " + noSpec, "0 " + noHookFailed, "0 amd.cdi failed: " + noAMD,
 			"0 intel.cdi failed: " + noIntel,
-			"E-NOSPEC " + asked + ` "1": no driver can serve it: no vendor has a driver on this host; nvidia.cdi: ` +
-				`` + noSpec + "; " +
-				noHook + "; amd.cdi: " + noAMD + "; intel.cdi: " + noIntel,
+			"E-NOSPEC " + asked + ` "1": no vendor has a driver on this host`,
 		}},
 		{
 			name: "what is there explains more than what is not", host: steps(withoutSpec(), withAMD()),
@@ -198,10 +220,9 @@ func TestChooseVendor(t *testing.T) {
 				"0 nvidia.cdi failed: nvidia.com/gpu=amd7: no CDI Spec defines kind nvidia.com/gpu (looked in HOST/cdi: 1 files)",
 				"0 amd.cdi failed: amd.com/gpu=amd7: CDI Specs define kind amd.com/gpu, but no device of that name; they " +
 					"define: amd0",
-				"E-NAME " + asked + ` "device=amd7": no driver can serve it: amd.cdi: amd.com/gpu=amd7: CDI Specs define ` +
+				"E-NAME " + asked + ` "device=amd7": amd.com/gpu=amd7: CDI Specs define ` +
 					`kind amd.com/gpu, ` +
-					"but no device of that name; they define: amd0; nvidia.cdi: nvidia.com/gpu=amd7: no CDI Spec defines kind " +
-					"nvidia.com/gpu (looked in HOST/cdi: 1 files)",
+					"but no device of that name; they define: amd0",
 			},
 		},
 	} {
@@ -227,7 +248,7 @@ func TestSeveralVendors(t *testing.T) {
 		{name: "one cannot be served", gpus: both, want: []string{
 			asked + " amd: unserved", asked + " nvidia: ",
 			"0 amd.cdi failed: amd.com/gpu=0: no CDI Spec defines kind amd.com/gpu (looked in HOST/cdi: 1 files)",
-			"E-NOSPEC " + text + ": no driver can serve it: amd.cdi: amd.com/gpu=0: no CDI Spec defines kind amd.com/gpu " +
+			"E-NOSPEC " + text + ": amd.com/gpu=0: no CDI Spec defines kind amd.com/gpu " +
 				"(looked in HOST/cdi: 1 files)",
 		}},
 		{
@@ -260,8 +281,7 @@ func TestGrantWishes(t *testing.T) {
 			env: []string{"NVIDIA_VISIBLE_DEVICES=all"},
 			want: []string{
 				visible + " nvidia: unserved", "0 nvidia.cdi failed: " + noGPU, "0 " + noHookFailed,
-				"W-WEAK " + visible + ` "all": the container starts without: no driver can serve it: nvidia.cdi: ` +
-					`` + noGPU + "; " + noHook,
+				"W-WEAK " + visible + ` "all": the container starts without: ` + noGPU,
 			},
 		},
 		{
@@ -280,8 +300,7 @@ func TestGrantWishes(t *testing.T) {
 			env: []string{"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_REQUIRE_CUDA=cuda>=99"},
 			want: []string{
 				visible + " nvidia: unserved", "0 nvidia.cdi failed: " + noGPU, "0 " + noHookFailed,
-				"W-WEAK " + visible + ` "all": the container starts without: no driver can serve it: nvidia.cdi: ` +
-					`` + noGPU + "; " + noHook,
+				"W-WEAK " + visible + ` "all": the container starts without: ` + noGPU,
 			},
 		},
 		{
@@ -301,8 +320,7 @@ func TestGrantWishes(t *testing.T) {
 				visible + " nvidia: unserved", "env:NVIDIA_IMEX_CHANNELS nvidia: granted",
 				"1 nvidia.cdi skipped: it cannot serve another request of this vendor", "0 nvidia.cdi failed: " + noGPUOfOne,
 				"1 nvidia.cdi chosen", "1 gets nvidia.com/imex-channel=0",
-				"W-WEAK " + visible + ` "all": the container starts without: ` + visible + ` "all": no driver can serve it: ` +
-					`nvidia.cdi: ` + noGPUOfOne,
+				"W-WEAK " + visible + ` "all": the container starts without: ` + visible + ` "all": ` + noGPUOfOne,
 			},
 		},
 		{
@@ -312,9 +330,8 @@ func TestGrantWishes(t *testing.T) {
 				visible + " nvidia: unserved", "env:NVIDIA_IMEX_CHANNELS nvidia: unserved",
 				"1 nvidia.cdi failed: " + noChannel, "0 nvidia.cdi skipped: it cannot serve another request of this vendor",
 				"1 nvidia.cdi failed: " + noChannel,
-				"W-WEAK " + visible + ` "all": the container starts without: env:NVIDIA_IMEX_CHANNELS "0": no driver can ` +
-					`serve it: nvidia.cdi: ` + noChannel,
-				`E-NOSPEC env:NVIDIA_IMEX_CHANNELS "0": no driver can serve it: nvidia.cdi: ` + noChannel,
+				"W-WEAK " + visible + ` "all": the container starts without: env:NVIDIA_IMEX_CHANNELS "0": ` + noChannel,
+				`E-NOSPEC env:NVIDIA_IMEX_CHANNELS "0": ` + noChannel,
 			},
 		},
 	} {
@@ -368,12 +385,19 @@ func TestFeatures(t *testing.T) {
 		{name: "that no Spec defines", gpus: "driver=nvidia", env: env(), want: []string{
 			asked + " nvidia: granted", "env:NVIDIA_GDS nvidia: unserved", "0 nvidia.cdi chosen",
 			hookSkipped, "1 nvidia.cdi failed: " + noGDS, "0 gets nvidia.com/gpu=0",
-			`W-WEAK env:NVIDIA_GDS "enabled": the container starts without: no driver can serve it: nvidia.cdi: ` + noGDS,
+			`W-WEAK env:NVIDIA_GDS "enabled": the container starts without: ` + noGDS,
 		}},
 		{name: "with another value", host: gds, gpus: "driver=nvidia", env: []string{"NVIDIA_GDS=true"}, want: []string{
 			asked + " nvidia: granted", "0 nvidia.cdi chosen", hookSkipped,
 			"0 gets nvidia.com/gpu=0",
 		}},
+		{
+			name: "beside an IMEX channel", env: env("NVIDIA_IMEX_CHANNELS=0"),
+			host: steps(gds, spec("nvidia.com/imex-channel", `"0"`, "deviceNodes: [{path: /dev/null}]")),
+			want: []string{
+				"env:NVIDIA_IMEX_CHANNELS nvidia: granted", "0 nvidia.cdi chosen", hookSkipped, "0 gets nvidia.com/imex-channel=0",
+			},
+		},
 		{
 			name: "where environment does not count", host: gds, gpus: "driver=nvidia", env: env(),
 			configure: func(c *config.Config) {
@@ -395,9 +419,8 @@ func TestFeatures(t *testing.T) {
 			want: []string{
 				asked + " nvidia: granted", "env:NVIDIA_GDS nvidia: unserved", "0 nvidia.runtime-hook chosen",
 				"0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
-				`W-WEAK env:NVIDIA_GDS "enabled": the container starts without: no driver can serve it: nvidia.cdi: it is ` +
-					`not among the ` +
-					"drivers of vendor nvidia",
+				`W-WEAK env:NVIDIA_GDS "enabled": the container starts without: nvidia.cdi ` +
+					"is not among the drivers of vendor nvidia",
 			},
 		},
 	} {
@@ -462,6 +485,13 @@ func TestAdmit(t *testing.T) {
 	p, _ := scene{gpus: "driver=nvidia,capabilities=video"}.plan(t)
 	if diff := cmp.Diff([]string{"video"}, p.Requests[0].Capabilities); diff != "" {
 		t.Error("the request does not tell the parts of the driver that it came to:", diff)
+	}
+	p, _ = scene{
+		host: spec("nvidia.com/imex-channel", `"0"`, "deviceNodes: [{path: /dev/null}]"), gpus: "driver=nvidia",
+		env: []string{"NVIDIA_IMEX_CHANNELS=0"},
+	}.plan(t)
+	if len(p.Requests) != 2 || len(p.Requests[0].Capabilities) != 2 || len(p.Requests[1].Capabilities) > 0 {
+		t.Errorf("a channel comes to parts of the driver: %+v", p.Requests)
 	}
 }
 
@@ -573,6 +603,13 @@ func TestEnginesDevices(t *testing.T) {
 
 // What NVIDIA's hook knows is devices of NVIDIA's alone, and no word for a whole list.
 func TestOwnIDs(t *testing.T) {
+	onlyHook := func(c *config.Config) { c.Vendors[0].Drivers = []string{"nvidia.runtime-hook"} }
+	const unprivileged = "HOST/nvidia.toml: accept-nvidia-visible-devices-envvar-when-unprivileged is false, " +
+		"and this container is not privileged"
+	closed := func(h *gpuhost.Host) error {
+		text := "accept-nvidia-visible-devices-envvar-when-unprivileged = false\n[nvidia-container-cli]\npath = %q\n"
+		return h.Write("nvidia.toml", fmt.Sprintf(text, h.Path("bin/nvidia-container-cli")), 0o644)
+	}
 	for _, test := range []scene{
 		{
 			name: "another kind", host: withHook(), gpus: "driver=nvidia.runtime-hook,device=nvidia.com/gds=all",
@@ -580,8 +617,7 @@ func TestOwnIDs(t *testing.T) {
 				asked + " nvidia: unserved",
 				"0 nvidia.runtime-hook failed: nvidia.com/gds=all: nvidia-container-runtime-hook knows devices of kind " +
 					"nvidia.com/gpu alone",
-				"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=nvidia.com/gds=all": no driver can serve it: ` +
-					`nvidia.runtime-hook: ` +
+				"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=nvidia.com/gds=all": ` +
 					"nvidia.com/gds=all: nvidia-container-runtime-hook knows devices of kind nvidia.com/gpu alone",
 			},
 		},
@@ -600,8 +636,7 @@ func TestOwnIDs(t *testing.T) {
 				asked + " nvidia: unserved",
 				`0 nvidia.runtime-hook failed: nvidia.com/gpu=none: "none" is no device, and would empty the whole list of ` +
 					`nvidia-container-runtime-hook`,
-				"E-REQUEST " + asked + ` "driver=nvidia.runtime-hook,device=nvidia.com/gpu=none": no driver can serve it: ` +
-					`nvidia.runtime-hook: ` +
+				"E-REQUEST " + asked + ` "driver=nvidia.runtime-hook,device=nvidia.com/gpu=none": ` +
 					`nvidia.com/gpu=none: "none" is no device, and would empty the whole list of nvidia-container-runtime-hook`,
 			},
 		},
@@ -615,16 +650,73 @@ func TestOwnIDs(t *testing.T) {
 				"env:NVIDIA_IMEX_CHANNELS nvidia: unserved",
 				"0 nvidia.runtime-hook failed: IMEX channel 1048575: /dev/nvidia-caps-imex-channels/channel1048575 is missing " +
 					"on this host",
-				`E-NODE env:NVIDIA_IMEX_CHANNELS "1048575": no driver can serve it: nvidia.runtime-hook: IMEX channel 1048575: ` +
+				`E-NODE env:NVIDIA_IMEX_CHANNELS "1048575": IMEX channel 1048575: ` +
 					"/dev/nvidia-caps-imex-channels/channel1048575 is missing on this host",
+			},
+		},
+		{
+			name:      "without the hook, its lack is the reason and not what it would be asked for",
+			gpus:      "driver=nvidia.runtime-hook,device=1",
+			configure: func(c *config.Config) { c.NVIDIA.SupportedCapabilities = []string{"video"} },
+			want: []string{
+				asked + " nvidia: unserved", "0 " + noHookFailed,
+				"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=1": no driver can serve it: ` + noHook,
+			},
+		},
+		{
+			name: "environment that NVIDIA's own configuration does not let count",
+			host: steps(withHook(), closed), configure: onlyHook, env: []string{"NVIDIA_VISIBLE_DEVICES=0"},
+			want: []string{
+				visible + " nvidia: unserved",
+				"0 nvidia.runtime-hook failed: " + unprivileged,
+				"E-POLICY " + visible + ` "0": no driver can serve it: nvidia.runtime-hook: ` + unprivileged,
+			},
+		},
+		{
+			name: "another source is not concerned", host: steps(withHook(), closed), configure: onlyHook, gpus: "driver=nvidia",
+			want: []string{
+				asked + " nvidia: granted", "0 nvidia.runtime-hook chosen",
+				"0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+			},
+		},
+		{
+			name: "a device that is asked for twice", host: withHook(),
+			gpus: `[{"Driver":"nvidia.runtime-hook","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["0","1"]}]`,
+			want: []string{
+				asked + " nvidia: granted", asked + " nvidia: granted",
+				"0 nvidia.runtime-hook chosen", "1 nvidia.runtime-hook chosen",
+				"0 gets a run with NVIDIA_VISIBLE_DEVICES=0,1 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+				"1 gets a run with NVIDIA_VISIBLE_DEVICES=0,1 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
 			},
 		},
 		{name: "without the hook, its lack is the reason", gpus: "driver=nvidia.runtime-hook,device=1", want: []string{
 			asked + " nvidia: unserved", "0 " + noHookFailed,
-			"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=1": no driver can serve it: ` + noHook,
+			"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=1": ` + noHook,
 		}},
 	} {
 		test.run(t)
+	}
+}
+
+// Without a device the driver's files are given.
+func TestFiles(t *testing.T) {
+	p, _ := scene{env: []string{"NVIDIA_VISIBLE_DEVICES=none"}}.plan(t)
+	if e := p.Edits(); len(e.DeviceNodes) > 0 || len(e.Mounts) != 2 || len(p.CDIDevices) > 0 {
+		t.Errorf("%d nodes, %d mounts", len(e.DeviceNodes), len(e.Mounts))
+	}
+}
+
+// A reason is one line in the attempt that it explains.
+func TestReasonsAreLines(t *testing.T) {
+	twice := write("cdi/nvidia.yaml", "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\nkind: nvidia.com/gpu\n", 0o644)
+	p, _ := scene{host: twice, gpus: "driver=nvidia.cdi"}.plan(t)
+	if len(p.Attempts) != 1 || !strings.Contains(p.Errors[0].Error(), "\n") {
+		t.Fatalf("%v, %+v", p.Errors, p.Attempts)
+	}
+	for _, reason := range []string{p.Attempts[0].Reason, p.Requests[0].Reason} {
+		if reason == "" || strings.Contains(reason, "\n") {
+			t.Errorf("%q", reason)
+		}
 	}
 }
 
