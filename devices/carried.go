@@ -26,8 +26,8 @@ func NodesOf(container *specs.Spec) []string {
 	return out
 }
 
-// bindsNode reports whether the mount can be a device node below /dev, or a directory of some. What engines mount there in
-// every container cannot be, and so few containers have any nodes.
+// bindsNode reports whether the mount can be a device node below /dev, or a directory of some. What engines mount there
+// in every container cannot be, and so few containers have any nodes.
 func bindsNode(m specs.Mount) bool {
 	destination := path.Clean(m.Destination)
 	bind := slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
@@ -51,8 +51,8 @@ func (r *Registry) Carried(kind string, nodes []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !r.carries(name, names, nodes) })
 }
 
-// touched reports whether a device of the kind has one of the nodes itself. For 1,025 devices it takes a fraction of the
-// time of [Registry.Every], which sorts their names and finds those of one device.
+// touched reports whether a device of the kind has one of the nodes itself. For 1,025 devices it takes a fraction of
+// the time of [Registry.Every], which sorts their names and finds those of one device.
 func (r *Registry) touched(kind string, nodes []string) bool {
 	r.need(kind)
 	for name, d := range r.devices {

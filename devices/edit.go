@@ -119,9 +119,9 @@ func (e *Edits) Append(other *Edits) {
 	e.Notes = merge(e.Notes, other.Notes, (*fault.Error).What)
 }
 
-// Join returns the edits of all parts as one, as [Edits.Append] adds them: its edits are those of the parts, its lists are
-// its own. The parts were made by Append themselves, so that the edits of a single one need no merging. Most plans have
-// only one, and each is joined five times in a start.
+// Join returns the edits of all parts as one, as [Edits.Append] adds them: its edits are those of the parts, its lists
+// are its own. The parts were made by Append themselves, so that the edits of a single one need no merging. Most plans
+// have only one, and each is joined five times in a start.
 func Join(parts ...*Edits) *Edits {
 	parts = slices.DeleteFunc(slices.Clone(parts), (*Edits).empty)
 	out := NewEdits()

@@ -60,8 +60,8 @@ func (m *Mount) names() (kind string, names []string) {
 // key returns the mount's path in the container.
 func (m *Mount) key() string { return path.Clean(m.ContainerPath) }
 
-// addMounts adds mounts to the list. One that replaces none goes before the first with a path of more depth, so that none
-// hides one that is made before it.
+// addMounts adds mounts to the list. One that replaces none goes before the first with a path of more depth, so that
+// none hides one that is made before it.
 func addMounts(list, more []*Mount) []*Mount {
 	n := len(list)
 	if list = replace(list, more); len(list) == n {

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// sources resolves the host paths of mounts. Most lie in one or two directories, which are resolved once: by themselves,
-// 40 mounts take 280 system calls.
+// sources resolves the host paths of mounts. Most lie in one or two directories, which are resolved once: by
+// themselves, 40 mounts take 280 system calls.
 type sources struct {
 	dirs map[string]string // of those that could be resolved
 }

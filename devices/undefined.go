@@ -83,12 +83,12 @@ func (f *file) kindFor(kind string) string {
 }
 
 // seemingKind returns the kind that a file seems to define that cannot be read as a Spec, or "".
-func seemingKind(data []byte) string {
-	match := regexp.MustCompile(`(?m)^[\s{]*["']?kind["']?\s*:\s*["']?([\w.-]+/[\w.-]+)`).FindSubmatch(data)
+func seemingKind(data string) string {
+	match := regexp.MustCompile(`(?m)^[\s{]*["']?kind["']?\s*:\s*["']?([\w.-]+/[\w.-]+)`).FindStringSubmatch(data)
 	if match == nil {
 		return ""
 	}
-	return string(match[1])
+	return match[1]
 }
 
 // definedKinds returns the kinds that Specs define, sorted.

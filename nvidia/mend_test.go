@@ -96,7 +96,7 @@ func TestFacts(t *testing.T) {
 	for name, text := range map[string]string{
 		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\nGPU " +
 			"Excluded:\t No\n",
-		filepath.Join(dir, "minors"):      "config 1\nmonitor 2\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\nmore\n",
+		filepath.Join(dir, "minors"): "config 1\nmonitor 2\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\nmore\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

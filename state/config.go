@@ -43,8 +43,8 @@ type linuxConfig struct {
 	IntelRdt    *specs.LinuxIntelRdt            `json:"intelRdt"`
 }
 
-// decodeConfig reads a config.json of size bytes, or of an unknown size if it is 0. Of the result only what config lists
-// is set.
+// decodeConfig reads a config.json of size bytes, or of an unknown size if it is 0. Of the result only what config
+// lists is set.
 func decodeConfig(r io.Reader, size int64) (*specs.Spec, error) {
 	var c *config
 	if _, err := decode(r, size, maxConfig, &c); err != nil {

@@ -21,19 +21,22 @@ import (
 const complete = `{
  "ociVersion": "1.2.0", "hostname": "h",
  "process": {
-  "terminal": true, "user": {"uid": 1, "gid": 2, "umask": 18, "additionalGids": [3, 4], "username": "u"}, "args": ["a", "b"],
-  "env": ["A=1", "B"], "cwd": "/c", "noNewPrivileges": true,
+  "terminal": true, "user": {"uid": 1, "gid": 2, "umask": 18, "additionalGids": [3, 4], "username": "u"},
+  "args": ["a", "b"], "env": ["A=1", "B"], "cwd": "/c", "noNewPrivileges": true,
   "capabilities": {"bounding": ["B"], "effective": ["E"], "inheritable": ["I"], "permitted": ["P"], "ambient": ["A"]}
  },
  "root": {"path": "rootfs", "readonly": true},
  "mounts": [{"destination": "/d", "type": "bind", "source": "/s", "options": ["ro"]}, {"destination": "/e"}],
  "hooks": {
   "prestart": [{"path": "/p", "args": ["p"], "env": ["P=1"], "timeout": 1}], "createRuntime": [{"path": "/r"}],
-  "createContainer": [{"path": "/c"}], "startContainer": [{"path": "/s"}], "poststart": [{"path": "/t"}], "poststop": [{"path": "/u"}]
+  "createContainer": [{"path": "/c"}], "startContainer": [{"path": "/s"}], "poststart": [{"path": "/t"}],
+  "poststop": [{"path": "/u"}]
  },
  "annotations": {"k": "v"},
  "linux": {
-  "resources": {"devices": [{"allow": true, "type": "c", "major": 1, "minor": 2, "access": "rw"}], "memory": {"limit": 1}},
+  "resources": {
+   "devices": [{"allow": true, "type": "c", "major": 1, "minor": 2, "access": "rw"}], "memory": {"limit": 1}
+  },
   "cgroupsPath": "/g", "namespaces": [{"type": "mount"}, {"type": "network", "path": "/n"}],
   "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 2, "fileMode": 438, "uid": 3, "gid": 4}],
   "netDevices": {"eth0": {"name": "e"}}, "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
@@ -43,7 +46,11 @@ const complete = `{
 
 // What is read is what the whole of specs.Spec has in these fields.
 func TestDecodeConfig(t *testing.T) {
-	texts := map[string]string{"complete": complete, "empty": "{}", "nulls": `{"process":null,"linux":{"resources":null},"mounts":null}`}
+	texts := map[string]string{
+		"complete": complete,
+		"empty":    "{}",
+		"nulls":    `{"process":null,"linux":{"resources":null},"mounts":null}`,
+	}
 	files, err := filepath.Glob(filepath.Join(require.Tree(), "test/recordings/testdata/*.config.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no recordings", err)
@@ -83,7 +90,11 @@ func readOf(s *specs.Spec) *specs.Spec {
 	}
 	if l := s.Linux; l != nil {
 		out.Linux = &specs.Linux{
-			CgroupsPath: l.CgroupsPath, Namespaces: l.Namespaces, Devices: l.Devices, NetDevices: l.NetDevices, IntelRdt: l.IntelRdt,
+			CgroupsPath: l.CgroupsPath,
+			Namespaces:  l.Namespaces,
+			Devices:     l.Devices,
+			NetDevices:  l.NetDevices,
+			IntelRdt:    l.IntelRdt,
 		}
 		if l.Resources != nil {
 			out.Linux.Resources = &specs.LinuxResources{Devices: l.Resources.Devices}
@@ -109,10 +120,7 @@ func TestQuietKnowsEveryType(t *testing.T) {
 	}
 	right := 0
 	for _, form := range paths {
-		for _, value := range []string{
-			"null", "true", "7", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]", `["x"]`, "[{}]", "[[]]",
-			`{"a":7}`, `{"a":"x"}`, `{"a":{}}`, `{"a":[]}`,
-		} {
+		for _, value := range values() {
 			text := fmt.Appendf(nil, form, value)
 			_, err := decodeConfig(bytes.NewReader(text), 0)
 			isQuiet := quiet.Spec(text, quiet.NewTriggers())
@@ -130,6 +138,36 @@ func TestQuietKnowsEveryType(t *testing.T) {
 	}
 }
 
+// The same of a state.
+func TestQuietKnowsEveryTypeOfAState(t *testing.T) {
+	right := 0
+	for _, form := range fieldPaths(reflect.TypeFor[State](), `%s`) {
+		form = strings.Replace(form, "{", `{"bundle":"/b",`, 1)
+		for _, value := range values() {
+			text := fmt.Appendf(nil, form, value)
+			_, err := Read(bytes.NewReader(text))
+			_, isQuiet := quiet.Bundle(text, quiet.NewTriggers())
+			if isQuiet && err != nil {
+				t.Errorf("it is taken for quiet: %s: %v", text, err)
+			}
+			if isQuiet {
+				right++
+			}
+		}
+	}
+	if right < 10 {
+		t.Errorf("only %d values are quiet", right)
+	}
+}
+
+// values are some of each type.
+func values() []string {
+	return []string{
+		"null", "true", "false", "7", "07", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]",
+		`["x"]`, "[{}]", "[[]]", `{"a":7}`, `{"a":"x"}`, `{"a":{}}`, `{"a":[]}`,
+	}
+}
+
 // fieldPaths are forms of documents with a value in one of the fields. form is that of a value of the type.
 func fieldPaths(of reflect.Type, form string) []string {
 	out := []string{form}
@@ -143,8 +181,13 @@ func fieldPaths(of reflect.Type, form string) []string {
 	case reflect.Struct:
 		for field := range of.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous {
+				out = append(out, fieldPaths(field.Type, form)...)
+				continue
+			}
 			out = append(out, fieldPaths(field.Type, fmt.Sprintf(form, `{"`+name+`":%s}`))...)
 		}
+	default:
 	}
 	return out
 }

@@ -76,8 +76,8 @@ func (s State) Located(caller *Caller) State {
 // canBeBundle reports whether a path can be that of a bundle.
 func canBeBundle(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
 
-// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes. size is the expected number of
-// bytes, or 0.
+// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes. size is the expected number
+// of bytes, or 0.
 func decode(r io.Reader, size, limit int64, v any) ([]byte, error) {
 	data, err := readAll(io.LimitReader(r, limit+1), size)
 	switch {

@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -151,8 +152,12 @@ func (r *rootfs) verifyMount(s *source) error {
 	return err
 }
 
-// mountPoint opens what the mount is attached to, and makes it if it is missing.
+// mountPoint opens what the mount is attached to, and makes it if it is missing. In a directory where something was
+// made already, a file is not looked up first: if it is there, it cannot be made.
 func (r *rootfs) mountPoint(s *source) (target, error) {
+	if dir := r.opened[path.Dir(path.Clean(s.ContainerPath))]; !s.dir && dir != nil && dir.entries > 0 {
+		return r.createFile(s.ContainerPath)
+	}
 	handle, err := linux.OpenInRoot(r.root, s.ContainerPath)
 	if errors.Is(err, os.ErrNotExist) {
 		if !s.dir {

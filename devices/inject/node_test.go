@@ -159,6 +159,7 @@ func TestNodeThatIsSwapped(t *testing.T) {
 			if err := test.make(path); err != nil {
 				t.Fatal(err)
 			}
+			wantFailure(t, finishNode(handle(t, dir), "null", null("/null", 0)), test.want)
 			wantFailure(t, finishNode(handle(t, dir), "null", null("/null", 1234)), test.want)
 			st, err := linux.Fstat(handle(t, path))
 			if owned := st.Uid == 1234 && st.Gid == 1234; err != nil || owned != (test.want == "") {
@@ -217,7 +218,9 @@ func TestNodeThatIsThere(t *testing.T) {
 		{"a link to the device", func(path string) error {
 			return errors.Join(makeAt(path+"2", unix.S_IFCHR|0o600, 1, 3), os.Symlink("null2", path))
 		}, noNode + `"c"` + stands},
-		{"a link that leads nowhere", func(path string) error { return os.Symlink("nowhere", path) }, noNode + `"c"` + stands},
+		{"a link that leads nowhere", func(path string) error {
+			return os.Symlink("nowhere", path)
+		}, noNode + `"c"` + stands},
 		{"a file", func(path string) error { return makeAt(path, unix.S_IFREG|0o600, 0, 0) }, noNode + `"c"` + stands},
 		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, noNode + `"c"` + stands},
 	} {

@@ -82,8 +82,8 @@ func openMade(dir *os.File, name string) (*os.File, error) {
 	return openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 }
 
-// another opens what stands at unsafePath although it did not a moment ago: another start on the same root filesystem
-// has made it, unless it is a link that leads nowhere.
+// another opens what is at unsafePath, so that nothing could be made there; another start on the same root filesystem
+// may have made it a moment ago. A link that leads nowhere is an error.
 func (r *rootfs) another(unsafePath string) (*os.File, error) {
 	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if errors.Is(err, os.ErrNotExist) {
@@ -122,8 +122,8 @@ func (r *rootfs) directory(unsafePath string) (*parent, error) {
 	return p, nil
 }
 
-// createFile makes an empty file at unsafePath, where nothing was found, and opens it. Whatever somebody puts in its
-// place meanwhile, the handle is that of the file which was made. That is on the mount of its directory.
+// createFile makes an empty file at unsafePath and opens it, or opens what is there already. Whatever somebody puts in
+// the place of the file that was made, the handle is that file's. It is on the mount of its directory.
 func (r *rootfs) createFile(unsafePath string) (target, error) {
 	parent, name := path.Split(path.Clean(unsafePath))
 	dir, err := r.directory(parent)

@@ -213,7 +213,8 @@ func TestSilentBusWithoutADeadline(t *testing.T) {
 	defer listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*systemdTimeout)
 	defer cancel()
-	if _, err := tellScope(ctx, []endpoint{{socket, true}}, "/machine.slice/libpod-1.scope", nil); err == nil || ctx.Err() != nil {
+	_, err = tellScope(ctx, []endpoint{{socket, true}}, "/machine.slice/libpod-1.scope", nil)
+	if err == nil || ctx.Err() != nil {
 		t.Errorf("%v, %v", err, ctx.Err())
 	}
 }

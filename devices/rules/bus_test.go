@@ -131,6 +131,7 @@ func (b *bus) answer(call *dbus.Message) any {
 func TestTellScope(t *testing.T) {
 	const scope = "/machine.slice/libpod-1.scope"
 	old := []pair{{"char-pts", "rwm"}}
+	listed := []pair{{"/dev/char/195:0", "rwm"}}
 	programs := []pair{{"egress", "/sys/fs/bpf/a"}, {"device", "/sys/fs/bpf/b"}}
 	pins := []string{"/sys/fs/bpf/b"}
 	for _, test := range []struct {
@@ -143,12 +144,17 @@ func TestTellScope(t *testing.T) {
 		{"a list", bus{policy: policy{scope, "closed", old, programs}}, true, pins, ""},
 		{"an empty list", bus{policy: policy{scope, "strict", nil, nil}}, true, nil, ""},
 		{"no list", bus{policy: policy{scope, "auto", nil, programs}}, false, pins, ""},
-		{"listed already", bus{policy: policy{scope, "strict", []pair{{"/dev/char/195:0", "rwm"}}, programs}}, false, pins, ""},
-		{"a scope of another slice", bus{policy: policy{"/user.slice/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
+		{"listed already", bus{policy: policy{scope, "strict", listed, programs}}, false, pins, ""},
+		{"a scope of another slice", bus{policy: policy{"/x.slice/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
 		{"a scope below this one", bus{policy: policy{scope + "/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
 		{"no such scope", bus{policy: policy{"", "auto", nil, nil}}, false, nil, ""},
 		{"a systemd without programs", bus{policy: policy{scope, "closed", old, programs}, old: true}, true, nil, ""},
-		{"a list that stays as it is", bus{policy: policy{scope, "strict", old, programs}, deaf: true}, true, nil, "does not list"},
+		{
+			"a list that stays as it is",
+			bus{policy: policy{scope, "strict", old, programs}, deaf: true},
+			true, nil,
+			"does not list",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// systemd's own socket is not there.

@@ -1,17 +1,12 @@
 package rules
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
-
-	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // The offsets of the fields of struct bpf_cgroup_dev_ctx, from linux/bpf.h.
@@ -32,57 +27,39 @@ func extend(old *ebpf.Program, rules []Rule) (extended *ebpf.Program, needed boo
 	if ok, err := admits(instructions, rules); ok && err == nil {
 		return nil, false, nil
 	}
-	if extended, err = loadProgram(prepend(rules, instructions)); err != nil {
+	extended, err = ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: prepend(rules, instructions),
+	})
+	if err != nil {
 		return nil, false, fmt.Errorf("load the extended program: %w", err)
 	}
 	return extended, true, nil
 }
 
-// loadProgram loads a device program. The library's own way to do so, and to read a program back, tries out first what
-// the kernel can do, by loading programs and making maps: a third of a millisecond, for answers that we do not need. It
-// is used if the kernel refuses, since it asks for the reasons.
-func loadProgram(instructions asm.Instructions) (*ebpf.Program, error) {
-	const license = "Apache-2.0"
-	var code bytes.Buffer
-	if err := slices.Clone(instructions).Marshal(&code, byteOrder()); err != nil {
-		return nil, err
-	}
-	fd, err := linux.LoadBPFProgram(unix.BPF_PROG_TYPE_CGROUP_DEVICE, unix.BPF_CGROUP_DEVICE, license, code.Bytes())
-	if err != nil {
-		return ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: license, Instructions: instructions,
-		})
-	}
-	return ebpf.NewProgramFromFD(fd)
-}
-
-// byteOrder is the machine's, as the library takes it.
-func byteOrder() binary.ByteOrder {
-	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
-		return binary.LittleEndian
-	}
-	return binary.BigEndian
-}
-
 // instructionsOf reads a program back from the kernel.
 func instructionsOf(program *ebpf.Program) (asm.Instructions, error) {
-	_, code, err := linux.BPFProgramInfo(program.FD())
+	info, err := program.Info()
 	if err != nil {
 		return nil, err
 	}
-	if len(code) == 0 {
-		return nil, errors.New("the kernel does not show its instructions (net.core.bpf_jit_harden, lockdown)")
-	}
-	instructions, err := asm.AppendInstructions(nil, bytes.NewReader(code), byteOrder(), "linux")
+	instructions, err := info.Instructions()
 	if err != nil {
 		return nil, fmt.Errorf("read its instructions: %w", err)
+	}
+	if len(instructions) == 0 {
+		return nil, errors.New("the kernel does not show its instructions (net.core.bpf_jit_harden, lockdown)")
 	}
 	return instructions, nil
 }
 
 func programID(program *ebpf.Program) (ebpf.ProgramID, error) {
-	id, _, err := linux.BPFProgramInfo(program.FD())
-	return ebpf.ProgramID(id), err
+	info, err := program.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, _ := info.ID()
+	return id, nil
 }
 
 // prepend returns a program that allows what the rules do and otherwise runs old. Only R1, the context, has a value

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 )
@@ -60,48 +59,4 @@ func withoutOffsets(program asm.Instructions) string {
 		out.WriteString(line)
 	}
 	return out.String()
-}
-
-// What the kernel says of a program that it refuses is in the error.
-func TestRefusedProgram(t *testing.T) {
-	load(t, deny)
-	program, err := loadProgram(asm.Instructions{asm.Return()})
-	if err == nil {
-		program.Close()
-	}
-	if err == nil || !strings.Contains(err.Error(), "R0 !read_ok") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A program comes back from the kernel as it was loaded.
-func TestProgramComesBack(t *testing.T) {
-	load(t, deny)
-	program, err := loadProgram(prepend([]Rule{{"c", 1, 7, "rw"}}, deny))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
-	if program.Type() != ebpf.CGroupDevice {
-		t.Errorf("it is a %s", program.Type())
-	}
-	got, err := instructionsOf(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := program.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := info.Instructions()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(fmt.Sprint(withoutMetadata(want)), fmt.Sprint(withoutMetadata(got))); diff != "" {
-		t.Error(diff)
-	}
-	id, err := programID(program)
-	if known, _ := info.ID(); err != nil || id != known {
-		t.Errorf("id %d, %v, not %d", id, err, known)
-	}
 }

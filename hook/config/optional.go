@@ -78,8 +78,8 @@ func (p Pattern) matches(kind, name string) bool {
 	return patternKind == kind && matches(elements{glob, true}, elements{name, true})
 }
 
-// elements are what is left of a path or glob. They are cut off one by one: most globs differ from a path in the first, and
-// to split both took 15 % of a plan's time.
+// elements are what is left of a path or glob. They are cut off one by one: most globs differ from a path in the first,
+// and to split both took 15 % of a plan's time.
 type elements struct {
 	text string
 	left bool // the last element may be ""

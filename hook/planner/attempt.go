@@ -42,9 +42,9 @@ func (p *Planner) try(g *group) (tried []trial, err error) {
 	return tried, nil //nolint:nilerr // how they fail is the answer
 }
 
-// trial asks a driver for its offer. A group is tried by one driver once, though wishes and what may go to several vendors
-// are tried before they are served: what is decided in between, such as the driver's capabilities by admission, has no
-// part in an offer.
+// trial asks a driver for its offer. A group is tried by one driver once, though wishes and what may go to several
+// vendors are tried before they are served: what is decided in between, such as the driver's capabilities by admission,
+// has no part in an offer.
 func (p *Planner) trial(driver string, g *group) trial {
 	known := func(t trial) bool { return t.driver == driver && t.group.same(g) }
 	if i := slices.IndexFunc(p.trials, known); i >= 0 {

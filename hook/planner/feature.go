@@ -24,7 +24,7 @@ func (p *Planner) features() {
 			p.Requests = append(p.Requests, r)
 			if why := request.EnvClosed(p.Config, p.Container); why != "" {
 				r.Refuse("%s", why)
-				p.Warn(fault.New(fault.Refused, r.String(), "%s", why).WithHint("the administrator of this host decides this " +
+				p.Warn(fault.New(fault.Refused, r.String(), "%s", why).WithHint("the administrator of this host decides this "+
 					"in %s", config.DefaultPath))
 				continue
 			}

@@ -78,6 +78,18 @@ func TestLate(t *testing.T) {
 			asked + " nvidia: granted", "0 nvidia.cdi chosen", "0 gets nvidia.com/gpu=0",
 		}},
 		{
+			name: "a chosen owner, of a node that the engine has bound", host: owned, gpus: "driver=nvidia.cdi",
+			container: func(c *state.Container) {
+				usernamespace(c)
+				c.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/owned", Type: "c", Major: 1, Minor: 3}}
+			},
+			want: []string{
+				asked + " nvidia: granted", "0 nvidia.cdi chosen", "0 gets nvidia.com/gpu=0",
+				"W-DUP config.json: it carries 1 of the edits already: the engine or another hook has put them there, " +
+					"and they are not made again",
+			},
+		},
+		{
 			name: "a chosen owner, of a node that is bound", host: owned, gpus: "driver=nvidia.cdi",
 			container: usernamespace,
 			want: []string{

@@ -145,7 +145,7 @@ func drawn(p plan.Plan, host *gpuhost.Host) []string {
 	var out []string
 	for _, r := range p.Requests {
 		line := r.Source + " " + r.Vendor + ": " + r.Status
-		if r.Status == plan.Overridden || r.Status == plan.Refused {
+		if r.Status != plan.Unserved && r.Reason != "" { // those of the drivers
 			line += ", " + r.Reason
 		}
 		out = append(out, line)

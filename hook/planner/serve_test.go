@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +11,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
 // A vendor's drivers are tried in their order. The first whose plan holds, for everything that is asked of the vendor,
@@ -22,6 +25,9 @@ func TestDrivers(t *testing.T) {
 	const twoDrivers = `[{"Driver":"nvidia.cdi","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["1"]}]`
 	const twoText = asked +
 		` "[{\"Driver\":\"nvidia.cdi\",\"Count\":1},{\"Driver\":\"nvidia.runtime-hook\",\"DeviceIDs\":[\"1\"]}]"`
+	const noSpecForNone = "nvidia.com/gpu=none: no CDI Spec defines kind nvidia.com/gpu (looked in HOST/cdi: 0 files)"
+	const noDevice = `nvidia.com/gpu=none: "none" is no device, and would empty the whole list of ` +
+		"nvidia-container-runtime-hook"
 	const unreadable = "nvidia.com/gpu=0: no usable CDI Spec defines it; rejected: "
 	for _, test := range []scene{
 		{name: "nobody asks", want: nil},
@@ -88,6 +94,23 @@ func TestDrivers(t *testing.T) {
 				`` + unreadable + yamlError,
 			"W-SPEC CDI Spec left out: " + yamlError,
 		}},
+		{
+			name: "each reason is there once", host: withoutSpec(),
+			gpus: `[{"Driver":"nvidia.runtime-hook","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["1"]}]`,
+			want: []string{
+				asked + " nvidia: unserved", asked + " nvidia: unserved", "0 " + noHookFailed, "1 " + noHookFailed,
+				"E-DELEGATE " + asked + ` "[{\"Driver\":\"nvidia.runtime-hook\",\"Count\":1},{\"Driver\":\"nvidia.runtime-hook\",` +
+					`\"DeviceIDs\":[\"1\"]}]": ` + noHook,
+			},
+		},
+		{
+			name: "what stopped the search explains more than what is not there", host: steps(withHook(), withoutSpec()),
+			gpus: "driver=nvidia,device=nvidia.com/gpu=none",
+			want: []string{
+				asked + " nvidia: unserved", "0 nvidia.cdi failed: " + noSpecForNone, "0 nvidia.runtime-hook failed: " + noDevice,
+				"E-REQUEST " + asked + ` "driver=nvidia,device=nvidia.com/gpu=none": ` + noDevice,
+			},
+		},
 		{name: "two requests for two drivers", host: withHook(), gpus: twoDrivers, want: []string{
 			asked + " nvidia: ", asked + " nvidia: refused, it is for driver \"nvidia.runtime-hook\", and " + twoText +
 				" for driver \"nvidia.cdi\": one vendor has one driver in one container",
@@ -366,6 +389,13 @@ func TestFeatures(t *testing.T) {
 			"0 gets nvidia.com/gpu=0",
 		}},
 		{
+			name: "beside an IMEX channel", env: env("NVIDIA_IMEX_CHANNELS=0"),
+			host: steps(gds, spec("nvidia.com/imex-channel", `"0"`, "deviceNodes: [{path: /dev/null}]")),
+			want: []string{
+				"env:NVIDIA_IMEX_CHANNELS nvidia: granted", "0 nvidia.cdi chosen", hookSkipped, "0 gets nvidia.com/imex-channel=0",
+			},
+		},
+		{
 			name: "where environment does not count", host: gds, gpus: "driver=nvidia", env: env(),
 			configure: func(c *config.Config) {
 				c.Requests.Sources = []string{"annotation"}
@@ -452,6 +482,13 @@ func TestAdmit(t *testing.T) {
 	p, _ := scene{gpus: "driver=nvidia,capabilities=video"}.plan(t)
 	if diff := cmp.Diff([]string{"video"}, p.Requests[0].Capabilities); diff != "" {
 		t.Error("the request does not tell the parts of the driver that it came to:", diff)
+	}
+	p, _ = scene{
+		host: spec("nvidia.com/imex-channel", `"0"`, "deviceNodes: [{path: /dev/null}]"), gpus: "driver=nvidia",
+		env: []string{"NVIDIA_IMEX_CHANNELS=0"},
+	}.plan(t)
+	if len(p.Requests) != 2 || len(p.Requests[0].Capabilities) != 2 || len(p.Requests[1].Capabilities) > 0 {
+		t.Errorf("a channel comes to parts of the driver: %+v", p.Requests)
 	}
 }
 
@@ -563,6 +600,13 @@ func TestEnginesDevices(t *testing.T) {
 
 // What NVIDIA's hook knows is devices of NVIDIA's alone, and no word for a whole list.
 func TestOwnIDs(t *testing.T) {
+	onlyHook := func(c *config.Config) { c.Vendors[0].Drivers = []string{"nvidia.runtime-hook"} }
+	const unprivileged = "HOST/nvidia.toml: accept-nvidia-visible-devices-envvar-when-unprivileged is false, " +
+		"and this container is not privileged"
+	closed := func(h *gpuhost.Host) error {
+		text := "accept-nvidia-visible-devices-envvar-when-unprivileged = false\n[nvidia-container-cli]\npath = %q\n"
+		return h.Write("nvidia.toml", fmt.Sprintf(text, h.Path("bin/nvidia-container-cli")), 0o644)
+	}
 	for _, test := range []scene{
 		{
 			name: "another kind", host: withHook(), gpus: "driver=nvidia.runtime-hook,device=nvidia.com/gds=all",
@@ -607,12 +651,69 @@ func TestOwnIDs(t *testing.T) {
 					"/dev/nvidia-caps-imex-channels/channel1048575 is missing on this host",
 			},
 		},
+		{
+			name:      "without the hook, its lack is the reason and not what it would be asked for",
+			gpus:      "driver=nvidia.runtime-hook,device=1",
+			configure: func(c *config.Config) { c.NVIDIA.SupportedCapabilities = []string{"video"} },
+			want: []string{
+				asked + " nvidia: unserved", "0 " + noHookFailed,
+				"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=1": ` + noHook,
+			},
+		},
+		{
+			name: "environment that NVIDIA's own configuration does not let count",
+			host: steps(withHook(), closed), configure: onlyHook, env: []string{"NVIDIA_VISIBLE_DEVICES=0"},
+			want: []string{
+				visible + " nvidia: unserved",
+				"0 nvidia.runtime-hook failed: " + unprivileged,
+				"E-POLICY " + visible + ` "0": ` + unprivileged,
+			},
+		},
+		{
+			name: "another source is not concerned", host: steps(withHook(), closed), configure: onlyHook, gpus: "driver=nvidia",
+			want: []string{
+				asked + " nvidia: granted", "0 nvidia.runtime-hook chosen",
+				"0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+			},
+		},
+		{
+			name: "a device that is asked for twice", host: withHook(),
+			gpus: `[{"Driver":"nvidia.runtime-hook","Count":1},{"Driver":"nvidia.runtime-hook","DeviceIDs":["0","1"]}]`,
+			want: []string{
+				asked + " nvidia: granted", asked + " nvidia: granted",
+				"0 nvidia.runtime-hook chosen", "1 nvidia.runtime-hook chosen",
+				"0 gets a run with NVIDIA_VISIBLE_DEVICES=0,1 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+				"1 gets a run with NVIDIA_VISIBLE_DEVICES=0,1 NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+			},
+		},
 		{name: "without the hook, its lack is the reason", gpus: "driver=nvidia.runtime-hook,device=1", want: []string{
 			asked + " nvidia: unserved", "0 " + noHookFailed,
 			"E-DELEGATE " + asked + ` "driver=nvidia.runtime-hook,device=1": ` + noHook,
 		}},
 	} {
 		test.run(t)
+	}
+}
+
+// Without a device the driver's files are given.
+func TestFiles(t *testing.T) {
+	p, _ := scene{env: []string{"NVIDIA_VISIBLE_DEVICES=none"}}.plan(t)
+	if e := p.Edits(); len(e.DeviceNodes) > 0 || len(e.Mounts) != 2 || len(p.CDIDevices) > 0 {
+		t.Errorf("%d nodes, %d mounts", len(e.DeviceNodes), len(e.Mounts))
+	}
+}
+
+// A reason is one line in the attempt that it explains.
+func TestReasonsAreLines(t *testing.T) {
+	twice := write("cdi/nvidia.yaml", "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\nkind: nvidia.com/gpu\n", 0o644)
+	p, _ := scene{host: twice, gpus: "driver=nvidia.cdi"}.plan(t)
+	if len(p.Attempts) != 1 || !strings.Contains(p.Errors[0].Error(), "\n") {
+		t.Fatalf("%v, %+v", p.Errors, p.Attempts)
+	}
+	for _, reason := range []string{p.Attempts[0].Reason, p.Requests[0].Reason} {
+		if reason == "" || strings.Contains(reason, "\n") {
+			t.Errorf("%q", reason)
+		}
 	}
 }
 

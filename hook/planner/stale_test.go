@@ -138,7 +138,8 @@ func TestSpecNotes(t *testing.T) {
 		!strings.Contains(p.Warnings[0].Error(), h.Path("cdi/nvidia.yaml")) {
 		t.Errorf("%v %v", p.Errors, p.Warnings)
 	}
-	p, _ = scene{host: steps(misspelt, remove("dev/nvidia0")), gpus: "driver=nvidia.cdi"}.plan(t)
+	gone := steps(misspelt, remove("dev/nvidia0"))
+	p, _ = scene{host: gone, gpus: `[{"Driver":"nvidia.cdi","Count":1},{"Driver":"nvidia.cdi","DeviceIDs":["0"]}]`}.plan(t)
 	if !p.Failed() || len(p.Warnings) != 1 || !strings.HasSuffix(p.Errors[0].Error(), "("+p.Warnings[0].Error()+")") {
 		t.Errorf("%v %v", p.Errors, p.Warnings)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
@@ -108,42 +109,61 @@ func (r *Report) short() *Report {
 
 // stored is a record's file.
 type stored struct {
-	id   string // of the container
-	info fs.FileInfo
+	id       string // of the container
+	modified time.Time
 }
 
-// records returns the records among the entries of their directory, the newest first.
-func records(entries []fs.DirEntry) []stored {
+// files opens the directory of the records and lists it. The caller closes it.
+func files(dir string) (handle *os.File, names []string, err error) {
+	if handle, err = os.Open(dir); err != nil {
+		return nil, nil, err
+	}
+	if names, err = handle.Readdirnames(-1); err != nil {
+		_ = handle.Close()
+		return nil, nil, err
+	}
+	return handle, names, nil
+}
+
+// records returns the records among the files of their directory, the newest first. One that is gone is left out.
+func records(dir *os.File, names []string) []stored {
 	var out []stored
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), ".json")
-		info, err := e.Info()
-		if !ok || err != nil {
+	for _, name := range names {
+		id, ok := strings.CutSuffix(name, ".json")
+		if !ok {
 			continue
 		}
-		out = append(out, stored{id, info})
+		if at, err := modified(dir, name); err == nil {
+			out = append(out, stored{id, at})
+		}
 	}
-	slices.SortFunc(out, func(a, b stored) int { return b.info.ModTime().Compare(a.info.ModTime()) })
+	slices.SortFunc(out, func(a, b stored) int { return b.modified.Compare(a.modified) })
 	return out
+}
+
+func modified(dir *os.File, name string) (time.Time, error) {
+	st, err := linux.Fstatat(dir, name)
+	return time.Unix(st.Mtim.Unix()), err
 }
 
 // prune removes all but the keep newest records, and the files of runs that were killed while they wrote. It reads the
 // age of the records, one system call for each, only if there are too many.
 func prune(dir string, keep int) error {
-	entries, err := os.ReadDir(dir)
+	handle, names, err := files(dir)
 	if err != nil {
 		return err
 	}
+	defer handle.Close()
 	var errs []error
-	for _, e := range entries {
-		if abandoned(e) {
-			errs = append(errs, remove(filepath.Join(dir, e.Name())))
+	for _, name := range names {
+		if abandoned(handle, name) {
+			errs = append(errs, remove(filepath.Join(dir, name)))
 		}
 	}
-	if len(entries) <= keep {
+	if len(names) <= keep {
 		return errors.Join(errs...)
 	}
-	list := records(entries)
+	list := records(handle, names)
 	for _, old := range list[min(keep, len(list)):] {
 		errs = append(errs, remove(filepath.Join(dir, old.id+".json")))
 	}
@@ -151,12 +171,12 @@ func prune(dir string, keep int) error {
 }
 
 // abandoned reports whether the file is one that a killed run has left unfinished.
-func abandoned(e fs.DirEntry) bool {
-	if !strings.HasPrefix(e.Name(), atomicfile.TempPrefix) {
+func abandoned(dir *os.File, name string) bool {
+	if !strings.HasPrefix(name, atomicfile.TempPrefix) {
 		return false
 	}
-	info, err := e.Info()
-	return err == nil && time.Since(info.ModTime()) > abandonedAfter
+	at, err := modified(dir, name)
+	return err == nil && time.Since(at) > abandonedAfter
 }
 
 // remove removes a file, which another run may have removed already.
@@ -177,11 +197,12 @@ func Last(runDir, id string) (*Report, error) {
 				"run it as root, or as the user whose containers they are; a directory that is another's must go")
 		}
 	}
-	entries, err := os.ReadDir(dir)
+	handle, names, err := files(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	found, err := findRecord(records(entries), dir, id)
+	defer handle.Close()
+	found, err := findRecord(records(handle, names), dir, id)
 	if err != nil {
 		return nil, err
 	}

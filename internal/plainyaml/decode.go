@@ -26,8 +26,8 @@ type Field struct {
 //
 // T is a struct of strings, booleans, integers and pointers to these, slices, maps from string to string and other such
 // structs. Every field has a yaml tag that names it and is not inlined, and no type decodes itself.
-func Decode[T any](document []byte, out *T) ([]Field, bool) {
-	d := &decoder{reader: newReader(string(document)), names: map[reflect.Type][]string{}}
+func Decode[T any](document string, out *T) ([]Field, bool) {
+	d := &decoder{reader: newReader(document)}
 	into := reflect.ValueOf(out).Elem()
 	if strings.HasPrefix(d.text, "{") {
 		j := &jsonReader{rest: d.text, line: 1}
@@ -44,9 +44,16 @@ func Decode[T any](document []byte, out *T) ([]Field, bool) {
 type decoder struct {
 	*reader
 	nodes, depth int
-	names        map[reflect.Type][]string // of each struct's fields
+	structs      []structType // that were met; few enough to be looked for one by one
 	place        []segment
 	unknown      []Field
+	last         block
+}
+
+// structType is a struct with the names of its fields.
+type structType struct {
+	t     reflect.Type
+	names []string
 }
 
 // segment is a step to a value: the name of a field, or the index of an element where name is "".
@@ -144,12 +151,14 @@ func (d *decoder) value(column int, out reflect.Value) bool {
 	switch {
 	case d.rest != "":
 		return d.inline(out)
+	case d.repeat(column, out):
+		return true
 	case !d.next() || d.column < column:
 		return false
 	case d.atItem():
 		return d.sequence(d.column, out)
 	default:
-		return d.column > column && d.mapping(d.column, out)
+		return d.column > column && d.block(out)
 	}
 }
 

@@ -42,7 +42,7 @@ type inner struct {
 func same(t *testing.T, text string) bool {
 	t.Helper()
 	var got, want document
-	_, ok := Decode([]byte(text), &got)
+	_, ok := Decode(text, &got)
 	if !ok {
 		return false
 	}
@@ -202,12 +202,12 @@ func TestUnknownFields(t *testing.T) {
 	const text = "---\ncolour: red\ninner:\n    size:\n        a: 1\n\nfar:\n  - a: x\n  - a: y\n    b: 1\n    " +
 		"taste: []\none:\n    list: [a, b]\n    more: 1\n"
 	var d document
-	got, ok := Decode([]byte(text), &d)
+	got, ok := Decode(text, &d)
 	want := []Field{{"colour", 2}, {"inner.size", 4}, {"far[1].taste", 11}, {"one.more", 14}}
 	if !ok || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, ok, want)
 	}
-	got, ok = Decode([]byte("{\n\"colour\": [\n1],\n\n\"far\": [{}, {\"taste\":\n2}]}\n"), &document{})
+	got, ok = Decode("{\n\"colour\": [\n1],\n\n\"far\": [{}, {\"taste\":\n2}]}\n", &document{})
 	if want := []Field{{"colour", 2}, {"far[1].taste", 5}}; !ok || !slices.Equal(got, want) {
 		t.Errorf("JSON: %v, %v; want %v", got, ok, want)
 	}

@@ -5,13 +5,12 @@ import "strings"
 // Find returns the string that the document, a mapping, has under the key, without reading what comes after it. It
 // returns false if that is not certain: the document up to there is neither plain nor JSON, or it has no such key. The
 // document as a whole need not be valid. If go.yaml.in/yaml/v3 can decode it at all, it finds the same value.
-func Find(document []byte, key string) (string, bool) {
-	text := string(document)
-	if strings.HasPrefix(text, "{") {
-		j := &jsonReader{rest: text}
+func Find(document, key string) (string, bool) {
+	if strings.HasPrefix(document, "{") {
+		j := &jsonReader{rest: document}
 		return j.find(key)
 	}
-	r := newReader(text)
+	r := newReader(document)
 	for ok := r.begin(); ok; ok = r.next() {
 		top := r.column == 0 && !r.atItem()
 		name, ok := r.skim()

@@ -11,7 +11,7 @@ import (
 // returned.
 func found(t *testing.T, text string) (string, bool) {
 	t.Helper()
-	got, ok := Find([]byte(text), "kind")
+	got, ok := Find(text, "kind")
 	if !ok {
 		return "", false
 	}

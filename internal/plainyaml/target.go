@@ -51,12 +51,16 @@ func (d *decoder) open(out reflect.Value) (target, bool) {
 	return t, d.deeper() && len(t.names) <= maxFields
 }
 
+// fewElements is what a list has room for at first. Most have no more, and need not grow.
+const fewElements = 4
+
 // list returns the target of a sequence.
 func (d *decoder) list(out reflect.Value) (reflect.Value, bool) {
 	switch out.Kind() {
 	case reflect.Invalid:
 	case reflect.Slice:
-		out.Set(reflect.MakeSlice(out.Type(), 0, 0))
+		out.SetLen(0)
+		out.Grow(fewElements) // which makes it a list, not nil
 	default:
 		return out, false
 	}
@@ -71,14 +75,17 @@ func (d *decoder) deeper() bool {
 
 // namesOf returns the names of a struct's fields by their indices.
 func (d *decoder) namesOf(t reflect.Type) []string {
-	names, ok := d.names[t]
-	if !ok {
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			names = append(names, name)
+	for i := range d.structs {
+		if d.structs[i].t == t {
+			return d.structs[i].names
 		}
-		d.names[t] = names
 	}
+	var names []string
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		names = append(names, name)
+	}
+	d.structs = append(d.structs, structType{t, names})
 	return names
 }
 
@@ -140,7 +147,7 @@ type scalar struct {
 }
 
 // null reports whether the scalar is null, or a text that the library may take for null.
-func (s scalar) null() bool { return !s.quoted && strings.EqualFold(s.text, "null") }
+func (s scalar) null() bool { return !s.quoted && isNull(s.text) }
 
 // integer returns the decimal number that the scalar is, if it is one. A leading zero means octal to the library.
 func (s scalar) integer() (int64, bool) {

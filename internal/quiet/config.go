@@ -12,6 +12,7 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	if len(toml) > MaxConfig {
 		return false
 	}
+	t.otherVariables = t.otherVariables || hasEnv(toml)
 	for i := 0; i < len(toml); i++ {
 		switch c := toml[i]; c {
 		case '#':
@@ -30,8 +31,20 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	return true
 }
 
-// closing returns the length of a string up to its closing quote, or -1. Not read are strings of several lines, escapes,
-// characters beyond ASCII, and those that JSON may write as an escape.
+// hasEnv reports whether a configuration may have one of the keys env and preferred-env. The case of a key's letters
+// does not matter to the library that reads it.
+func hasEnv(toml []byte) bool {
+	const key = "env"
+	for i := 0; i+len(key) <= len(toml); i++ {
+		if lower(toml[i]) == key[0] && lower(toml[i+1]) == key[1] && lower(toml[i+2]) == key[2] {
+			return true
+		}
+	}
+	return false
+}
+
+// closing returns the length of a string up to its closing quote, or -1. Not read are strings of several lines,
+// escapes, characters beyond ASCII, and those that JSON may write as an escape.
 func closing(toml []byte, quote byte) int {
 	for i, c := range toml {
 		switch {

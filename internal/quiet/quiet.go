@@ -1,10 +1,10 @@
 // Package quiet recognizes containers that request nothing, from the bytes of their state and config.json alone. Most
-// containers of a host are such, and the hook runs for each of them: this package decides before any library is
-// initialised, and so imports next to nothing.
+// containers of a host request nothing, and the hook runs for each of them. This package decides before any library is
+// initialised, and so it imports next to nothing.
 //
-// It says that a container is quiet only if package hook would find neither a request nor anything to report. It need
-// not recognize every such container: for all that is unusual it says no, and package hook looks. Whatever makes a
-// string a request elsewhere must be a trigger here. Tests compare the two: see FuzzQuiet in package hook.
+// It says that a container is quiet only if package hook would find no request and have nothing to report. It need not
+// recognize every such container: for everything unusual it says no, and package hook decides. Whatever makes a string
+// a request elsewhere must be a trigger here. Tests compare the two packages: see FuzzQuiet in package hook.
 package quiet
 
 // MaxSpec bounds a config.json that may be quiet, in bytes.
@@ -13,7 +13,7 @@ const MaxSpec = 3 << 20
 // Bundle returns the bundle that a state JSON names, and whether the state can be that of a quiet container.
 func Bundle(state []byte, t *Triggers) (path string, ok bool) {
 	s := scanner{data: state, triggers: t}
-	if !s.document(stateObject) || s.bundles != 1 || !isPlain(s.bundle) {
+	if !s.document(stateObject) || !isPlain(s.bundle) {
 		return "", false
 	}
 	return string(s.bundle), true
@@ -27,7 +27,7 @@ func Spec(config []byte, t *Triggers) bool {
 
 // isPlain reports whether a path is absolute and has no element that is empty, "." or "..".
 func isPlain(path []byte) bool {
-	if len(path) < 2 || path[0] != '/' {
+	if len(path) == 0 || path[0] != '/' {
 		return false
 	}
 	start := 1

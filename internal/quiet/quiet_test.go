@@ -41,7 +41,10 @@ func TestSyntax(t *testing.T) {
 	every("{}[]:,\"1n ", 5, value)
 	every("{}\":,a ", 6, check)
 	every("\\\"u0n", 6, func(text string) { value(`"` + text + `"`) })
-	every("\x00\x1f \x7f\x80\xc3\xa9\xed\xa0\xff\"", 4, func(text string) { value(`"a` + text + `"`) })
+	every("\x00\x1f \x7f\x80\xc3\xa9\xed\xa0\xff\"", 4, func(text string) {
+		value(`"a` + text + `"`)
+		value(`"aaaaaaaa` + text + `aaaaaaaa"`)
+	})
 	for _, word := range []string{"true", "false", "null"} {
 		for i := range len(word) {
 			value(word[:i])
@@ -49,6 +52,7 @@ func TestSyntax(t *testing.T) {
 		}
 		value(word + "x")
 	}
+	check("{}\x00")
 	if quiet < 1000 {
 		t.Errorf("only %d are quiet", quiet)
 	}
@@ -72,7 +76,8 @@ func TestLimits(t *testing.T) {
 	nested := func(depth int) string {
 		return `{"x":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + "}"
 	}
-	if !isQuiet(nested(maxDepth)) || isQuiet(nested(maxDepth+1)) || isQuiet(strings.Repeat(`{"x":`, maxDepth)+"{}"+strings.Repeat("}", maxDepth)) {
+	objects := strings.Repeat(`{"x":`, maxDepth) + "{}" + strings.Repeat("}", maxDepth)
+	if !isQuiet(nested(maxDepth)) || isQuiet(nested(maxDepth+1)) || isQuiet(objects) {
 		t.Error("values are nested deeper than they may be, or less")
 	}
 	large := func(size int) string { return `{"x":"` + strings.Repeat("a", size-8) + `"}` }

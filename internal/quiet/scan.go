@@ -16,8 +16,11 @@ type scanner struct {
 	depth    int
 	triggers *Triggers
 
-	bundle  []byte // the value of the field bundle of a state
-	bundles int    // how many such fields there are
+	bundle []byte // the value of the last field bundle of a state
+
+	legacy bool // a string sets the variable of that name
+	voids  int  // how many of the process's variables set visible to nothing
+	lists  int  // how many lists of the process's variables there are
 }
 
 // document reads the whole document, which must be an object.
@@ -25,7 +28,29 @@ func (s *scanner) document(of shape) bool {
 	if s.next() != '{' || !s.object(of) {
 		return false
 	}
-	return s.next() == 0 && s.at == len(s.data)
+	return s.next() == 0 && s.at == len(s.data) && (!s.legacy || s.isVoid())
+}
+
+// isVoid reports whether the process's environment certainly sets visible. Of two lists only the second counts.
+func (s *scanner) isVoid() bool { return s.voids > 0 && s.lists == 1 }
+
+// mayRequest reports whether a string may request something, but for what isVoid decides at the end.
+func (s *scanner) mayRequest(raw []byte, of shape) bool {
+	switch {
+	case !s.triggers.found(raw):
+		return false
+	case s.triggers.otherVariables:
+		return true
+	case isVoid(raw):
+		if of == variable {
+			s.voids++
+		}
+		return false
+	case begins(raw, legacy):
+		s.legacy = true
+		return false
+	}
+	return true
 }
 
 // next passes over white space and returns the byte behind it, or 0 at the end.
@@ -45,7 +70,7 @@ func (s *scanner) value(of shape) bool {
 	switch c := s.next(); c {
 	case '"':
 		raw, ok := s.text()
-		return ok && (of == text || of == anything) && !s.triggers.found(raw)
+		return ok && (of == text || of == variable || of == anything) && !s.mayRequest(raw, of)
 	case '{':
 		return of.isObject() && s.object(of)
 	case '[':
@@ -81,7 +106,7 @@ func (s *scanner) object(of shape) bool {
 			return false
 		}
 		key, ok := s.text()
-		if !ok || s.triggers.found(key) || of == textMap && isNearly(key) || s.next() != ':' {
+		if !ok || s.mayRequest(key, anything) || of == textMap && mentionsGPU(key) || s.next() != ':' {
 			return false
 		}
 		s.at++
@@ -94,10 +119,7 @@ func (s *scanner) object(of shape) bool {
 		if !s.value(shape) {
 			return false
 		}
-		if of == stateObject && string(key) == "bundle" {
-			s.bundles++
-			s.bundle = unquoted(s.data[start:s.at])
-		}
+		s.note(of, string(key), s.data[start:s.at])
 		switch s.next() {
 		case ',':
 			s.at++
@@ -108,6 +130,16 @@ func (s *scanner) object(of shape) bool {
 		default:
 			return false
 		}
+	}
+}
+
+// note takes note of a field of an object.
+func (s *scanner) note(of shape, key string, value []byte) {
+	switch {
+	case of == stateObject && key == "bundle":
+		s.bundle = unquoted(value)
+	case of == processObject && key == "env":
+		s.lists++
 	}
 }
 
@@ -163,7 +195,7 @@ func (s *scanner) integer() bool {
 	const most = 9
 	start := s.at
 	n := s.digits()
-	return 1 <= n && n <= most && (n == 1 || s.data[start] != '0') && !s.oneOf(".eE")
+	return 1 <= n && n <= most && (n == 1 || s.data[start] != '0')
 }
 
 // number reads any number of JSON's.

@@ -9,11 +9,13 @@ type shape uint8
 const (
 	anything shape = iota // it is not decoded; any JSON may stand there
 	text
+	variable // text that sets a variable of the container's process
 	boolean
 	number // an integer
 
 	// Lists.
 	texts
+	variables
 	numbers
 	mounts
 	hooks
@@ -44,7 +46,8 @@ const (
 	intelRdtObject
 )
 
-// field returns the shape of a field of an object and its key, "" if there is no such field. lower is the key in lower case.
+// field returns the shape of a field of an object and its key, "" if there is no such field. lower is the key in lower
+// case.
 func (s shape) field(lower string) (key string, of shape) {
 	switch s {
 	case stateObject:
@@ -88,7 +91,7 @@ func (s shape) field(lower string) (key string, of shape) {
 		case "args":
 			return "args", texts
 		case "env":
-			return "env", texts
+			return "env", variables
 		case "cwd":
 			return "cwd", text
 		case "capabilities":
@@ -237,6 +240,7 @@ func (s shape) field(lower string) (key string, of shape) {
 		case "enablemonitoring":
 			return "enableMonitoring", boolean
 		}
+	default:
 	}
 	return "", anything
 }
@@ -254,6 +258,7 @@ func (s shape) member(key []byte) (of shape, ok bool) {
 		return text, true
 	case netDevices:
 		return netDeviceObject, true
+	default:
 	}
 	const longest = 32 // more than the key of any field has, in any letters that fold to it
 	if len(key) > longest {
@@ -261,7 +266,7 @@ func (s shape) member(key []byte) (of shape, ok bool) {
 	}
 	var folded [longest]byte
 	for i, c := range key {
-		if c >= utf8.RuneSelf || c == '\\' {
+		if c >= utf8.RuneSelf {
 			return anything, false // it may fold to a letter of ASCII
 		}
 		folded[i] = lower(c)
@@ -277,6 +282,8 @@ func (s shape) element() (of shape, ok bool) {
 		return anything, true
 	case texts:
 		return text, true
+	case variables:
+		return variable, true
 	case numbers:
 		return number, true
 	case mounts:
@@ -289,8 +296,9 @@ func (s shape) element() (of shape, ok bool) {
 		return deviceObject, true
 	case rules:
 		return ruleObject, true
+	default:
+		return anything, false
 	}
-	return anything, false
 }
 
 func lower(c byte) byte {

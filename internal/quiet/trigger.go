@@ -6,12 +6,19 @@ func names() []string {
 	return []string{
 		"gpu-hook/",
 		"cdi.k8s.io/",
-		"NVIDIA_VISIBLE_DEVICES",
+		visible,
 		"NVIDIA_IMEX_CHANNELS",
-		"CUDA_VERSION", // it means all devices in an image without NVIDIA_VISIBLE_DEVICES
+		legacy,
 		"AMD_VISIBLE_DEVICES",
 	}
 }
+
+// visible is the variable that requests devices of NVIDIA's. It is often set to "void" or to nothing, which requests
+// none. An image with the variable legacy means all devices, unless visible is set.
+const (
+	visible = "NVIDIA_VISIBLE_DEVICES"
+	legacy  = "CUDA_VERSION"
+)
 
 // mountRoot is the last element of the directory below which mounts request devices.
 const mountRoot = "nvidia-container-devices"
@@ -26,6 +33,10 @@ func otherHooks() []string {
 type Triggers struct {
 	names []string
 	first [256]bool // the first bytes of all of them
+	last  [256]bool // the last bytes of paths that may be those of other hooks
+
+	// otherVariables says that a configuration may have given other variables to NVIDIA's devices.
+	otherVariables bool
 }
 
 // NewTriggers returns the built-in triggers.
@@ -33,6 +44,10 @@ func NewTriggers() *Triggers {
 	t := &Triggers{}
 	for _, name := range names() {
 		t.add(name)
+	}
+	t.last['/'] = true
+	for _, name := range otherHooks() {
+		t.last[name[len(name)-1]] = true
 	}
 	return t
 }
@@ -61,17 +76,23 @@ func (t *Triggers) found(raw []byte) bool {
 			}
 		}
 	}
-	return raw[0] == '/' && contains(raw, mountRoot) || isOtherHook(raw)
+	return raw[0] == '/' && contains(raw, mountRoot) || t.last[raw[len(raw)-1]] && isOtherHook(raw)
 }
 
-// isNearly reports whether the key of an annotation may nearly be gpu-hook's: such keys are reported.
-func isNearly(key []byte) bool {
+// mentionsGPU reports whether the key of an annotation contains "gpu" in letters of any case: package hook reports keys
+// that are nearly its own.
+func mentionsGPU(key []byte) bool {
 	for i := 0; i+3 <= len(key); i++ {
 		if lower(key[i]) == 'g' && lower(key[i+1]) == 'p' && lower(key[i+2]) == 'u' {
 			return true
 		}
 	}
 	return false
+}
+
+// isVoid reports whether a string sets the variable visible so that it requests nothing.
+func isVoid(raw []byte) bool {
+	return string(raw) == visible+"=" || string(raw) == visible+"=void"
 }
 
 // isOtherHook reports whether text can be the path of a vendor's own hook.

@@ -1,11 +1,11 @@
 // Package early ends the process for a container that requests nothing, before main and before the libraries of the
-// program are initialised: that takes as long as everything else that a quiet container costs.
+// program are initialised. Their initialisation takes as long as all the rest of such a run.
 //
-// Go initialises packages in the order of their import paths, each once its imports are. This one imports little but
-// syscall, so that it comes before all that needs more. TestBeforeLibraries holds that.
+// Go initialises packages in the order of their import paths, each once its imports are initialised. This package
+// imports little but syscall, so that it comes before every package that needs more. TestBeforeLibraries holds that.
 //
-// It decides nothing itself: package internal/quiet does, and for all that is not certainly quiet main begins as if
-// nothing had been.
+// It does not decide itself. Package internal/quiet decides, and any container that is not certainly quiet is left to
+// main, together with what was read of standard input.
 package early
 
 import (
@@ -18,9 +18,9 @@ import (
 // maxState bounds a state that may be a quiet container's, in bytes.
 const maxState = 256 << 10
 
-// DefaultConfig is the host's configuration file, and userConfig that of a user below the directory of configurations.
+// defaultConfig is the host's configuration file, and userConfig that of a user below the directory of configurations.
 const (
-	DefaultConfig = "/etc/gpu-hook/config.toml"
+	defaultConfig = "/etc/gpu-hook/config.toml"
 	userConfig    = "/gpu-hook/config.toml"
 )
 
@@ -41,10 +41,10 @@ func init() {
 	}
 }
 
-// isQuiet reports whether the command line is a hook's and its container requests nothing. It has done then what the
-// stage is there for.
+// isQuiet reports whether the command line is that of a hook and its container requests nothing. If so, the work of the
+// stage is done.
 func isQuiet() (quiet bool) {
-	// A defect must not end the process with a status of Go's own.
+	// A defect must not end the process with Go's own exit status.
 	defer func() {
 		if recover() != nil {
 			quiet = false
@@ -88,12 +88,13 @@ func precreate(c command) bool {
 	return ok && quiet.Spec(input.Data, triggers) && blocks(syscall.Stdout) && write(syscall.Stdout, input.Data)
 }
 
-// triggersOf returns the triggers with those of the configuration. Where two files may be the configuration, both count.
+// triggersOf returns the triggers with those of the configuration. Where two files may be the configuration, both
+// count.
 func triggersOf(c command) (t *quiet.Triggers, ok bool) {
 	t = quiet.NewTriggers()
 	files := []string{c.config}
 	if c.config == "" {
-		files = append(userFiles(), DefaultConfig)
+		files = append(userFiles(), defaultConfig)
 	}
 	for _, file := range files {
 		text, err := readFile(file, quiet.MaxConfig)

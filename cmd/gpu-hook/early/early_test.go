@@ -63,7 +63,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("engine %s is not known", engine)
 		}
 	}
-	if DefaultConfig != config.DefaultPath {
+	if defaultConfig != config.DefaultPath {
 		t.Errorf("the default configuration is %s", config.DefaultPath)
 	}
 }
@@ -101,7 +101,8 @@ func TestFileServerThatIsGone(t *testing.T) {
 	}
 }
 
-// run runs the program as an engine runs its hooks, and returns what it writes. traced is the initialisation of packages.
+// run runs the program as an engine runs its hooks, and returns what it writes. traced is the initialisation of
+// packages.
 func run(t *testing.T, input string, args ...string) (stdout, stderr, traced string, status int) {
 	t.Helper()
 	cmd := exec.Command(require.GPUHook(t), args...)
@@ -182,6 +183,50 @@ func TestBeforeLibraries(t *testing.T) {
 	}
 }
 
+// A spec that nobody reads, or that cannot be written at once, is left to main, which says what is wrong.
+func TestSpecThatCannotBeWritten(t *testing.T) {
+	_, spec := bundle(t, "PATH=/bin")
+	config := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		flags  int
+		read   bool
+		status int
+		stderr string
+	}{
+		"nobody reads it":   {0, false, 1, "write the spec"},
+		"it does not block": {unix.O_NONBLOCK, true, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fds := make([]int, 2)
+			if err := unix.Pipe2(fds, unix.O_CLOEXEC|test.flags); err != nil {
+				t.Fatal(err)
+			}
+			reader, writer := os.NewFile(uintptr(fds[0]), "reader"), os.NewFile(uintptr(fds[1]), "writer")
+			defer writer.Close()
+			defer reader.Close()
+			if !test.read {
+				_ = reader.Close()
+			}
+			cmd := exec.Command(require.GPUHook(t), "--config", config, "precreate")
+			cmd.Env = []string{"GODEBUG=inittrace=1"}
+			var stderr bytes.Buffer
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(spec), writer, &stderr
+			if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+				t.Fatal(err)
+			}
+			if cmd.ProcessState.ExitCode() != test.status || !strings.Contains(stderr.String(), test.stderr) {
+				t.Errorf("%v: %s", cmd.ProcessState, &stderr)
+			}
+			if !strings.Contains(stderr.String(), "init main ") {
+				t.Error("main has not begun")
+			}
+		})
+	}
+}
+
 // A configuration has its triggers, a user's own too.
 func TestConfigurations(t *testing.T) {
 	state, _ := bundle(t, "ACME=all")
@@ -196,14 +241,15 @@ func TestConfigurations(t *testing.T) {
 	if _, _, traced, _ := run(t, state, "--config", dir, "createRuntime"); isEarly(traced) {
 		t.Error("a folder is taken for a configuration")
 	}
-	for _, variable := range []string{"XDG_CONFIG_HOME=/x", "HOME=/h"} {
-		name, value, _ := strings.Cut(variable, "=")
+	for _, test := range []struct{ name, value, want string }{
+		{"XDG_CONFIG_HOME", "/x", "/x/gpu-hook/config.toml"},
+		{"HOME", "/h", "/h/.config/gpu-hook/config.toml"},
+	} {
 		t.Setenv("XDG_CONFIG_HOME", "")
 		t.Setenv("HOME", "")
-		t.Setenv(name, value)
-		want := map[string]string{"XDG_CONFIG_HOME": "/x/gpu-hook/config.toml", "HOME": "/h/.config/gpu-hook/config.toml"}[name]
-		if files := userFiles(); len(files) != 1 || files[0] != want {
-			t.Errorf("%s: %v", variable, files)
+		t.Setenv(test.name, test.value)
+		if files := userFiles(); len(files) != 1 || files[0] != test.want {
+			t.Errorf("%s: %v", test.name, files)
 		}
 	}
 }

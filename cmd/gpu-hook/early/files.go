@@ -80,8 +80,8 @@ func readFile(path string, most int64) ([]byte, error) {
 }
 
 // open opens a file for reading if the kernel finds it in its cache, as it does one that was just written, and one that
-// an earlier start has looked for: a path on a file server that is gone must hold nobody here. Main waits for it, but not
-// forever.
+// an earlier start has looked for: a path on a file server that is gone must hold nobody here. Main waits for it, but
+// not forever.
 func open(path string) (int, error) {
 	name, err := syscall.BytePtrFromString(path)
 	if err != nil {
@@ -98,11 +98,12 @@ func open(path string) (int, error) {
 	}
 	for {
 		cwd := atCWD
-		fd, _, errno := syscall.Syscall6(number, uintptr(cwd), uintptr(unsafe.Pointer(name)),
-			uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+		fd, _, errno := syscall.Syscall6(number, uintptr(cwd),
+			uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&how)), //nolint:gosec // system calls take pointers
+			unsafe.Sizeof(how), 0, 0)
 		switch errno {
 		case 0:
-			return int(fd), nil //nolint:gosec // descriptors are ints
+			return int(fd), nil
 		case syscall.EINTR:
 		default:
 			return 0, errno
