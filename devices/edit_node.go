@@ -105,18 +105,19 @@ type NodeError struct {
 // Error implements error.
 func (e *NodeError) Error() string {
 	if e.Found == "" {
-		return "it is missing on this host"
+		return "missing on this host"
 	}
 	return "on this host it is " + e.Found + ", the Spec wants " + e.Wanted
 }
 
 func (d *DeviceNode) complete(h *host) error {
-	what := "device node " + d.HostPath
+	what := d.HostPath
 	if err := checkContainerPath(d.Path); err != nil {
 		return fault.New(fault.Node, "device node "+d.Path, "%w", err).WithHint("correct the path in the CDI Spec")
 	}
 	if !path.IsAbs(d.HostPath) {
-		return fault.New(fault.Node, what, "the path is not absolute").WithHint("correct hostPath in the CDI Spec")
+		return fault.New(fault.Node, "device node "+what, "the path is not absolute").
+			WithHint("correct hostPath in the CDI Spec")
 	}
 	st, err := linux.Lstat(d.HostPath)
 	if err != nil {

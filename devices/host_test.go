@@ -231,9 +231,9 @@ func TestCompleteRefuses(t *testing.T) {
 		err   string
 	}{
 		{
-			"node: missing", nodes(DeviceNode{HostPath: "@/none"}), fault.Node, "device node @/none: it is missing on this host",
+			"node: missing", nodes(DeviceNode{HostPath: "@/none"}), fault.Node, "@/none: missing on this host",
 		},
-		{"node: below a file", nodes(DeviceNode{HostPath: "@/lib/x"}), fault.Node, "device node @/lib/x: not a directory"},
+		{"node: below a file", nodes(DeviceNode{HostPath: "@/lib/x"}), fault.Node, "@/lib/x: not a directory"},
 		{
 			"node: relative on the host", nodes(DeviceNode{HostPath: "dev/null"}), fault.Node,
 			"device node dev/null: the path is not absolute",
@@ -252,31 +252,31 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"node: a file", nodes(DeviceNode{HostPath: "@/lib"}), fault.Node,
-			"device node @/lib: on this host it is not a device node, the Spec wants a device node",
+			"@/lib: on this host it is not a device node, the Spec wants a device node",
 		},
 		{
 			"node: a directory", nodes(DeviceNode{HostPath: "@/rootfs", Type: "c"}), fault.Node,
-			"device node @/rootfs: on this host it is a directory, the Spec wants a character device",
+			"@/rootfs: on this host it is a directory, the Spec wants a character device",
 		},
 		{
 			"node: a link", nodes(DeviceNode{HostPath: "@/nodelink"}), fault.Node,
-			"device node @/nodelink: on this host it is a symbolic link, the Spec wants a device node",
+			"@/nodelink: on this host it is a symbolic link, the Spec wants a device node",
 		},
 		{
 			"node: another type", nodes(DeviceNode{HostPath: "@/null", Type: "b"}), fault.Node,
-			"device node @/null: on this host it is a character device, the Spec wants a block device",
+			"@/null: on this host it is a character device, the Spec wants a block device",
 		},
 		{
 			"node: a FIFO wanted", nodes(DeviceNode{HostPath: "@/loop7", Type: "p"}), fault.Node,
-			"device node @/loop7: on this host it is a block device, the Spec wants a FIFO",
+			"@/loop7: on this host it is a block device, the Spec wants a FIFO",
 		},
 		{
 			"node: another major", nodes(DeviceNode{HostPath: "@/null", Major: 5, Minor: 3}), fault.Major,
-			"device node @/null: the Spec has it as 5:3, on this host it is 1:3",
+			"@/null: the Spec has it as 5:3, on this host it is 1:3",
 		},
 		{
 			"node: another minor", nodes(DeviceNode{HostPath: "@/null", Major: 1}), fault.Major,
-			"device node @/null: the Spec has it as 1:0, on this host it is 1:3",
+			"@/null: the Spec has it as 1:0, on this host it is 1:3",
 		},
 		{"mount: missing", mounts("@/none", "/x"), fault.Mount, "mount of @/none: it is missing on this host"},
 		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: EvalSymlinks: too many links"},

@@ -23,6 +23,7 @@ type Registry struct {
 	owner   trust.Owner
 	dirs    []dir
 	files   []*file  // in the order of directories and names
+	ignored []string // paths in the directories that are no Specs by their names
 	kinds   []string // that were needed so far, "" for all
 	devices map[string]*device
 	sorted  map[string][]string // what [Registry.namesOf] has returned since the last Spec was added
@@ -74,6 +75,9 @@ func Open(dirs []string, owner trust.Owner) *Registry {
 		}
 		for _, entry := range entries {
 			if ext := filepath.Ext(entry.Name()); entry.IsDir() || (ext != ".json" && ext != ".yaml") {
+				if !entry.IsDir() {
+					r.ignored = append(r.ignored, filepath.Join(path, entry.Name()))
+				}
 				continue
 			}
 			d.files++
@@ -237,19 +241,38 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 func (r *Registry) unresolved(name string) error {
 	kind := kindOf(name)
 	var known []string
-	for _, n := range r.namesOf(kind) {
+	for _, n := range r.ownNames(name) {
 		known = append(known, n[len(kind)+1:])
 	}
 	if len(known) == 0 {
 		return r.undefined(name, kind)
 	}
-	err := fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s",
+	err := fault.New(fault.Name, name, "no device of that name; %s has: %s",
 		kind, list(known)).
 		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
-	if meant := nearest(name, r.namesOf(kind)); meant != "" && len(name) > len(kind)+len("=0") {
+	if meant := nearest(name, r.namesOf(kind)); meant != "" {
 		return err.WithHint("did you mean %s?", meant)
 	}
 	return err
+}
+
+// ownNames returns the names of the kind of name. To a short one, such as an index, a second name of a device that is
+// longer, such as a UUID, is no help, and is left out.
+func (r *Registry) ownNames(name string) []string {
+	const short = 8
+	kind := kindOf(name)
+	names := r.namesOf(kind)
+	if len(name) > len(kind)+1+short {
+		return names
+	}
+	var out []string
+	_, again := r.Distinct(names)
+	for _, n := range names {
+		if again[n] == "" || len(n) <= len(kind)+1+short {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // looked returns which directories were read, as "/etc/cdi: 2 files, /var/run/cdi: missing".

@@ -130,7 +130,7 @@ func TestResolve(t *testing.T) {
 				"b/y.yaml": gpu("Y", "1"),
 			},
 			"nvidia.com/gpu=0", "", fault.Name,
-			"nvidia.com/gpu=0: CDI Specs define kind nvidia.com/gpu, but no device of that name; they define: 1",
+			"nvidia.com/gpu=0: no device of that name; nvidia.com/gpu has: 1",
 		},
 		{
 			"unknown device",
@@ -138,13 +138,13 @@ func TestResolve(t *testing.T) {
 				"a/x.yaml": gpu("X", "b", "a"), "b/y.yaml": gpu("Y", "c"), "b/z.yaml": specText("nvidia.com/mig", "Z", "d"),
 			},
 			"nvidia.com/gpu=0", "", fault.Name,
-			"nvidia.com/gpu=0: CDI Specs define kind nvidia.com/gpu, but no device of that name; they define: a, b, c",
+			"nvidia.com/gpu=0: no device of that name; nvidia.com/gpu has: a, b, c",
 		},
 		{
 			"unknown among many",
 			map[string]string{"a/x.yaml": gpu("X", many...)},
 			"nvidia.com/gpu=0", "", fault.Name,
-			"nvidia.com/gpu=0: CDI Specs define kind nvidia.com/gpu, but no device of that name; they define: d00, d01, d02, " +
+			"nvidia.com/gpu=0: no device of that name; nvidia.com/gpu has: d00, d01, d02, " +
 				"d03, d04, d05, d06, d07, d08, d09, d10, d11 and 2 more",
 		},
 		{
@@ -169,7 +169,7 @@ func TestResolve(t *testing.T) {
 			"the second name is unknown",
 			map[string]string{"a/x.yaml": gpu("X", "0")},
 			"nvidia.com/gpu=0 nvidia.com/gpu=1", "",
-			fault.Name, "nvidia.com/gpu=1: CDI Specs define kind nvidia.com/gpu, but no device of that name; they define: 0",
+			fault.Name, "nvidia.com/gpu=1: no device of that name; nvidia.com/gpu has: 0",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -47,6 +47,11 @@ func (r *Registry) undefined(what, kind string) error {
 	if len(kinds) > 0 {
 		text = fmt.Sprintf("no CDI Spec defines kind %s; they define: %s", kind, list(kinds))
 	}
+	if path := r.misnamed(kind); path != "" {
+		return fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, path + " is not read: its name ends neither in " +
+			".yaml nor in .json"}).
+			WithHint("mv %s %s.yaml", path, strings.TrimSuffix(path, filepath.Ext(path)))
+	}
 	err := fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, text})
 	if meant := nearest(kind, kinds); meant != "" {
 		return err.WithHint("did you mean %s?", strings.Replace(what, kind, meant, 1))
@@ -70,13 +75,31 @@ func (r *Registry) suspect(kind string) *file {
 	return found
 }
 
+// misnamed returns the path of a file whose name begins like that of a Spec of the kind and has another ending than
+// Specs have, or "".
+func (r *Registry) misnamed(kind string) string {
+	for _, path := range r.ignored {
+		name := filepath.Base(path)
+		ext := strings.ToLower(filepath.Ext(name))
+		if strings.HasPrefix(name, vendorOf(kind)) && (ext == ".yml" || ext == ".yaml" || ext == ".json" || ext == "") {
+			return path
+		}
+	}
+	return ""
+}
+
+// vendorOf returns the first label of the kind's domain, by which vendors' tools name their Specs.
+func vendorOf(kind string) string {
+	vendor, _, _ := strings.Cut(kind, ".")
+	return vendor
+}
+
 // kindFor returns the kind that the file seems to define, by what it says or else by the name that the vendor's tool
 // gives to the file of that kind.
 func (f *file) kindFor(kind string) string {
-	domain, class, _ := strings.Cut(kind, "/")
-	vendor, _, _ := strings.Cut(domain, ".")
+	_, class, _ := strings.Cut(kind, "/")
 	name := filepath.Base(f.path)
-	if f.seems == "" && class == "gpu" && strings.TrimSuffix(name, filepath.Ext(name)) == vendor {
+	if f.seems == "" && class == "gpu" && strings.TrimSuffix(name, filepath.Ext(name)) == vendorOf(kind) {
 		return kind
 	}
 	return f.seems
@@ -104,14 +127,24 @@ func (r *Registry) definedKinds() []string {
 }
 
 // nearest returns the one of the words that is word but for one letter more, less or other, or two neighbours
-// exchanged, or "".
+// exchanged, or "". Another number is another device, and no misspelling.
 func nearest(word string, words []string) string {
 	for _, w := range words {
-		if w != word && oneEdit(w, word) {
+		if w != word && oneEdit(w, word) && digits(w) == digits(word) {
 			return w
 		}
 	}
 	return ""
+}
+
+// digits returns the digits of a text.
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
 }
 
 func oneEdit(a, b string) bool {

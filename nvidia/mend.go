@@ -86,12 +86,8 @@ func readGPUs(dir string) map[int]string {
 	}
 	out := map[int]string{}
 	for _, e := range entries {
-		data, _ := os.ReadFile(filepath.Join(dir, e.Name(), "information"))
-		for line := range strings.Lines(string(data)) {
-			key, value, _ := strings.Cut(line, ":")
-			if minor, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && key == "Device Minor" {
-				out[minor] = e.Name()
-			}
+		if minor, err := strconv.Atoi(information(dir, e.Name())["Device Minor"]); err == nil {
+			out[minor] = e.Name()
 		}
 	}
 	return out
@@ -196,7 +192,7 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 	case n.Found != "":
 		return "", "rm " + n.Path + " && " + mend
 	case path.Base(n.Path) == "nvidia-uvm" || path.Base(n.Path) == "nvidia-uvm-tools":
-		return "the driver is loaded, its module nvidia_uvm is not",
+		return "module nvidia_uvm is not loaded",
 			mend + " (do not generate the Spec before: it would lack the node)"
 	case path.Base(path.Dir(n.Path)) == "nvidia-caps":
 		return f.mendCapability(n, mend)
@@ -253,6 +249,38 @@ func (f facts) maker(node string) string {
 		return "install nvidia-modprobe, then: nvidia-modprobe " + flags
 	}
 	return f.modprobe + " " + flags
+}
+
+// Unknown implements [contract.Dialect]. Of a UUID that no Spec has it says which GPU has it.
+func (n Contract) Unknown(unsafeDevice string) (why, hint string) {
+	return unknownUUID(unsafeDevice, gpusDir)
+}
+
+// unknownUUID returns why no Spec has the UUID, by the driver's directory of GPUs, and what to do; or "".
+func unknownUUID(unsafeDevice, dir string) (why, hint string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil || !strings.HasPrefix(unsafeDevice, "GPU-") {
+		return "", ""
+	}
+	for index, e := range entries { // sorted by bus id, as NVIDIA's indices are
+		if information(dir, e.Name())["GPU UUID"] == unsafeDevice {
+			return fmt.Sprintf("that GPU has the index %d here", index), fmt.Sprintf("ask for %d, or generate the CDI Spec "+
+				"with the names of all GPUs: nvidia-ctk cdi generate --device-name-strategy=index "+
+				"--device-name-strategy=uuid --output=FILE", index)
+		}
+	}
+	return "no GPU of this host has that UUID", "ask for one of those that nvidia-smi -L lists"
+}
+
+// information returns what the driver says of a GPU.
+func information(dir, bus string) map[string]string {
+	data, _ := os.ReadFile(filepath.Join(dir, bus, "information"))
+	out := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(line, ":")
+		out[key] = strings.TrimSpace(value)
+	}
+	return out
 }
 
 // MendProgram implements [contract.Specs].

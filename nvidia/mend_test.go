@@ -25,11 +25,11 @@ func TestMendNode(t *testing.T) {
 		why, hint   string
 	}{
 		{
-			"/dev/nvidia-uvm", "", full, "the driver is loaded, its module nvidia_uvm is not",
+			"/dev/nvidia-uvm", "", full, "module nvidia_uvm is not loaded",
 			"nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
 		},
 		{
-			"/dev/nvidia-uvm-tools", "", bare, "the driver is loaded, its module nvidia_uvm is not",
+			"/dev/nvidia-uvm-tools", "", bare, "module nvidia_uvm is not loaded",
 			"install nvidia-modprobe, then: nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
 		},
 		{"/dev/nvidia0", "", full, "", "nvidia-modprobe -c=0"},
@@ -94,7 +94,8 @@ func TestFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\nGPU " +
+		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\n" +
+			"GPU UUID: \t GPU-1\nGPU " +
 			"Excluded:\t No\n",
 		filepath.Join(dir, "minors"): "config 1\nmonitor 2\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\nmore\n",
 	} {
@@ -104,6 +105,13 @@ func TestFacts(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[int]string{1: "0000:02:00.0"}, readGPUs(dir)); diff != "" {
 		t.Error(diff)
+	}
+	for id, want := range map[string]string{
+		"GPU-1": "that GPU has the index 0 here", "GPU-2": "no GPU of this host has that UUID", "0": "",
+	} {
+		if why, _ := unknownUUID(id, dir); why != want {
+			t.Errorf("%s: %s", id, why)
+		}
 	}
 	want := map[int]string{
 		1: capsDir + "/mig/config", 2: capsDir + "/mig/monitor",

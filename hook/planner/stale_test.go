@@ -18,14 +18,11 @@ func TestStale(t *testing.T) {
 	newDriver := write("version", "590.48.01\n", 0o644)
 	noLibrary := remove("lib/libcuda.so." + gpuhost.Driver)
 	const (
-		spec    = "CDI Spec HOST/cdi/nvidia.yaml: "
-		updated = spec + "it was written for driver 580.65.06, the host runs 590.48.01; all host files that it needs " +
-			"are there"
+		spec    = "HOST/cdi/nvidia.yaml: "
+		updated = spec + "written for driver 580.65.06, the host runs 590.48.01"
 		missing = spec + "1 of 2 host files that it needs are missing, first: HOST/lib/libcuda.so.580.65.06"
-		both    = spec + "it was written for driver 580.65.06, the host runs 590.48.01; 1 of 2 host files that it needs " +
-			"are missing, " +
-			"first: HOST/lib/libcuda.so.580.65.06"
-		hooked = "0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+		both    = updated + "; 1 of 2 host files that it needs are missing"
+		hooked  = "0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility"
 	)
 	served := []string{
 		asked + " nvidia: granted", "0 nvidia.cdi chosen", hookSkipped,
@@ -57,7 +54,7 @@ func TestStale(t *testing.T) {
 		{name: "the host's driver is not known", host: steps(withHook(), remove("version")), want: served},
 		{
 			name: "a missing node makes no Spec stale", host: steps(withHook(), remove("dev/nvidia0")),
-			want: next("device node HOST/dev/nvidia0: it is missing on this host"),
+			want: next("HOST/dev/nvidia0: missing on this host"),
 		},
 		{
 			name: "on-stale is a warning, for another driver", host: steps(withHook(), newDriver), configure: stale("warn"),

@@ -172,8 +172,7 @@ func errorEntry(code Code) Entry {
 				"made in the container.",
 			Fix: "Load the driver, and make the node: nvidia-modprobe -u -c=0 for /dev/nvidia-uvm. Only if a device is gone, " +
 				"generate the CDI Spec again. In the container, nothing of the image may be in the node's place.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": device node /dev/nvidia0: it is ` +
-				`missing on this host`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /dev/nvidia0: missing on this host`,
 		}
 	case Mount:
 		return Entry{
@@ -190,17 +189,16 @@ func errorEntry(code Code) Entry {
 			Meaning: "The CDI Spec was written for another driver than the host runs, or host files that it needs " +
 				"are missing.",
 			Fix: "Generate the Spec again. If the driver was updated and not loaded since, restart the host.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": CDI Spec /var/run/cdi/nvidia.yaml: it ` +
-				`was written for driver 580.65.06, the host runs 590.48.01; 1 of 2 host files that it ` +
-				`needs are missing, first: /usr/lib64/libcuda.so.580.65.06`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /var/run/cdi/nvidia.yaml: written for ` +
+				`driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Major:
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A device node has other numbers on this host than the CDI Spec states.",
 			Fix:     "Generate the CDI Spec again.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": device node /dev/nvidia0: the Spec has ` +
-				`it as 195:0, on this host it is 1:11`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /dev/nvidia0: the Spec has it as ` +
+				`195:0, on this host it is 1:11`,
 		}
 	case Cgroup:
 		return Entry{
@@ -318,8 +316,9 @@ func warningEntry(code Code) Entry {
 			Kind:    Note,
 			Meaning: "The first driver could not serve the request, and another one does.",
 			Fix:     "Fix what the line names, if the first driver is the one that you want.",
-			Example: `flag "driver=nvidia,device=0": nvidia.runtime-hook serves it, because nvidia.cdi: device node ` +
-				`/dev/nvidia0: it is missing on this host`,
+			Example: `annotation:gpu-hook/gpus "driver=nvidia,all": nvidia.runtime-hook serves it, because ` +
+				`nvidia.cdi: nvidia.com/gpu=all: no CDI Spec defines kind nvidia.com/gpu (looked in ` +
+				`/var/run/cdi: 0 files)`,
 		}
 	case Late:
 		return Entry{
@@ -418,9 +417,8 @@ func warningEntry(code Code) Entry {
 			Kind: Note,
 			Meaning: "A CDI Spec does not fit the host's driver, and was used all the same, because on-stale is " +
 				"\"warn\".",
-			Fix: "Generate the Spec again.",
-			Example: `CDI Spec /var/run/cdi/nvidia.yaml: it was written for driver 580.65.06, the host runs ` +
-				`590.48.01; all host files that it needs are there`,
+			Fix:     "Generate the Spec again.",
+			Example: `/var/run/cdi/nvidia.yaml: written for driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Leftover:
 		return Entry{
