@@ -45,7 +45,7 @@ func TestBundlesOfKilledRuns(t *testing.T) {
 // Nobody waits for a /dev with more nodes than any delegate makes.
 func TestDevThatIsTooFull(t *testing.T) {
 	for name, dirs := range map[string]map[string]int{
-		"several directories": {"dev/a": maxNodes/2 + 1, "dev/b": maxNodes/2 + 1, "dev/c": 1},
+		"several directories": {"dev/a": maxNodes/2 + 1, "dev/b": maxNodes/2 + 1, "dev/c": maxNodes/2 + 1},
 		"one directory":       {"dev/a": maxNodes + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
