@@ -7,14 +7,16 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
 func doctor(p process, options hook.Options, args []string) error {
-	flags := newFlags("doctor", p, commandUsage("doctor [--json] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
+	flags := newFlags("doctor", p, commandUsage("doctor [--json | --all] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
 		"[--precreate-dir DIR]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
+	all := flags.Bool("all", false, "show what is fine too")
 	user := flags.Bool("user", false, "look over what install --user has put in place; the default where that, and "+
 		"nothing for all users, is there")
 	engineFlag(flags, &options.Engine)
@@ -33,11 +35,16 @@ func doctor(p process, options hook.Options, args []string) error {
 	if options.Engine != "" && options.Engine != "podman" {
 		places.Podman = ""
 	}
-	checkup := checkup.Run(options, places)
-	if err := show(p, checkup, *asJSON); err != nil {
+	places.Config = options.Config
+	places.Plan = func(gpus string) (*report.Report, error) {
+		return hook.Example{GPUs: &gpus, Annotations: map[string]string{}}.Explain(options)
+	}
+	found := checkup.Run(options, places)
+	found.All = *all
+	if err := show(p, found, *asJSON); err != nil {
 		return err
 	}
-	if checkup.Failed() {
+	if found.Failed() {
 		return errReported
 	}
 	return nil
@@ -47,13 +54,30 @@ func doctor(p process, options hook.Options, args []string) error {
 // those of the host.
 func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	own, err := install.UserHooks()
-	switch {
-	case user && err != nil:
+	if user && err != nil {
 		return checkup.Places{}, err
-	case user, err == nil && shared == "" && podman == "" && !installed(install.SystemHooks) && installed(own):
-		return checkup.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
 	}
-	return checkup.Places{Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks)}, nil
+	named := shared != "" || podman != ""
+	for _, dir := range []*string{&shared, &podman} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return checkup.Places{}, mistake("directory "+*dir, "%w", err)
+		}
+		*dir = abs
+	}
+	if user || err == nil && !named && !installed(install.SystemHooks) && installed(own) {
+		return checkup.Places{
+			Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own), Named: named, User: true,
+			// Of CONFIG/containers/oci/hooks.d.
+			UserDir: filepath.Dir(filepath.Dir(filepath.Dir(own))),
+		}, nil
+	}
+	return checkup.Places{
+		Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks), Named: named,
+	}, nil
 }
 
 // installed reports whether gpu-hook's definition is in a directory.

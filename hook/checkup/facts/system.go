@@ -1,0 +1,228 @@
+package facts
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// OS is the distribution, by /etc/os-release.
+type OS struct {
+	ID   string
+	Like []string
+}
+
+// Is reports whether the distribution is one of these, or is made after one.
+func (o OS) Is(ids ...string) bool {
+	return slices.ContainsFunc(append([]string{o.ID}, o.Like...), func(id string) bool { return slices.Contains(ids, id) })
+}
+
+// User is who asks.
+type User struct {
+	Name     string
+	UID      int
+	Groups   []int            // of the process
+	Member   []int            // of /etc/group, which a new login gets
+	GroupIDs map[int]string   // names of groups
+	ByName   map[string][]int // ids of groups
+}
+
+// SELinux is the state of SELinux; Booleans are those about devices that the policy has, with their values.
+type SELinux struct {
+	Enforcing bool
+	Booleans  map[string]bool
+}
+
+// Refresh is NVIDIA's service that generates a Spec at boot.
+type Refresh struct{ Installed, Enabled bool }
+
+// SpecFile is a file in a directory of CDI Specs.
+type SpecFile struct {
+	Path  string
+	Read  bool     // whether CDI reads files of this name
+	Kinds []string // that are named in it: nvidia.com/gpu and the like
+	Tmpfs bool     // whether it is gone after the host's next start
+	// Written is when it was last written, in seconds of Unix.
+	Written int64
+}
+
+func (r reader) os() OS {
+	var o OS
+	for line := range strings.Lines(r.text("/etc/os-release")) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch value = strings.Trim(value, `"'`); key {
+		case "ID":
+			o.ID = value
+		case "ID_LIKE":
+			o.Like = strings.Fields(value)
+		}
+	}
+	return o
+}
+
+func (r reader) user(q Query) User {
+	u := User{UID: q.UID, Groups: q.Groups, GroupIDs: map[int]string{}}
+	for line := range strings.Lines(r.text("/etc/passwd")) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 3 && f[2] == strconv.Itoa(q.UID) {
+			u.Name = f[0]
+		}
+	}
+	for line := range strings.Lines(r.text("/etc/group")) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) < 4 {
+			continue
+		}
+		id, err := strconv.Atoi(f[2])
+		if err != nil {
+			continue
+		}
+		u.GroupIDs[id] = f[0]
+		if u.Name != "" && slices.Contains(strings.Split(f[3], ","), u.Name) {
+			u.Member = append(u.Member, id)
+		}
+	}
+	return u
+}
+
+func (r reader) selinux() SELinux {
+	s := SELinux{Enforcing: r.text("/sys/fs/selinux/enforce") == "1", Booleans: map[string]bool{}}
+	for _, name := range []string{"container_use_devices", "container_use_xserver_devices", "container_use_dri_devices"} {
+		if text := r.text("/sys/fs/selinux/booleans/" + name); text != "" {
+			s.Booleans[name] = strings.HasPrefix(text, "1")
+		}
+	}
+	return s
+}
+
+// toolkit reads the version of NVIDIA's container toolkit from dpkg's database. Other databases need a program to be read.
+func (r reader) toolkit() string {
+	data, err := os.ReadFile(r.at("/var/lib/dpkg/status"))
+	if err != nil {
+		return ""
+	}
+	for _, entry := range strings.Split(string(data), "\n\n") {
+		f := colons(entry)
+		if strings.HasPrefix(f["Package"], "nvidia-container-toolkit") && strings.HasSuffix(f["Status"], " installed") {
+			version, _, _ := strings.Cut(f["Version"], "-")
+			return version
+		}
+	}
+	return ""
+}
+
+func (r reader) refresh() Refresh {
+	const unit = "nvidia-cdi-refresh."
+	var out Refresh
+	for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"} {
+		for _, name := range r.names(dir) {
+			out.Installed = out.Installed || strings.HasPrefix(name, unit)
+			if strings.HasSuffix(name, ".wants") {
+				out.Enabled = out.Enabled || slices.ContainsFunc(r.names(dir+"/"+name), func(n string) bool {
+					return strings.HasPrefix(n, unit)
+				})
+			}
+		}
+	}
+	return out
+}
+
+func (r reader) specs(dirs []string) []SpecFile {
+	volatile := r.tmpfs()
+	var out []SpecFile
+	for _, dir := range dirs {
+		for _, name := range r.names(dir) {
+			file := path.Join(dir, name)
+			info, err := os.Stat(r.at(file))
+			if err == nil && info.IsDir() {
+				continue
+			}
+			s := SpecFile{Path: file, Read: path.Ext(name) == ".json" || path.Ext(name) == ".yaml"}
+			if err == nil {
+				s.Written = info.ModTime().Unix()
+			}
+			s.Kinds, s.Tmpfs = kinds(r.text(file)), volatile(file)
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// kinds returns the values of lines that look like a Spec's kind, in YAML or JSON.
+func kinds(text string) []string {
+	if !strings.Contains(text, "cdiVersion") {
+		return nil
+	}
+	var out []string
+	for rest := text; ; {
+		i := strings.Index(rest, "kind")
+		if i < 0 {
+			return out
+		}
+		rest = rest[i+len("kind"):]
+		value, _, _ := strings.Cut(strings.TrimLeft(rest, `"': `), "\n")
+		value, _, _ = strings.Cut(value, ",")
+		value = strings.Trim(value, "\"'}, \t\r")
+		if strings.Count(value, "/") == 1 && !strings.ContainsAny(value, " {}[]") {
+			out = append(out, value)
+		}
+	}
+}
+
+// tmpfs returns a function that reports whether a path is in memory, by /proc/self/mounts.
+func (r reader) tmpfs() func(string) bool {
+	type mount struct{ dir, kind string }
+	var mounts []mount
+	for line := range strings.Lines(r.text("/proc/mounts")) {
+		if f := strings.Fields(line); len(f) > 2 {
+			mounts = append(mounts, mount{f[1], f[2]})
+		}
+	}
+	return func(file string) bool {
+		// /var/run is /run on every host that has a /run in memory.
+		file = strings.Replace(file, "/var/run/", "/run/", 1)
+		best := mount{}
+		for _, m := range mounts {
+			under := m.dir == "/" || strings.HasPrefix(file, m.dir+"/")
+			if under && len(m.dir) >= len(best.dir) {
+				best = m
+			}
+		}
+		return best.kind == "tmpfs" || best.kind == "ramfs"
+	}
+}
+
+// started returns when the host was started.
+func (r reader) started() int64 {
+	for line := range strings.Lines(r.text("/proc/stat")) {
+		if text, ok := strings.CutPrefix(line, "btime "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// linkName returns the last element of a symbolic link's target, or "".
+func (r reader) linkName(file string) string {
+	target, err := os.Readlink(r.at(file))
+	if err != nil {
+		return ""
+	}
+	return path.Base(target)
+}
+
+// walk calls f for every file below dir, to a depth.
+func (r reader) walk(dir string, depth int, f func(file string)) {
+	entries, _ := os.ReadDir(r.at(dir))
+	for _, e := range entries {
+		file := path.Join(dir, e.Name())
+		switch {
+		case !e.IsDir():
+			f(file)
+		case depth > 0:
+			r.walk(file, depth-1, f)
+		}
+	}
+}

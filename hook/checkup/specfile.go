@@ -1,0 +1,225 @@
+package checkup
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+)
+
+// checkSpecFiles looks at files in the Spec directories that define nothing, and why.
+func checkSpecFiles(h *host) []report.Check {
+	return h.unreadSpecs("")
+}
+
+// unreadSpecs returns the findings about Spec files that are left out and, by their words, define the kind; "" is every
+// kind. They are warnings where another Spec or driver serves the kind.
+func (h *host) unreadSpecs(kind string) []report.Check {
+	var out []report.Check
+	for _, f := range h.Specs {
+		if kind != "" && !mayDefine(f, kind) {
+			continue
+		}
+		c, found := h.ending(f)
+		if !found {
+			c, found = h.rejected(f)
+		}
+		if !found {
+			continue
+		}
+		if !slices.ContainsFunc(f.Kinds, h.unserved) && (len(f.Kinds) > 0 || len(h.devices) > 0) {
+			c.Status = report.CheckWarn
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// mayDefine reports whether the file defines the kind, by its words or, where it has none, by its name.
+func mayDefine(f facts.SpecFile, kind string) bool {
+	vendor, _, _ := strings.Cut(kind, ".")
+	return slices.Contains(f.Kinds, kind) || (len(f.Kinds) == 0 && strings.Contains(path.Base(f.Path), vendor))
+}
+
+// unserved reports whether no Spec, and no driver of a vendor, serves the kind.
+func (h *host) unserved(kind string) bool {
+	for _, d := range h.devices {
+		if d.Kind == kind {
+			return false
+		}
+	}
+	for _, t := range h.trials {
+		if t.vendor.Kind == kind && !t.refused() {
+			return false
+		}
+	}
+	return true
+}
+
+// ending is the finding that CDI does not read a Spec because of its name.
+func (h *host) ending(f facts.SpecFile) (report.Check, bool) {
+	if f.Read || len(f.Kinds) == 0 {
+		return report.Check{}, false
+	}
+	c := h.fail("CDI Specs", fmt.Sprintf("%s is not read: CDI reads names that end in .yaml or .json", f.Path))
+	c.Cause = "unread " + f.Path
+	ending := ".yaml"
+	base := strings.TrimSuffix(f.Path, path.Ext(f.Path))
+	switch {
+	case strings.Contains(path.Base(f.Path), ".json"):
+		base, ending = f.Path[:strings.Index(f.Path, ".json")], ".json"
+	case strings.Contains(path.Base(f.Path), ".yaml"):
+		base = f.Path[:strings.Index(f.Path, ".yaml")]
+	}
+	c.Fix = fmt.Sprintf("mv %s %s%s", f.Path, base, ending)
+	if slices.ContainsFunc(h.Specs, func(o facts.SpecFile) bool { return o.Path == base+ending }) {
+		// A copy beside the Spec that is read.
+		return report.Check{}, false
+	}
+	return c, true
+}
+
+// rejected is the finding that a file is a Spec by its name, and is left out.
+func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
+	if h.Paths[f.Path].Type == "link" && f.Written == 0 && f.Read {
+		c := h.fail("CDI Specs", f.Path+" is a symbolic link to a file that is not there")
+		c.Cause, c.Fix = "rejected "+f.Path, "rm "+f.Path
+		if mayDefine(f, nvidiaKind) {
+			c.Fix += " && " + h.generate(nvidiaKind, f.Path)
+		}
+		return c, true
+	}
+	i := slices.IndexFunc(h.problems, func(p *fault.Error) bool { return strings.Contains(p.Error(), f.Path+":") })
+	if i < 0 {
+		return report.Check{}, false
+	}
+	problem := h.problems[i]
+	c := h.fail("CDI Specs", "left out: "+problem.Error())
+	c.Cause, c.Hint = "rejected "+f.Path, problem.Hint()
+	switch problem.Code() {
+	case fault.Trust:
+		c.Fix, c.Hint = h.makeTrusted(f.Path), ""
+	case fault.Parse:
+		c.Fix, c.Hint = h.parsable(f)
+	}
+	return c, true
+}
+
+// parsable is how a Spec comes about in the place of one that cannot be read.
+func (h *host) parsable(f facts.SpecFile) (command, words string) {
+	if len(f.Kinds) == 1 {
+		if command = h.generate(f.Kinds[0], f.Path); command != "" {
+			return command, ""
+		}
+	}
+	if len(f.Kinds) == 0 && strings.Contains(path.Base(f.Path), "nvidia") {
+		return h.generate(nvidiaKind, f.Path), ""
+	}
+	return "", "correct " + f.Path + ", or write it again with its vendor's tool"
+}
+
+// makeTrusted is the command by which root alone can change the file. Only what is wrong is changed: a mode of 644 on a
+// directory would shut it.
+func (h *host) makeTrusted(file string) string {
+	var own, modes []string
+	uid := h.config.Self.Owner.UID
+	for p := path.Clean(file); p != "/" && p != "."; p = path.Dir(p) {
+		st := h.Paths[p]
+		if !st.Exists() {
+			continue
+		}
+		if st.UID != 0 && st.UID != uid {
+			own = append(own, p)
+		}
+		if st.Type != "link" && st.Mode&0o022 != 0 && (st.Type != "directory" || st.Mode&0o1000 == 0) {
+			modes = append(modes, p)
+		}
+	}
+	var commands []string
+	if len(own) > 0 {
+		commands = append(commands, "chown -h root:root "+strings.Join(own, " "))
+	}
+	if len(modes) > 0 {
+		commands = append(commands, "chmod go-w "+strings.Join(modes, " "))
+	}
+	return strings.Join(commands, " && ")
+}
+
+// checkConflicts looks for names that two Specs of one directory define.
+func checkConflicts(h *host) []report.Check {
+	var out []report.Check
+	names := map[string]int{} // of each pair of Specs
+	for _, conflict := range h.conflicts {
+		names[strings.Join(conflict.Specs, " ")]++
+	}
+	for _, conflict := range h.conflicts {
+		pair := strings.Join(conflict.Specs, " ")
+		if names[pair] == 0 {
+			continue
+		}
+		more := ""
+		if n := names[pair] - 1; n > 0 {
+			more = " and " + count(n, "more name")
+		}
+		names[pair] = 0
+		c := h.fail("CDI Specs", fmt.Sprintf("%s%s: both %s define it, so that it can be given from neither",
+			conflict.Name, more, strings.Join(conflict.Specs, " and ")))
+		c.Cause = "conflict " + pair
+		if older := h.older(conflict.Specs); older != "" {
+			c.Fix = fmt.Sprintf("mv %s %s.off", older, older)
+			c.Hint = "or the other one, if this is the one that is generated"
+		} else {
+			c.Hint = "remove the one that is not generated any more: rm " + strings.Join(conflict.Specs, ", or rm ")
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// older returns the Spec that was written first, or "" if that is not known.
+func (h *host) older(specs []string) string {
+	written := map[string]int64{}
+	for _, f := range h.Specs {
+		written[f.Path] = f.Written
+	}
+	if len(specs) != 2 || written[specs[0]] == written[specs[1]] {
+		return ""
+	}
+	if written[specs[0]] < written[specs[1]] {
+		return specs[0]
+	}
+	return specs[1]
+}
+
+// checkVolatile looks for kinds whose only Spec is gone after the host's next start.
+func checkVolatile(h *host) []report.Check {
+	var out []report.Check
+	for _, f := range h.Specs {
+		if !f.Tmpfs || !f.Read || len(f.Kinds) != 1 {
+			continue
+		}
+		kind := f.Kinds[0]
+		lasting := slices.ContainsFunc(h.Specs, func(o facts.SpecFile) bool {
+			return o.Read && !o.Tmpfs && slices.Contains(o.Kinds, kind)
+		})
+		if lasting || (h.Refresh.Enabled && strings.HasPrefix(kind, "nvidia.com/")) {
+			continue
+		}
+		c := h.warn("CDI Specs", fmt.Sprintf("%s is in memory: after the next start of the host there is no Spec of %s",
+			f.Path, kind))
+		c.Cause = "volatile " + f.Path
+		switch {
+		case kind == nvidiaKind && h.Refresh.Installed:
+			c.Fix = "systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"
+		default:
+			c.Fix = fmt.Sprintf("mkdir -p /etc/cdi && mv %s /etc/cdi/", f.Path)
+			c.Hint = "after each update of the driver it must be generated again"
+		}
+		out = append(out, c)
+	}
+	return out
+}
