@@ -71,14 +71,20 @@ func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	if user || err == nil && !named && !installed(install.SystemHooks) && installed(own) {
 		return checkup.Places{
 			Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own), Named: named, User: true,
-			// Of CONFIG/containers/oci/hooks.d.
-			UserDir: filepath.Dir(filepath.Dir(filepath.Dir(own))),
+			UserDir: configOf(own),
 		}, nil
 	}
-	return checkup.Places{
+	places := checkup.Places{
 		Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks), Named: named,
-	}, nil
+	}
+	if err == nil && os.Getuid() != 0 {
+		places.UserDir = configOf(own) // a user's podman reads it beside the host's
+	}
+	return places, nil
 }
+
+// configOf returns the user's configuration directory, of which CONFIG/containers/oci/hooks.d is the directory of hooks.
+func configOf(hooks string) string { return filepath.Dir(filepath.Dir(filepath.Dir(hooks))) }
 
 // installed reports whether gpu-hook's definition is in a directory.
 func installed(dir string) bool {

@@ -45,6 +45,9 @@ func Run(o config.Options, places Places) *report.Checkup {
 	}
 	checkRecords(out, c)
 	out.Finish()
+	if h.config.Self.Rootless && out.Failed() {
+		out.Summary += " Commands that change the host are for its administrator."
+	}
 	h.lastRefused(out, time.Now())
 	return out
 }

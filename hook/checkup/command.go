@@ -16,6 +16,10 @@ func toolkitPackage() packages {
 	}
 }
 
+func amdPackage() packages {
+	return packages{"amd-container-toolkit", "amd-container-toolkit", "amd-container-toolkit", ""}
+}
+
 // install returns the command that installs a package on this distribution, or "" where none is known.
 func (h *host) install(p packages) string {
 	switch {
@@ -33,13 +37,19 @@ func (h *host) install(p packages) string {
 
 // with returns the command, behind the one that installs its program where that is missing.
 func (h *host) with(tool string, p packages, command string) string {
-	if h.Tool(tool) {
-		return command
-	}
-	if install := h.install(p); install != "" {
+	if install := h.install(p); !h.Tool(tool) && install != "" {
 		return install + " && " + command
 	}
-	return fmt.Sprintf("%s  (%s is of the package %s, which is not installed)", command, tool, p.apt)
+	return command
+}
+
+// lacks says which package a command needs that is not installed, where [host.with] cannot tell how to install it; or
+// returns "".
+func (h *host) lacks(tool string, p packages) string {
+	if h.Tool(tool) || h.install(p) != "" {
+		return ""
+	}
+	return fmt.Sprintf("%s is of the package %s, which is not installed", tool, p.apt)
 }
 
 // generate returns the command that writes the CDI Spec of a kind into the file. It is "" for a kind whose tool is not known:
@@ -51,21 +61,24 @@ func (h *host) generate(kind, file string) string {
 		format = " --format=json"
 	}
 	switch {
-	case kind == "nvidia.com/gpu":
+	case kind == nvidiaKind:
 		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate"+format+" --output="+file)
 	case vendor == "nvidia.com" && (class == "gds" || class == "mofed" || class == "gdrcopy" || class == "nvswitch"):
 		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate --mode="+class+format+" --output="+file)
-	case kind == "amd.com/gpu":
-		p := packages{"amd-container-toolkit", "amd-container-toolkit", "amd-container-toolkit", ""}
-		return h.with("amd-ctk", p, "amd-ctk cdi generate --output="+file)
+	case kind == amdKind:
+		return h.with("amd-ctk", amdPackage(), "amd-ctk cdi generate --output="+file)
 	}
 	return ""
 }
 
-// regenerate is [host.generate], and words where no command is known.
+// regenerate is [host.generate], and words where no command is known or its program is missing.
 func (h *host) regenerate(kind, file string) (command, words string) {
-	if command = h.generate(kind, file); command != "" {
-		return command, ""
+	command = h.generate(kind, file)
+	switch vendor, _, _ := strings.Cut(kind, "/"); {
+	case command != "" && vendor == "nvidia.com":
+		return command, h.lacks("nvidia-ctk", toolkitPackage())
+	case command != "":
+		return command, h.lacks("amd-ctk", amdPackage())
 	}
 	vendor, _, _ := strings.Cut(kind, "/")
 	return "", fmt.Sprintf("generate %s again with the tool of %s", file, vendor)

@@ -129,10 +129,15 @@ func (h *host) trial(t trial) []report.Check {
 	}
 	c := h.fail(name, fmt.Sprintf("a container that asks for all devices of %s is refused: %s", t.vendor.Name, t.reason))
 	c.Hint = t.hint
+	if len(t.specs) == 0 && h.anyServed() {
+		c.Status = report.CheckWarn
+	}
 	if cause := h.causeOf(t); cause != "" {
 		c.Cause = cause
 	} else if len(t.specs) == 0 && t.code == fault.NoSpec {
+		status := c.Status
 		c = h.noSpec(t)
+		c.Status = status
 	}
 	return []report.Check{c}
 }
@@ -163,6 +168,19 @@ func (h *host) causeOf(t trial) string {
 	}
 	return ""
 }
+
+// servedBy returns the vendor of the kind if a container gets all of its devices, or "".
+func (h *host) servedBy(kind string) string {
+	for _, t := range h.trials {
+		if t.vendor.Kind == kind && t.served {
+			return t.vendor.Name
+		}
+	}
+	return ""
+}
+
+// anyServed reports whether a container gets all devices of some vendor.
+func (h *host) anyServed() bool { return slices.ContainsFunc(h.trials, func(t trial) bool { return t.served }) }
 
 // expects reports whether the host has hardware of the kind, so that the lack of a Spec is a fault.
 func (h *host) expects(kind string) bool {

@@ -41,7 +41,8 @@ func (h *host) hasNVIDIA() bool {
 // nvidiaPCI returns the place of the first of NVIDIA's GPUs on the PCI bus, or "".
 func (h *host) nvidiaPCI() string {
 	for _, d := range h.PCI {
-		if d.Vendor == vendorPCI {
+		// Those of vfio-pci are for virtual machines.
+		if d.Vendor == vendorPCI && d.Driver != "vfio-pci" && d.Driver != "pci-stub" {
 			return d.Slot
 		}
 	}
@@ -103,6 +104,9 @@ func (h *host) notLoaded() report.Check {
 	c.Not = "nvidia-ctk cdi generate (without the driver it finds no GPU)"
 	if slot := h.nvidiaPCI(); slot != "" {
 		c.Details = append(c.Details, "there is a GPU of NVIDIA's on the PCI bus: "+slot)
+	}
+	if len(h.nodesIn("")) == 0 && h.servedBy(nvidiaKind) == "" && h.anyServed() {
+		c.Status = report.CheckWarn // another vendor's GPUs are what containers get here
 	}
 	nouveau := h.Kernel.Loaded("nouveau") && slices.ContainsFunc(h.PCI, func(d facts.PCI) bool { return d.Driver == "nouveau" })
 	switch {

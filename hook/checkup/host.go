@@ -199,6 +199,9 @@ func (p Places) only() []string {
 	return out
 }
 
+// byUser reports whether it is a user who asks, and not root.
+func (h *host) byUser() bool { return h.places.User || h.config.Self.Rootless }
+
 // engines returns the engines that are asked about, or that this host has.
 func (h *host) engines() []string {
 	if h.engine != "" {

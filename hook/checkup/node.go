@@ -152,8 +152,9 @@ func (h *host) noCapability(d *device, node string) report.Check {
 			wanted = append(wanted, m.File)
 		}
 	}
-	c.Fix = "nvidia-smi -L  (as root: it makes the nodes of all instances)"
+	c.Fix, c.Hint = "nvidia-smi -L", "run by root, it makes the nodes of all instances"
 	if h.Tool("nvidia-modprobe") {
+		c.Hint = ""
 		c.Fix = "for f in " + strings.Join(wanted, " ") + "; do nvidia-modprobe -f $f; done"
 	}
 	c.Not = "nvidia-ctk cdi generate (the nodes would be missing still)"

@@ -73,9 +73,6 @@ func (h *host) withoutUVM(spec string) (report.Check, bool) {
 	if h.missing("/dev/nvidia-uvm") {
 		c.Details = []string{"it was generated while this host had no such node, and the host still has none"}
 		c.Fix = h.makeUVM() + " && " + command
-		if command == "" {
-			c.Fix, c.Hint = h.makeUVM(), "then "+words
-		}
 	}
 	return c, true
 }

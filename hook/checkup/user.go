@@ -17,7 +17,7 @@ func checkNodeAccess(h *host) []report.Check {
 		p := h.Paths[node]
 		switch {
 		case !p.Node() || p.Mode&0o006 == 0o006:
-		case h.places.User && int(p.UID) == h.User.UID && p.Mode&0o600 == 0o600:
+		case h.byUser() && int(p.UID) == h.User.UID && p.Mode&0o600 == 0o600:
 		case p.Mode&0o060 == 0o060 && p.GID != 0:
 			byGroup[int(p.GID)] = append(byGroup[int(p.GID)], node)
 		default:
@@ -45,7 +45,7 @@ func (h *host) wantedNodes() []string {
 	var out []string
 	for _, d := range h.devices {
 		for _, node := range nodesOf(d) {
-			if !slices.Contains(out, node) && (h.places.User || strings.HasPrefix(node, "/dev/nvidia")) &&
+			if !slices.Contains(out, node) && (h.byUser() || strings.HasPrefix(node, "/dev/nvidia")) &&
 				!strings.HasPrefix(node, "/dev/nvidia-caps/") {
 				out = append(out, node)
 			}
@@ -68,7 +68,7 @@ func mode(p facts.Path) string { return fmt.Sprintf("%04o", p.Mode) }
 func (h *host) closed(nodes []string) report.Check {
 	p := h.Paths[nodes[0]]
 	c := h.warn("device nodes", fmt.Sprintf("rootless containers cannot open %s (root:%s %s)", nodes[0], h.group(int(p.GID)), mode(p)))
-	if h.places.User {
+	if h.byUser() {
 		c.Status = report.CheckFail
 	}
 	c.Cause = "closed nodes"
@@ -83,7 +83,7 @@ func (h *host) closed(nodes []string) report.Check {
 func (h *host) ofGroup(gid int, nodes []string) report.Check {
 	p, name := h.Paths[nodes[0]], h.group(gid)
 	node := fmt.Sprintf("%s (root:%s %s)", nodes[0], name, mode(p))
-	if !h.places.User {
+	if !h.byUser() {
 		c := h.warn("device nodes", "rootless containers can open "+node+" only if their user is in the group "+name)
 		c.Cause = "group " + name
 		c.Fix = "usermod -aG " + name + " USER"
