@@ -56,8 +56,8 @@ func Run(o config.Options, places Places) *report.Checkup {
 func (h *host) examine() []report.Check {
 	var out []report.Check
 	for _, check := range []func(*host) []report.Check{
-		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNVIDIASpecs, checkDelegates,
-		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkRuntime,
+		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers, checkNVIDIASpecs, checkDelegates,
+		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkOrder, checkRuntime,
 	} {
 		out = append(out, check(h)...)
 	}

@@ -180,7 +180,9 @@ func (h *host) servedBy(kind string) string {
 }
 
 // anyServed reports whether a container gets all devices of some vendor.
-func (h *host) anyServed() bool { return slices.ContainsFunc(h.trials, func(t trial) bool { return t.served }) }
+func (h *host) anyServed() bool {
+	return slices.ContainsFunc(h.trials, func(t trial) bool { return t.served })
+}
 
 // expects reports whether the host has hardware of the kind, so that the lack of a Spec is a fault.
 func (h *host) expects(kind string) bool {

@@ -271,6 +271,16 @@ func (h *host) neighbour(engine string, hook facts.Hook) []report.Check {
 			c.Fix, c.Hint = h.installOver(hook.File), ""
 		}
 		return []report.Check{c}
+	case h.malformed(engine, hook) != "":
+		c := h.fail("other hooks", fmt.Sprintf("%s refuses every container because of %s: %s", subject(engine), hook.File,
+			h.malformed(engine, hook)))
+		c.Cause = "definition " + hook.File
+		c.Fix = fmt.Sprintf("mv %s %s.off", hook.File, hook.File)
+		c.Hint = "or correct it, by oci-hooks(5)"
+		if hook.Calls("createRuntime") || hook.Calls("precreate") {
+			c.Fix, c.Hint = h.installOver(hook.File), ""
+		}
+		return []report.Check{c}
 	case slices.Contains(hook.Stages, "precreate") && h.readByCRIO(engine, hook.File):
 		c := h.fail("other hooks", hook.File+" is for the stage precreate, beside which CRI-O does not start")
 		c.Cause = "stage " + hook.File
@@ -285,6 +295,30 @@ func (h *host) neighbour(engine string, hook facts.Hook) []report.Check {
 		return []report.Check{c}
 	}
 	return nil
+}
+
+// malformed returns in what a definition breaks the rules of oci-hooks(5), by which engines fail; or "".
+func (h *host) malformed(engine string, hook facts.Hook) string {
+	// Definitions without a version are of an older format, which some engines still read.
+	if hook.Version != "" && hook.Version != "1.0.0" && hook.Version != "0.1.0" {
+		return fmt.Sprintf("version %q is not known", hook.Version)
+	}
+	if hook.Version != "1.0.0" {
+		return ""
+	}
+	stages := []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop", "precreate"}
+	for _, stage := range hook.Stages {
+		if !slices.Contains(stages, stage) {
+			return fmt.Sprintf("stage %q is not known", stage)
+		}
+	}
+	switch {
+	case len(hook.Stages) == 0:
+		return "it lists no stage"
+	case hook.Hook.Path == "":
+		return "it names no program"
+	}
+	return ""
 }
 
 // readByCRIO reports whether CRI-O reads the file: it is asked about, or it reads that directory.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ type broken struct {
 }
 
 func hosts() []broken {
-	return append(append(healthyHosts(), engineHosts()...), append(driverHosts(), specHosts()...)...)
+	return slices.Concat(healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts())
 }
 
 // Every check is made on every host, so that the findings of one host are false alarms on the others.

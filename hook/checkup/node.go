@@ -49,8 +49,9 @@ func (h *host) noNode(d *device, node string) report.Check {
 		return h.notMade(node, "module nvidia_modeset is not loaded, or its node was not made", fix)
 	case isGPU(node) && isNumber == nil:
 		return h.noGPUNode(d, node, minor)
-	case node == "/dev/kfd":
-		c := h.notMade(node, "the kernel driver amdgpu makes it", "modprobe amdgpu")
+	case node == "/dev/kfd" || (d.Kind == amdKind && h.Kernel.Known && !h.Kernel.Loaded("amdgpu")):
+		c := h.notMade(node, "the kernel driver amdgpu makes it, and is not loaded", "modprobe amdgpu")
+		c.Cause = "amdgpu"
 		return c
 	}
 	return h.gone(d, node)
@@ -188,6 +189,36 @@ func (h *host) notANode(node string, p facts.Path) report.Check {
 	}
 	c.Not = "generating the CDI Spec again (it would not change what is at " + node + ")"
 	return c
+}
+
+// checkNodeNumbers looks for nodes of NVIDIA's driver that are of an earlier load of it: their numbers lead nowhere.
+func checkNodeNumbers(h *host) []report.Check {
+	var out []report.Check
+	for _, node := range h.Nodes {
+		driver := ""
+		switch {
+		case node == "/dev/nvidia-uvm" || node == "/dev/nvidia-uvm-tools":
+			driver = "nvidia-uvm"
+		case strings.HasPrefix(node, "/dev/nvidia-caps/"):
+			driver = "nvidia-caps"
+		}
+		major, known := h.Majors[driver]
+		p := h.Paths[node]
+		if !known || p.Type != "c" || p.Major == major {
+			continue
+		}
+		c := h.fail("device nodes", fmt.Sprintf("%s is %d:%d and leads nowhere: the driver has the major number %d",
+			node, p.Major, p.Minor, major))
+		c.Cause = "numbers of " + driver
+		c.Details = []string{"the node is of an earlier load of the driver"}
+		c.Fix = "rm " + node + " && " + h.makeUVM()
+		if driver == "nvidia-caps" {
+			c.Fix, c.Hint = "rm /dev/nvidia-caps/* && nvidia-smi -L", "run by root, it makes the nodes again"
+		}
+		c.Not = "generating the CDI Spec again (it names the node by its path)"
+		out = append(out, c)
+	}
+	return out
 }
 
 // renumbered explains a node whose number is another than the Spec says.

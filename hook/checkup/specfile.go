@@ -195,6 +195,24 @@ func (h *host) older(specs []string) string {
 	return specs[1]
 }
 
+// checkOrder looks for containers that systemd may start before the service has generated the Spec that they need.
+func checkOrder(h *host) []report.Check {
+	generated := slices.ContainsFunc(h.Specs, func(f facts.SpecFile) bool {
+		return f.Tmpfs && f.Read && slices.Contains(f.Kinds, nvidiaKind)
+	})
+	if !generated || !h.Refresh.Enabled || h.Refresh.Before {
+		return nil
+	}
+	var out []report.Check
+	for _, file := range h.Quadlets {
+		c := h.warn("start order", file+" may start before nvidia-cdi-refresh has generated the CDI Spec at boot")
+		c.Cause = "order " + file
+		c.Fix = fmt.Sprintf(`printf '\n[Unit]\nAfter=nvidia-cdi-refresh.service\n' >>%s && systemctl daemon-reload`, file)
+		out = append(out, c)
+	}
+	return out
+}
+
 // checkVolatile looks for kinds whose only Spec is gone after the host's next start.
 func checkVolatile(h *host) []report.Check {
 	var out []report.Check

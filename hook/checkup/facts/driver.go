@@ -20,6 +20,24 @@ func (k Kernel) Loaded(module string) bool {
 	return ok
 }
 
+// majors reads the numbers of character device drivers.
+func (r reader) majors() map[string]int64 {
+	out := map[string]int64{}
+	for line := range strings.Lines(r.text("/proc/devices")) {
+		f := strings.Fields(line)
+		if len(f) == 2 && f[0] == "Block" {
+			break
+		}
+		if len(f) != 2 {
+			continue
+		}
+		if n, err := strconv.ParseInt(f[0], 10, 64); err == nil {
+			out[f[1]] = n
+		}
+	}
+	return out
+}
+
 // GPU is a GPU that NVIDIA's driver serves.
 type GPU struct {
 	Bus, Model, UUID string

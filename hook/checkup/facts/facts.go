@@ -12,22 +12,25 @@ import (
 type Host struct {
 	OS      OS
 	Kernel  Kernel
-	GPUs    []GPU           // of /proc/driver/nvidia/gpus
-	Started int64           // when the host was started, in seconds of Unix, or 0
-	HasGPUs bool            // whether that directory is there; NVIDIA's drivers for Tegra have none
-	PCI     []PCI           // graphics devices of the PCI bus
-	Nodes   []string        // GPU nodes in /dev: of NVIDIA's driver, of DRM and /dev/kfd
-	Paths   map[string]Path // every node in Nodes, and every path that was asked about with its parents
-	MIG     []Capability    // capabilities that NVIDIA's driver offers as nodes in /dev/nvidia-caps
+	GPUs    []GPU            // of /proc/driver/nvidia/gpus
+	Majors  map[string]int64 // of character devices, by the names of their drivers
+	Started int64            // when the host was started, in seconds of Unix, or 0
+	HasGPUs bool             // whether that directory is there; NVIDIA's drivers for Tegra have none
+	PCI     []PCI            // graphics devices of the PCI bus
+	Nodes   []string         // GPU nodes in /dev: of NVIDIA's driver, of DRM and /dev/kfd
+	Paths   map[string]Path  // every node in Nodes, and every path that was asked about with its parents
+	MIG     []Capability     // capabilities that NVIDIA's driver offers as nodes in /dev/nvidia-caps
 	Library Libraries
 	Tools   map[string]string // programs that were found, with their paths
 	Specs   []SpecFile        // every file in a Spec directory, whether CDI reads it or not
 	Refresh Refresh
-	Podman  Engine
-	CRIO    Engine
-	User    User
-	SELinux SELinux
-	Toolkit string // version of the package nvidia-container-toolkit, where dpkg tells
+	// Quadlets are units of podman's that ask for a GPU and are not told to wait for a service.
+	Quadlets []string
+	Podman   Engine
+	CRIO     Engine
+	User     User
+	SELinux  SELinux
+	Toolkit  string // version of the package nvidia-container-toolkit, where dpkg tells
 }
 
 // Query is what to look for besides what every host has.
@@ -48,6 +51,7 @@ func Read(root string, q Query) *Host {
 	h.OS = r.os()
 	h.Kernel = r.kernel()
 	h.GPUs, h.PCI, h.MIG = r.gpus(), r.pci(), r.capabilities()
+	h.Majors = r.majors()
 	h.Started = r.started()
 	h.HasGPUs = r.exists("/proc/driver/nvidia/gpus")
 	h.Nodes = r.nodes()
@@ -57,6 +61,7 @@ func Read(root string, q Query) *Host {
 	h.Library = r.libraries()
 	r.tools(h.Tools)
 	h.Specs, h.Refresh = r.specs(q.SpecDirs), r.refresh()
+	h.Quadlets = r.quadlets(q)
 	h.Podman, h.CRIO = r.podman(q), r.crio(q)
 	for _, e := range []Engine{h.Podman, h.CRIO} {
 		for _, hook := range e.Hooks {

@@ -36,7 +36,10 @@ type SELinux struct {
 }
 
 // Refresh is NVIDIA's service that generates a Spec at boot.
-type Refresh struct{ Installed, Enabled bool }
+type Refresh struct {
+	Installed, Enabled bool
+	Before             bool // whether its unit says what must wait for it
+}
 
 // SpecFile is a file in a directory of CDI Specs.
 type SpecFile struct {
@@ -117,13 +120,37 @@ func (r reader) refresh() Refresh {
 	var out Refresh
 	for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"} {
 		for _, name := range r.names(dir) {
-			out.Installed = out.Installed || strings.HasPrefix(name, unit)
+			if strings.HasPrefix(name, unit) {
+				out.Installed = true
+				out.Before = out.Before || strings.Contains(r.text(dir+"/"+name), "\nBefore=")
+			}
 			if strings.HasSuffix(name, ".wants") {
 				out.Enabled = out.Enabled || slices.ContainsFunc(r.names(dir+"/"+name), func(n string) bool {
 					return strings.HasPrefix(n, unit)
 				})
 			}
 		}
+	}
+	return out
+}
+
+// quadlets looks for containers that systemd starts, and that ask for a GPU.
+func (r reader) quadlets(q Query) []string {
+	dirs := []string{"/etc/containers/systemd", "/usr/share/containers/systemd"}
+	if q.UserDir != "" {
+		dirs = append(dirs, q.UserDir+"/containers/systemd")
+	}
+	var out []string
+	for _, dir := range dirs {
+		r.walk(dir, 2, func(file string) {
+			text := r.text(file)
+			asks := slices.ContainsFunc([]string{"gpu-hook/gpus", "VISIBLE_DEVICES", "nvidia.com/gpu"}, func(word string) bool {
+				return strings.Contains(text, word)
+			})
+			if path.Ext(file) == ".container" && asks && !strings.Contains(text, "nvidia-cdi-refresh") {
+				out = append(out, file)
+			}
+		})
 	}
 	return out
 }

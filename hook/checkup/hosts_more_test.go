@@ -1,0 +1,65 @@
+package checkup
+
+// moreHosts are hosts whose fault lies between two parts of them.
+func moreHosts() []broken {
+	refresh := tree{
+		"/usr/lib/systemd/system/nvidia-cdi-refresh.path":                     "[Unit]\n",
+		"/etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path": "link /usr/lib/systemd/system/nvidia-cdi-refresh.path",
+	}
+	numbers := func(uvm string) tree {
+		return healthy().with(tree{
+			"/proc/devices": "Character devices:\n195 nvidia\n" + uvm + " nvidia-uvm\n\nBlock devices:\n  8 sd\n",
+		})
+	}
+	nvidiaOf := func(driver string) tree {
+		return amdHost().with(tree{
+			"/sys/bus/pci/devices/0000:01:00.0/class": "0x030000", "/sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de",
+			"/sys/bus/pci/devices/0000:01:00.0/driver": driver,
+		})
+	}
+	beside := func(text string) tree { return healthy().with(tree{sharedDir + "/x.json": text}) }
+	const off = "mv " + sharedDir + "/x.json " + sharedDir + "/x.json.off"
+	return []broken{
+		{name: "healthy, with GPUs of AMD's, and one of NVIDIA's for virtual machines", tree: nvidiaOf("link ../drivers/vfio-pci")},
+		{name: "healthy, with the numbers of the driver's nodes", tree: numbers("510")},
+		{
+			name:  "a definition of an unknown stage beside",
+			tree:  beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"always": true}, "stages": ["before"]}`),
+			cause: `stage "before" is not known`, fix: off,
+		},
+		{
+			name:  "a definition of an unknown version beside",
+			tree:  beside(`{"version": "2.0.0", "hook": {"path": "/usr/bin/podman"}, "stages": ["prestart"]}`),
+			cause: `version "2.0.0" is not known`, fix: off,
+		},
+		{
+			name: "GPUs of AMD's, and one of NVIDIA's without a driver", tree: nvidiaOf(""),
+			cause: "NVIDIA's driver is not loaded", fix: "apt-get install nvidia-driver", warns: true,
+		},
+		{
+			name: "a node is of an earlier load of the driver", tree: numbers("509"),
+			cause: "/dev/nvidia-uvm is 510:0 and leads nowhere", fix: "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0",
+		},
+		{
+			name:  "AMD's driver is not loaded, and its GPUs' nodes are gone",
+			tree:  amdHost().with(tree{"/dev/kfd": "", "/dev/dri/renderD128": "", "/sys/module/amdgpu/x": ""}),
+			cause: "is missing on this host", fix: "modprobe amdgpu",
+		},
+		{
+			name: "a unit may start before the Spec is generated",
+			tree: healthy().with(refresh).with(tree{
+				specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1),
+				"/etc/containers/systemd/train.container": "[Container]\nImage=train\nAnnotation=gpu-hook/gpus=all\n",
+				"/etc/containers/systemd/web.container":   "[Container]\nImage=web\n",
+			}),
+			cause: "/etc/containers/systemd/train.container may start before", fix: "After=nvidia-cdi-refresh.service", warns: true,
+		},
+		{
+			name: "units that wait for the Spec",
+			tree: healthy().with(refresh).with(tree{
+				specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1),
+				"/etc/containers/systemd/train.container": "[Unit]\nAfter=nvidia-cdi-refresh.service\n[Container]\nAnnotation=gpu-hook/gpus=all\n",
+			}),
+		},
+	}
+}
