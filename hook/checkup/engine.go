@@ -141,10 +141,14 @@ func (h *host) installFor(engine string, e *facts.Engine) (command, words string
 		return "gpu-hook install", ""
 	case len(e.Dirs) > 0:
 		last := e.Dirs[len(e.Dirs)-1]
-		return "gpu-hook install --engine " + strings.ReplaceAll(engine, "-", "") + " --hooks-dir " + last,
+		command = "gpu-hook install --engine " + strings.ReplaceAll(engine, "-", "") + " --hooks-dir " + last
+		if engine == state.Podman && !(h.CRIO.Present && slices.Contains(h.CRIO.Dirs, last)) {
+			command += " --precreate-dir " + last
+		}
+		return command,
 			"or add " + facts.SystemHooks + " to hooks_dir in " + strings.Split(e.SetBy, ":")[0]
 	case engine == state.CRIO:
-		return `printf '[crio.runtime]\nhooks_dir = ["` + facts.SystemHooks + `"]\n' ` +
+		return `mkdir -p /etc/crio/crio.conf.d && printf '[crio.runtime]\nhooks_dir = ["` + facts.SystemHooks + `"]\n' ` +
 			`>/etc/crio/crio.conf.d/99-zz-gpu-hook.conf && gpu-hook install --engine crio && systemctl restart crio`, ""
 	}
 	return `printf '[engine]\nhooks_dir = ["` + facts.SystemHooks + `", "` + h.places.Podman + `"]\n' ` +
@@ -271,9 +275,9 @@ func (h *host) neighbour(engine string, hook facts.Hook) []report.Check {
 			c.Fix, c.Hint = h.installOver(hook.File), ""
 		}
 		return []report.Check{c}
-	case h.malformed(engine, hook) != "":
+	case malformed(hook) != "":
 		c := h.fail("other hooks", fmt.Sprintf("%s refuses every container because of %s: %s", subject(engine), hook.File,
-			h.malformed(engine, hook)))
+			malformed(hook)))
 		c.Cause = "definition " + hook.File
 		c.Fix = fmt.Sprintf("mv %s %s.off", hook.File, hook.File)
 		c.Hint = "or correct it, by oci-hooks(5)"
@@ -298,7 +302,7 @@ func (h *host) neighbour(engine string, hook facts.Hook) []report.Check {
 }
 
 // malformed returns in what a definition breaks the rules of oci-hooks(5), by which engines fail; or "".
-func (h *host) malformed(engine string, hook facts.Hook) string {
+func malformed(hook facts.Hook) string {
 	// Definitions without a version are of an older format, which some engines still read.
 	if hook.Version != "" && hook.Version != "1.0.0" && hook.Version != "0.1.0" {
 		return fmt.Sprintf("version %q is not known", hook.Version)

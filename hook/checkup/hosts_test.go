@@ -72,6 +72,12 @@ func (b *broken) look(t *testing.T) *report.Checkup {
 	t.Helper()
 	dir := t.TempDir()
 	b.tree.make(t, dir)
+	return b.lookAt(t, dir)
+}
+
+// lookAt makes every check on the host whose root directory is dir.
+func (b *broken) lookAt(t *testing.T, dir string) *report.Checkup {
+	t.Helper()
 	out := &report.Checkup{All: true}
 	places := Places{Shared: sharedDir, Podman: podmanDir}
 	if b.user {

@@ -65,6 +65,11 @@ func (h *host) ending(f facts.SpecFile) (report.Check, bool) {
 	if f.Read || len(f.Kinds) == 0 {
 		return report.Check{}, false
 	}
+	meant := strings.EqualFold(path.Ext(f.Path), ".yml") || strings.EqualFold(path.Ext(f.Path), ".yaml") ||
+		strings.EqualFold(path.Ext(f.Path), ".json")
+	if !meant && !slices.ContainsFunc(f.Kinds, h.unserved) {
+		return report.Check{}, false // it was put aside
+	}
 	c := h.fail("CDI Specs", fmt.Sprintf("%s is not read: CDI reads names that end in .yaml or .json", f.Path))
 	c.Cause = "unread " + f.Path
 	ending := ".yaml"
