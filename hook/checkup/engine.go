@@ -78,6 +78,9 @@ func (h *host) calls(engine string, e *facts.Engine, stage string) []report.Chec
 	if c, found := h.neverMatches(engine, hook); found {
 		return []report.Check{c}
 	}
+	if list := h.badCall(engine, hook, stage); len(list) > 0 {
+		return list
+	}
 	return []report.Check{h.ok(stage, hook.File)}
 }
 
@@ -142,7 +145,7 @@ func (h *host) installFor(engine string, e *facts.Engine) (command, words string
 	case len(e.Dirs) > 0:
 		last := e.Dirs[len(e.Dirs)-1]
 		command = "gpu-hook install --engine " + strings.ReplaceAll(engine, "-", "") + " --hooks-dir " + last
-		if engine == state.Podman && !(h.CRIO.Present && slices.Contains(h.CRIO.Dirs, last)) {
+		if engine == state.Podman && (!h.CRIO.Present || !slices.Contains(h.CRIO.Dirs, last)) {
 			command += " --precreate-dir " + last
 		}
 		return command,
@@ -197,6 +200,47 @@ func (h *host) badProgram(engine string, hook facts.Hook) (report.Check, bool) {
 		c.Fix = h.makeTrusted(hook.Hook.Path)
 	}
 	return c, true
+}
+
+// badCall returns what is wrong with how a definition calls gpu-hook.
+func (h *host) badCall(engine string, hook facts.Hook, stage string) []report.Check {
+	var out []report.Check
+	words := []string{stage}
+	if stage == "createRuntime" {
+		words = append(words, "prestart") // NVIDIA's word for it
+	}
+	if !slices.ContainsFunc(words, func(word string) bool { return slices.Contains(hook.Hook.Args, word) }) {
+		c := h.fail(stage, fmt.Sprintf("%s calls gpu-hook without the word %s, so that every container fails", hook.File, stage))
+		c.Cause, c.Fix = "arguments "+hook.File, h.installOver(hook.File)
+		out = append(out, c)
+	}
+	if hook.Hook.Timeout > 0 && hook.Hook.Timeout < 10 {
+		c := h.warn(stage, fmt.Sprintf("%s gives gpu-hook %d s: %s kills it then, in the middle of its work",
+			hook.File, hook.Hook.Timeout, subject(engine)))
+		c.Cause, c.Fix = "timeout "+hook.File, h.installOver(hook.File)
+		out = append(out, c)
+	}
+	if flags := h.otherFlags(hook, words); flags != "" {
+		c := h.warn(stage, fmt.Sprintf("%s runs gpu-hook with %s, which this look over the host was not told", hook.File, flags))
+		c.Cause, c.Fix = "flags "+hook.File, "gpu-hook "+flags+" doctor"
+		out = append(out, c)
+	}
+	return out
+}
+
+// otherFlags returns the flags of a definition by which gpu-hook reads another configuration, or other Specs, than here.
+func (h *host) otherFlags(hook facts.Hook, words []string) string {
+	var out []string
+	args := hook.Hook.Args
+	for i := 1; i+1 < len(args) && !slices.Contains(words, args[i]); i++ {
+		name := strings.TrimLeft(args[i], "-")
+		same := (name == "config" && args[i+1] == h.places.Config) ||
+			(name == "cdi-spec-dir" && slices.Contains(h.config.CDI.SpecDirs, args[i+1]))
+		if (name == "config" || name == "cdi-spec-dir") && !same {
+			out = append(out, "--"+name, args[i+1])
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // neverMatches is the finding that a definition's conditions do not hold for every container.

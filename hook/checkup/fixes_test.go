@@ -16,6 +16,8 @@ import (
 func TestFixes(t *testing.T) {
 	require.Root(t)
 	shell, hook := require.Program(t, "busybox"), require.GPUHook(t)
+	bin := filepath.Join(t.TempDir(), "gpu-hook")
+	install(t, hook, bin)
 	for _, host := range hosts() {
 		if host.cause == "" || host.alter != nil {
 			continue
@@ -25,14 +27,16 @@ func TestFixes(t *testing.T) {
 			host.tree.make(t, dir)
 			tools(host.tree).make(t, dir)
 			install(t, shell, filepath.Join(dir, "/bin/busybox"))
-			install(t, hook, filepath.Join(dir, "/root/gpu-hook"))
+			if err := os.Link(bin, filepath.Join(dir, "/root/gpu-hook")); err != nil {
+				t.Fatal(err)
+			}
 			done := ""
 			for range 5 {
 				first := host.lookAt(t, dir).Checks[0]
 				if first.Status == report.CheckOK {
 					return
 				}
-				if first.Fix == "" || strings.Contains(first.Fix, "USER") {
+				if first.Fix == "" || strings.Contains(first.Fix, "USER") || strings.Contains(first.Fix, "doctor") {
 					t.Skipf("words alone: %s", first.Hint)
 				}
 				if first.Fix == done {

@@ -1,5 +1,7 @@
 package checkup
 
+import "strings"
+
 // moreHosts are hosts whose fault lies between two parts of them.
 func moreHosts() []broken {
 	refresh := tree{
@@ -19,7 +21,33 @@ func moreHosts() []broken {
 	}
 	beside := func(text string) tree { return healthy().with(tree{sharedDir + "/x.json": text}) }
 	const off = "mv " + sharedDir + "/x.json " + sharedDir + "/x.json.off"
+	definition := func(old, new string) tree {
+		const file = podmanDir + "/gpu-hook.json"
+		return healthy().with(tree{file: strings.Replace(healthy()[file], old, new, 1)})
+	}
 	return []broken{
+		{
+			name: "the definition lacks the stage's word", tree: definition(`"createRuntime",`, ``),
+			cause: "without the word createRuntime", fix: "gpu-hook install",
+		},
+		{
+			name: "the definition gives no time", tree: definition(`"timeout": 60`, `"timeout": 2`),
+			cause: "kills it", fix: "gpu-hook install", warns: true,
+		},
+		{
+			name: "the definition names other directories of Specs", tree: definition(`"gpu-hook",`, `"gpu-hook", "--cdi-spec-dir", "/opt/cdi",`),
+			cause: "which this look over the host was not told", fix: "gpu-hook --cdi-spec-dir /opt/cdi doctor", warns: true,
+		},
+		{
+			name:  "policy ignores all of the environment",
+			tree:  healthy().with(tree{"/etc/gpu-hook/config.toml": "[requests]\nenv-all = \"ignore\"\n"}),
+			cause: "NVIDIA_VISIBLE_DEVICES=all", fix: "env-all", warns: true,
+		},
+		{
+			name:  "policy refuses the environment of containers without privileges",
+			tree:  healthy().with(tree{"/etc/gpu-hook/config.toml": "[requests]\naccept-env-unprivileged = false\n"}),
+			cause: "unless they are privileged", fix: "accept-env-unprivileged = true", warns: true,
+		},
 		{name: "healthy, with GPUs of AMD's, and one of NVIDIA's for virtual machines", tree: nvidiaOf("link ../drivers/vfio-pci")},
 		{name: "healthy, with the numbers of the driver's nodes", tree: numbers("510")},
 		{

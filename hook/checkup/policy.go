@@ -49,6 +49,12 @@ func checkPolicy(h *host) []report.Check {
 		default:
 			out = append(out, h.ok("policy", of+" can ask by "+words(counted)))
 		}
+		if h.config.Requests.EnvAll == config.AllIgnore && slices.Contains(counted, config.SourceEnv) {
+			c := h.warn("policy", of+" get nothing for NVIDIA_VISIBLE_DEVICES=all: env-all is \"ignore\" in "+file)
+			c.Cause = "policy of all"
+			c.Hint = "ask by the annotation gpu-hook/gpus=all or for indices, or set env-all = \"weak\" under [requests] in " + file
+			out = append(out, c)
+		}
 		if !h.config.Requests.AcceptEnvUnprivileged && slices.Contains(counted, config.SourceEnv) {
 			c := h.warn("policy", of+" cannot ask by environment unless they are privileged: accept-env-unprivileged is false in "+file)
 			c.Cause = "policy of env " + engine

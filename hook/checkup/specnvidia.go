@@ -86,6 +86,12 @@ func (h *host) withoutGPU(spec string) (report.Check, bool) {
 			lacking = append(lacking, fmt.Sprintf("%s (%s, %s)", g.Node(), g.Model, g.UUID))
 		}
 	}
+	for _, node := range h.Nodes {
+		// Where the driver does not list its GPUs, the nodes tell.
+		if !h.HasGPUs && isGPU(node) && h.Paths[node].Type == "c" && !slices.Contains(nodes, node) {
+			lacking = append(lacking, node)
+		}
+	}
 	if len(lacking) == 0 {
 		return report.Check{}, false
 	}

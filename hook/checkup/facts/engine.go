@@ -33,8 +33,9 @@ type Hook struct {
 
 	Version string `json:"version"`
 	Hook    struct {
-		Path string   `json:"path"`
-		Args []string `json:"args"`
+		Path    string   `json:"path"`
+		Args    []string `json:"args"`
+		Timeout int      `json:"timeout"`
 	} `json:"hook"`
 	When   map[string]json.RawMessage `json:"when"`
 	Stages []string                   `json:"stages"`
