@@ -9,7 +9,6 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
-	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // checkPolicy looks for ways of asking that the configuration closes: such a request is reported, and the container starts
@@ -89,40 +88,4 @@ func words(sources []string) string {
 		out = append(out, names[s])
 	}
 	return strings.Join(out, ", ")
-}
-
-// checkSELinux looks whether SELinux may keep containers from nodes that they were given.
-func checkSELinux(h *host) []report.Check {
-	if !h.SELinux.Enforcing || !h.wantsNVIDIA() && len(h.devices) == 0 {
-		return nil
-	}
-	if h.SELinux.Booleans["container_use_devices"] || h.SELinux.Booleans["container_use_xserver_devices"] {
-		return []report.Check{h.ok("SELinux", "enforcing, and containers may use devices")}
-	}
-	c := h.warn("SELinux", "SELinux is enforcing and lets labelled containers use no devices: programs may fail with "+
-		"\"Insufficient Permissions\"")
-	c.Cause = "SELinux"
-	c.Fix = "setsebool -P container_use_devices=true"
-	if _, known := h.SELinux.Booleans["container_use_devices"]; !known {
-		c.Fix = ""
-		c.Hint = "install a newer container-selinux, or start the container with --security-opt label=disable"
-	}
-	c.Not = "setenforce 0 (it takes the protection from every container and service)"
-	return []report.Check{c}
-}
-
-// checkRuntime tells which runtime hides what hooks write.
-func checkRuntime(h *host) []report.Check {
-	if !slices.Contains(h.engines(), state.Podman) {
-		return nil
-	}
-	runtime := h.Podman.Runtime
-	if runtime == "" && h.Tool("crun") {
-		runtime = "crun"
-	}
-	if !strings.HasSuffix(runtime, "crun") {
-		return nil
-	}
-	return []report.Check{h.ok("crun", "it does not show what hooks write; gpu-hook writes why it refuses to crun's own stderr, "+
-		"and gpu-hook last shows the rest")}
 }
