@@ -99,18 +99,14 @@ func (h *host) neverMatches(engine string, hook facts.Hook) (report.Check, bool)
 	if len(conditions) == 0 {
 		return c, true
 	}
-	if bad := impossible(hook.When); bad != "" {
-		c.Details = []string{bad}
-		return c, true
-	}
 	c.Status = report.CheckWarn
 	c.Message = fmt.Sprintf("%s calls gpu-hook for some containers alone: \"when\" in %s has %s",
 		subject(engine), hook.File, strings.Join(conditions, ", "))
 	return c, true
 }
 
-// impossible returns why conditions can hold for no container, as far as that can be told.
-func impossible(when map[string]json.RawMessage) string {
+// badPattern returns what is wrong with the patterns of a definition's conditions, or "".
+func badPattern(when map[string]json.RawMessage) string {
 	var commands []string
 	if json.Unmarshal(when["commands"], &commands) != nil || len(commands) == 0 {
 		return ""
@@ -190,13 +186,10 @@ func malformed(hook facts.Hook) string {
 			return fmt.Sprintf("stage %q is not known", stage)
 		}
 	}
-	switch {
-	case len(hook.Stages) == 0:
-		return "it lists no stage"
-	case hook.Hook.Path == "":
+	if hook.Hook.Path == "" {
 		return "it names no program"
 	}
-	return ""
+	return badPattern(hook.When)
 }
 
 // readByCRIO reports whether CRI-O reads the file: it is asked about, or it reads that directory.

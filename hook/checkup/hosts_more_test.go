@@ -56,6 +56,17 @@ func moreHosts() []broken {
 			cause: `stage "before" is not known`, fix: off,
 		},
 		{
+			name:  "a definition of a broken pattern beside",
+			tree:  beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"commands": ["("]}, "stages": ["prestart"]}`),
+			cause: `the pattern "(" of commands is not a regular expression`, fix: off,
+		},
+		{
+			name: "definitions beside that do no harm",
+			tree: beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"commands": ["^a"]}, "stages": []}`).with(tree{
+				sharedDir + "/y.json": `{"hook": "/usr/bin/podman", "stages": ["prestart"], "cmds": [".*"]}`,
+			}),
+		},
+		{
 			name:  "a definition of an unknown version beside",
 			tree:  beside(`{"version": "2.0.0", "hook": {"path": "/usr/bin/podman"}, "stages": ["prestart"]}`),
 			cause: `version "2.0.0" is not known`, fix: off,

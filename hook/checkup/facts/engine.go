@@ -211,11 +211,24 @@ func (r reader) hooks(dir string) []Hook {
 			continue
 		}
 		h := Hook{File: path.Join(dir, name)}
-		text := r.text(h.File)
-		if err := json.Unmarshal([]byte(text), &h); err != nil {
+		if err := h.decode([]byte(r.text(h.File))); err != nil {
 			h.Error = err.Error()
 		}
 		out = append(out, h)
 	}
 	return out
+}
+
+// decode reads a definition of the format 1.0.0, or of the older one that names its program by a string.
+func (h *Hook) decode(data []byte) error {
+	var old struct {
+		Version string   `json:"version"`
+		Hook    string   `json:"hook"`
+		Stages  []string `json:"stages"`
+	}
+	if json.Unmarshal(data, &old) == nil && old.Version != "1.0.0" {
+		h.Version, h.Hook.Path, h.Stages = old.Version, old.Hook, old.Stages
+		return nil
+	}
+	return json.Unmarshal(data, h)
 }
