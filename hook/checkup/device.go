@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
@@ -200,7 +201,17 @@ func (h *host) noSpec(t trial) report.Check {
 	c := h.fail("CDI Specs", fmt.Sprintf("no CDI Spec defines %s: containers have nothing to ask for", t.vendor.Kind))
 	c.Cause = causeNoSpec + " " + t.vendor.Kind
 	c.Details = []string{t.reason}
+	for _, d := range h.devices {
+		other := t.vendor.Kind == nvidiaKind && slices.ContainsFunc(nodesOf(d), isGPU)
+		if other && !slices.ContainsFunc(c.Details, func(o string) bool { return strings.HasPrefix(o, d.Spec+" ") }) {
+			c.Details = append(c.Details, fmt.Sprintf("%s defines %s instead, which is asked for by its full name (%s) alone",
+				d.Spec, d.Kind, d.Name))
+		}
+	}
 	file := "/etc/cdi/" + t.vendor.Name + ".yaml"
+	if slices.ContainsFunc(h.Specs, func(f facts.SpecFile) bool { return f.Path == file }) {
+		file = "/etc/cdi/" + t.vendor.Name + "-gpu.yaml" // that file is somebody's
+	}
 	c.Fix, c.Hint = h.regenerate(t.vendor.Kind, file)
 	if h.Refresh.Installed && t.vendor.Kind == nvidiaKind {
 		c.Fix = "systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"

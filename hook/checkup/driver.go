@@ -41,8 +41,7 @@ func (h *host) hasNVIDIA() bool {
 // nvidiaPCI returns the place of the first of NVIDIA's GPUs on the PCI bus, or "".
 func (h *host) nvidiaPCI() string {
 	for _, d := range h.PCI {
-		// Those of vfio-pci are for virtual machines.
-		if d.Vendor == vendorPCI && d.Driver != "vfio-pci" && d.Driver != "pci-stub" {
+		if d.Vendor == vendorPCI && !d.ForMachines() {
 			return d.Slot
 		}
 	}
@@ -222,9 +221,6 @@ func (h *host) noUVM() report.Check {
 	c.Details = []string{state}
 	c.Fix = h.makeUVM()
 	c.Hint = "at every boot: echo nvidia-uvm >/etc/modules-load.d/nvidia-uvm.conf"
-	if h.Tool("nvidia-modprobe") {
-		c.Hint = "at every boot: nvidia-persistenced, or this command in a unit before the containers' units"
-	}
 	c.Not = "nvidia-ctk cdi generate (the new Spec would do without nvidia-uvm, and CUDA would fail without a word)"
 	return c
 }

@@ -27,6 +27,30 @@ func moreHosts() []broken {
 	}
 	return []broken{
 		{
+			name:  "the Spec's directory is anybody's",
+			tree:  healthy().with(tree{"/etc/cdi": "dir 777"}),
+			cause: "left out: /etc/cdi: not trusted", fix: "chmod go-w /etc/cdi",
+		},
+		{
+			name:  "the Spec is in a directory below",
+			tree:  healthy().with(tree{specFile: "", "/etc/cdi/nvidia/gpu.yaml": spec(loaded, common(), 0, 1)}),
+			cause: "/etc/cdi/nvidia/gpu.yaml is not read", fix: "mv /etc/cdi/nvidia/gpu.yaml /etc/cdi/",
+		},
+		{
+			name:  "the Spec is where another tool put it",
+			tree:  healthy().with(tree{specFile: "", "/usr/share/cdi/nvidia.yaml": spec(loaded, common(), 0, 1)}),
+			cause: "/usr/share/cdi/nvidia.yaml is not read", fix: "mv /usr/share/cdi/nvidia.yaml /etc/cdi/",
+		},
+		{
+			name: "a Spec of another tool beside",
+			tree: healthy().with(tree{"/usr/share/cdi/nvidia.yaml": spec(loaded, common(), 0, 1)}),
+		},
+		{
+			name:  "the kind is misspelt",
+			tree:  healthy().with(tree{specFile: strings.Replace(spec(loaded, common(), 0, 1), "nvidia.com/gpu", "nvidia.com/gpus", 1)}),
+			cause: "no CDI Spec defines nvidia.com/gpu", fix: "nvidia-ctk cdi generate --output=/etc/cdi/nvidia-gpu.yaml",
+		},
+		{
 			name: "the definition lacks the stage's word", tree: definition(`"createRuntime",`, ``),
 			cause: "without the word createRuntime", fix: "gpu-hook install",
 		},

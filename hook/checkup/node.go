@@ -92,7 +92,7 @@ func (h *host) noGPUNode(d *device, node string, minor int) report.Check {
 func (h *host) lost() string {
 	for _, p := range h.PCI {
 		served := slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool { return g.Bus == p.Slot })
-		if p.Vendor == vendorPCI && !served {
+		if p.Vendor == vendorPCI && !served && !p.ForMachines() {
 			return p.Slot
 		}
 	}

@@ -1,12 +1,14 @@
 package checkup
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
@@ -65,6 +67,9 @@ func (h *host) ending(f facts.SpecFile) (report.Check, bool) {
 	if f.Read || len(f.Kinds) == 0 {
 		return report.Check{}, false
 	}
+	if f.Away {
+		return h.away(f)
+	}
 	meant := strings.EqualFold(path.Ext(f.Path), ".yml") || strings.EqualFold(path.Ext(f.Path), ".yaml") ||
 		strings.EqualFold(path.Ext(f.Path), ".json")
 	if !meant && !slices.ContainsFunc(f.Kinds, h.unserved) {
@@ -88,6 +93,22 @@ func (h *host) ending(f facts.SpecFile) (report.Check, bool) {
 	return c, true
 }
 
+// away is the finding that a Spec is in a directory that is not read. It is none where the kind is served all the same.
+func (h *host) away(f facts.SpecFile) (report.Check, bool) {
+	if !slices.ContainsFunc(f.Kinds, h.unserved) || (path.Ext(f.Path) != ".yaml" && path.Ext(f.Path) != ".json") {
+		return report.Check{}, false
+	}
+	dirs := h.config.CDI.SpecDirs
+	c := h.fail("CDI Specs", fmt.Sprintf("%s is not read: CDI Specs are read from %s, and from no directory below",
+		f.Path, strings.Join(dirs, " and ")))
+	c.Cause = "unread " + f.Path
+	if len(dirs) > 0 {
+		c.Fix = fmt.Sprintf("mkdir -p %s && mv %s %s/", dirs[0], f.Path, dirs[0])
+		c.Hint = "or list its directory as spec-dirs under [cdi] in " + cmp.Or(h.places.Config, config.DefaultPath)
+	}
+	return c, true
+}
+
 // rejected is the finding that a file is a Spec by its name, and is left out.
 func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
 	if h.Paths[f.Path].Type == "link" && f.Written == 0 && f.Read {
@@ -98,7 +119,7 @@ func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
 		}
 		return c, true
 	}
-	i := slices.IndexFunc(h.problems, func(p *fault.Error) bool { return strings.Contains(p.Error(), f.Path+":") })
+	i := slices.IndexFunc(h.problems, func(p *fault.Error) bool { return f.Read && isAbout(p, f.Path) })
 	if i < 0 {
 		return report.Check{}, false
 	}
@@ -110,8 +131,39 @@ func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
 		c.Fix, c.Hint = h.makeTrusted(f.Path), ""
 	case fault.Parse:
 		c.Fix, c.Hint = h.parsable(f)
+	case fault.NoSpec:
+		c.Fix = h.makeReadable(f.Path)
 	}
 	return c, true
+}
+
+// isAbout reports whether the problem is that of the file, or of a directory on the way to it.
+func isAbout(problem *fault.Error, file string) bool {
+	if problem.Code() != fault.Trust {
+		return strings.Contains(problem.Error(), file+":")
+	}
+	for p := file; p != "/" && p != "."; p = path.Dir(p) {
+		if strings.HasPrefix(problem.Error(), p+": ") {
+			return true
+		}
+	}
+	return false
+}
+
+// makeReadable is the command by which a user may read the file.
+func (h *host) makeReadable(file string) string {
+	var commands []string
+	for p := path.Clean(file); p != "/" && p != "."; p = path.Dir(p) {
+		st := h.Paths[p]
+		switch {
+		case st.Type == "directory" && st.Mode&0o005 != 0o005:
+			commands = append(commands, "chmod a+rx "+p)
+		case st.Type == "file" && st.Mode&0o004 == 0:
+			commands = append(commands, "chmod a+r "+p)
+		}
+	}
+	slices.Reverse(commands)
+	return strings.Join(commands, " && ")
 }
 
 // parsable is how a Spec comes about in the place of one that cannot be read.

@@ -17,7 +17,7 @@ import (
 )
 
 // tree is a host as files: a path, and what is there. "node c 195 0 666 0:44" is a device node with its mode and owner,
-// "dir", "link TARGET", "mode 755 0:0 TEXT" a file with another mode and owner than 644 and root; everything else is the
+// "dir" or "dir 777", "link TARGET", "mode 755 0:0 TEXT" a file with another mode and owner than 644 and root; everything else is the
 // content of a file.
 type tree map[string]string
 
@@ -51,7 +51,10 @@ func (t tree) make(test *testing.T, dir string) {
 		var mode, uid, gid, major, minor int
 		switch kind {
 		case "dir":
+			mode = 0o755
+			_, _ = fmt.Sscanf(rest, "%o", &mode)
 			try(os.MkdirAll(at, 0o755))
+			try(unix.Chmod(at, uint32(mode)))
 		case "link":
 			try(os.Symlink(rest, at))
 		case "node":

@@ -58,6 +58,9 @@ type PCI struct {
 	Driver       string // kernel driver that is bound to it, or ""
 }
 
+// ForMachines reports whether the device is set apart for virtual machines.
+func (p PCI) ForMachines() bool { return p.Driver == "vfio-pci" || p.Driver == "pci-stub" }
+
 // Capability is an access right of NVIDIA's driver, such as that to a MIG instance.
 type Capability struct {
 	File  string // below /proc/driver/nvidia/capabilities

@@ -45,6 +45,7 @@ type Refresh struct {
 type SpecFile struct {
 	Path  string
 	Read  bool     // whether CDI reads files of this name
+	Away  bool     // whether its directory is not one of those that are read
 	Kinds []string // that are named in it: nvidia.com/gpu and the like
 	Tmpfs bool     // whether it is gone after the host's next start
 	// Written is when it was last written, in seconds of Unix.
@@ -155,25 +156,47 @@ func (r reader) quadlets(q Query) []string {
 	return out
 }
 
+// specs returns the files in the directories of Specs, and Specs in directories beside them where somebody may have put
+// them: those below, and those that other tools use.
 func (r reader) specs(dirs []string) []SpecFile {
-	volatile := r.tmpfs()
 	var out []SpecFile
-	for _, dir := range dirs {
+	volatile := r.tmpfs()
+	add := func(dir string, read bool) {
 		for _, name := range r.names(dir) {
 			file := path.Join(dir, name)
 			info, err := os.Stat(r.at(file))
 			if err == nil && info.IsDir() {
 				continue
 			}
-			s := SpecFile{Path: file, Read: path.Ext(name) == ".json" || path.Ext(name) == ".yaml"}
+			s := SpecFile{Path: file, Read: read && (path.Ext(name) == ".json" || path.Ext(name) == ".yaml"), Away: !read}
 			if err == nil {
 				s.Written = info.ModTime().Unix()
 			}
 			s.Kinds, s.Tmpfs = kinds(r.text(file)), volatile(file)
-			out = append(out, s)
+			if read || len(s.Kinds) > 0 {
+				out = append(out, s)
+			}
+		}
+	}
+	for _, dir := range dirs {
+		add(dir, true)
+		for _, name := range r.names(dir) {
+			add(path.Join(dir, name), false)
+		}
+	}
+	for _, dir := range []string{"/etc/cdi", "/run/cdi", "/usr/share/cdi", "/usr/local/etc/cdi", "/var/lib/cdi"} {
+		if !slices.ContainsFunc(dirs, func(o string) bool { return r.sameFile(dir, o) }) {
+			add(dir, false)
 		}
 	}
 	return out
+}
+
+// sameFile reports whether two paths are of one file.
+func (r reader) sameFile(a, b string) bool {
+	x, errA := os.Stat(r.at(a))
+	y, errB := os.Stat(r.at(b))
+	return a == b || errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // kinds returns the values of lines that look like a Spec's kind, in YAML or JSON.
