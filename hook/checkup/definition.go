@@ -24,7 +24,7 @@ func (h *host) badProgram(engine string, hook facts.Hook) (report.Check, bool) {
 	c := h.fail("createRuntime", fmt.Sprintf("%s: %v", hook.File, err))
 	c.Cause = "program " + hook.Hook.Path
 	c.Fix = "gpu-hook install"
-	if h.places.User {
+	if h.byUser() {
 		c.Fix += " --user"
 	}
 	switch p := h.Paths[hook.Hook.Path]; {

@@ -131,12 +131,14 @@ func (h *host) notCalled(engine string, e *facts.Engine, stage string) report.Ch
 // installFor is how gpu-hook gets into a directory that the engine reads.
 func (h *host) installFor(engine string, e *facts.Engine) (command, words string) {
 	switch {
-	case h.places.User && overrules(e.SetBy) && strings.HasPrefix(e.SetBy, h.places.UserDir) &&
-		!slices.Contains(e.Dirs, h.places.Shared):
-		return userDropIn(h.places.UserDir, h.places.Podman), ""
-	case h.places.User:
+	case h.places.Named:
+		return "gpu-hook install", ""
+	case h.byUser() && overrules(e.SetBy) && strings.HasPrefix(e.SetBy, h.places.UserDir) &&
+		!slices.Contains(e.Dirs, userHooks(h.places.UserDir)):
+		return userDropIn(h.places.UserDir), ""
+	case h.byUser():
 		return "gpu-hook install --user", ""
-	case h.places.Named, slices.Contains(e.Dirs, facts.SystemHooks), engine != state.CRIO && !overrules(e.SetBy):
+	case slices.Contains(e.Dirs, facts.SystemHooks), engine != state.CRIO && !overrules(e.SetBy):
 		return "gpu-hook install", ""
 	case len(e.Dirs) > 0:
 		last := e.Dirs[len(e.Dirs)-1]
@@ -160,10 +162,13 @@ func overrules(setBy string) bool {
 	return strings.HasSuffix(path.Dir(file), "/containers.conf.d") && path.Base(file) > "50-gpu-hook.conf"
 }
 
+// userHooks is where gpu-hook install --user puts its definitions.
+func userHooks(config string) string { return config + "/containers/oci/hooks.d" }
+
 // userDropIn is the command by which a user's podman reads gpu-hook's definitions whatever its other drop-ins say.
-func userDropIn(config, hooks string) string {
+func userDropIn(config string) string {
 	dir := config + "/containers/containers.conf.d"
-	return `mkdir -p ` + dir + ` && printf '[engine]\nhooks_dir = ["` + hooks + `"]\n' >` + dir +
+	return `mkdir -p ` + dir + ` && printf '[engine]\nhooks_dir = ["` + userHooks(config) + `"]\n' >` + dir +
 		`/zz-gpu-hook.conf && gpu-hook install --user`
 }
 

@@ -31,7 +31,8 @@ func checkOrder(h *host) []report.Check {
 func checkVolatile(h *host) []report.Check {
 	var out []report.Check
 	for _, f := range h.Specs {
-		if !f.Tmpfs || !f.Read || len(f.Kinds) != 1 {
+		// Where /etc is in memory too, something else puts it there at each start.
+		if !f.Tmpfs || !f.Read || len(f.Kinds) != 1 || strings.HasPrefix(f.Path, "/etc/") {
 			continue
 		}
 		kind := f.Kinds[0]
