@@ -24,7 +24,7 @@ func checkConflicts(h *host) []report.Check {
 			more = " and " + count(n, "more name")
 		}
 		names[pair] = 0
-		c := h.fail("CDI Specs", fmt.Sprintf("%s%s: both %s define it, so that it can be given from neither",
+		c := h.fail("CDI Specs", fmt.Sprintf("%s%s: both %s define it, so that neither definition can be used",
 			conflict.Name, more, strings.Join(conflict.Specs, " and ")))
 		c.Cause = "conflict " + pair
 		if older := h.older(conflict.Specs); older != "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// checkRuntime tells which runtime hides what hooks write.
+// checkRuntime reports a runtime that discards what hooks write.
 func checkRuntime(h *host) []report.Check {
 	if !slices.Contains(h.engines(), state.Podman) {
 		return nil

@@ -30,7 +30,7 @@ func (h *host) badProgram(engine string, hook facts.Hook) (report.Check, bool) {
 	switch p := h.Paths[hook.Hook.Path]; {
 	case errors.Is(err, fs.ErrNotExist):
 		c.Message = fmt.Sprintf("%s calls %s: it does not exist", hook.File, hook.Hook.Path)
-		c.Details = []string{subject(engine) + " passes over a definition whose program is not there, without a word"}
+		c.Details = []string{subject(engine) + " silently skips a definition whose program does not exist"}
 	case p.Type == "file" && h.makeTrusted(path.Dir(hook.Hook.Path)) != "":
 		// A new file in a directory of others would not help.
 		c.Fix = h.makeTrusted(hook.Hook.Path)
@@ -51,13 +51,13 @@ func (h *host) badCall(engine string, hook facts.Hook, stage string) []report.Ch
 		out = append(out, c)
 	}
 	if hook.Hook.Timeout > 0 && hook.Hook.Timeout < 10 {
-		c := h.warn(stage, fmt.Sprintf("%s gives gpu-hook %d s: %s kills it then, in the middle of its work",
+		c := h.warn(stage, fmt.Sprintf("%s sets a timeout of %d s, after which %s kills gpu-hook",
 			hook.File, hook.Hook.Timeout, subject(engine)))
 		c.Cause, c.Fix = "timeout "+hook.File, h.installOver(hook.File)
 		out = append(out, c)
 	}
 	if flags := h.otherFlags(hook, words); flags != "" {
-		c := h.warn(stage, fmt.Sprintf("%s runs gpu-hook with %s, which this look over the host was not told", hook.File, flags))
+		c := h.warn(stage, fmt.Sprintf("%s runs gpu-hook with %s; this check ran without", hook.File, flags))
 		c.Cause, c.Fix = "flags "+hook.File, "gpu-hook "+flags+" doctor"
 		out = append(out, c)
 	}
@@ -100,7 +100,7 @@ func (h *host) neverMatches(engine string, hook facts.Hook) (report.Check, bool)
 		return c, true
 	}
 	c.Status = report.CheckWarn
-	c.Message = fmt.Sprintf("%s calls gpu-hook for some containers alone: \"when\" in %s has %s",
+	c.Message = fmt.Sprintf("%s calls gpu-hook only for some containers: \"when\" in %s has %s",
 		subject(engine), hook.File, strings.Join(conditions, ", "))
 	return c, true
 }
@@ -171,7 +171,7 @@ func (h *host) neighbour(engine string, hook facts.Hook) []report.Check {
 	return nil
 }
 
-// malformed returns in what a definition breaks the rules of oci-hooks(5), by which engines fail; or "".
+// malformed returns how a definition violates oci-hooks(5), so that engines refuse every container, or "".
 func malformed(hook facts.Hook) string {
 	// Definitions without a version are of an older format, which some engines still read.
 	if hook.Version != "" && hook.Version != "1.0.0" && hook.Version != "0.1.0" {

@@ -12,7 +12,7 @@ import (
 )
 
 // checkDevices tries every device of every Spec against the host: first its nodes and files, of which the cause can be told,
-// then the plan, which has the last word.
+// then the plan. What only the plan finds is reported with its reason.
 func checkDevices(h *host) []report.Check {
 	var out []report.Check
 	for i := range h.devices {
@@ -56,7 +56,7 @@ func (h *host) optional(n *devices.DeviceNode) bool {
 	return !n.Own && h.config.CDI.Rule("node", n.Path) != ""
 }
 
-// refusedDevice is the plan's own word on a device.
+// refusedDevice is the finding that a plan for the device is refused, with the plan's reason.
 func (h *host) refusedDevice(d *device) report.Check {
 	c := h.fail("devices", fmt.Sprintf("%s cannot be given: %s", d.Name, d.reason))
 	c.Cause, c.Hint = "plan: "+d.reason, d.hint

@@ -110,7 +110,7 @@ func (h *host) notLoaded() report.Check {
 	nouveau := h.Kernel.Loaded("nouveau") && slices.ContainsFunc(h.PCI, func(d facts.PCI) bool { return d.Driver == "nouveau" })
 	switch {
 	case nouveau:
-		c.Details = append(c.Details, "the driver nouveau has the GPU, and containers have no use for it")
+		c.Details = append(c.Details, "the driver nouveau is bound to the GPU; CUDA needs NVIDIA's own")
 		c.Fix = "echo blacklist nouveau >/etc/modprobe.d/blacklist-nouveau.conf && " + h.rebuildInitrd() + reboot
 		if !slices.Contains(h.Kernel.Available, "nvidia") {
 			c.Fix, c.Hint = h.driverFix()
@@ -221,7 +221,7 @@ func (h *host) noUVM() report.Check {
 	c.Details = []string{state}
 	c.Fix = h.makeUVM()
 	c.Hint = "at every boot: echo nvidia-uvm >/etc/modules-load.d/nvidia-uvm.conf"
-	c.Not = "nvidia-ctk cdi generate (the new Spec would do without nvidia-uvm, and CUDA would fail without a word)"
+	c.Not = "nvidia-ctk cdi generate (the new Spec would lack nvidia-uvm, and CUDA would fail)"
 	return c
 }
 

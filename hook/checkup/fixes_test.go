@@ -12,7 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// Whoever follows the words of doctor, one finding after the other, ends with a host that nothing is wrong with.
+// Running the fix of the first finding, again and again, ends with a host without findings.
 func TestFixes(t *testing.T) {
 	require.Root(t)
 	shell, hook := require.Program(t, "busybox"), require.GPUHook(t)

@@ -199,7 +199,7 @@ func (p Places) only() []string {
 	return out
 }
 
-// byUser reports whether it is a user who asks, and not root.
+// byUser reports whether doctor is about a user's rootless engine.
 func (h *host) byUser() bool { return h.places.User || h.config.Self.Rootless }
 
 // engines returns the engines that are asked about, or that this host has.

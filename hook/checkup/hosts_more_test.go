@@ -2,7 +2,7 @@ package checkup
 
 import "strings"
 
-// moreHosts are hosts whose fault lies between two parts of them.
+// moreHosts are hosts on which two parts do not fit each other, and hosts that look like such ones.
 func moreHosts() []broken {
 	refresh := tree{
 		"/usr/lib/systemd/system/nvidia-cdi-refresh.path":                     "[Unit]\n",
@@ -29,7 +29,7 @@ func moreHosts() []broken {
 		{
 			name:  "the Spec's directory is anybody's",
 			tree:  healthy().with(tree{"/etc/cdi": "dir 777"}),
-			cause: "left out: /etc/cdi: not trusted", fix: "chmod go-w /etc/cdi",
+			cause: "CDI Spec rejected: /etc/cdi: not trusted", fix: "chmod go-w /etc/cdi",
 		},
 		{
 			name:  "the Spec is in a directory below",
@@ -56,11 +56,11 @@ func moreHosts() []broken {
 		},
 		{
 			name: "the definition gives no time", tree: definition(`"timeout": 60`, `"timeout": 2`),
-			cause: "kills it", fix: "gpu-hook install", warns: true,
+			cause: "kills gpu-hook", fix: "gpu-hook install", warns: true,
 		},
 		{
 			name: "the definition names other directories of Specs", tree: definition(`"gpu-hook",`, `"gpu-hook", "--cdi-spec-dir", "/opt/cdi",`),
-			cause: "which this look over the host was not told", fix: "gpu-hook --cdi-spec-dir /opt/cdi doctor", warns: true,
+			cause: "this check ran without", fix: "gpu-hook --cdi-spec-dir /opt/cdi doctor", warns: true,
 		},
 		{
 			name:  "policy ignores all of the environment",
@@ -101,7 +101,7 @@ func moreHosts() []broken {
 		},
 		{
 			name: "a node is of an earlier load of the driver", tree: numbers("509"),
-			cause: "/dev/nvidia-uvm is 510:0 and leads nowhere", fix: "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0",
+			cause: "/dev/nvidia-uvm has the number 510:0, but the loaded driver has the major number 509", fix: "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0",
 		},
 		{
 			name:  "AMD's driver is not loaded, and its GPUs' nodes are gone",

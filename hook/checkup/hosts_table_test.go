@@ -83,7 +83,7 @@ func engineHosts() []broken {
 		}), cause: "holds for no container", fix: "gpu-hook install"},
 		{name: "the definition matches some containers", tree: healthy().with(tree{
 			podmanDir + "/gpu-hook.json": changed(`"always": true`, `"annotations": {"^gpu$": "yes"}`),
-		}), cause: "for some containers alone", fix: "gpu-hook install", warns: true},
+		}), cause: "only for some containers", fix: "gpu-hook install", warns: true},
 		{
 			name: "the binary is gone", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": ""}),
 			cause: "/usr/local/bin/gpu-hook", fix: "gpu-hook install",
@@ -227,7 +227,7 @@ func driverHosts() []broken {
 		},
 		{
 			name: "a user's login is older than the group", tree: userHost(nil), user: true, alter: alice(nil, []int{44}),
-			cause: "the login is older", fix: "log out and in again",
+			cause: "only after this login", fix: "log out and in again",
 		},
 		{
 			name: "a user's groups are not kept", tree: userHost(tree{"/usr/bin/crun": program}), user: true, alter: alice([]int{44}, []int{44}),
@@ -296,7 +296,7 @@ func specHosts() []broken {
 		}), cause: "it is owned by uid 1000", fix: "chown -h root:root " + specFile},
 		{
 			name: "the Spec cannot be parsed", tree: healthy().with(tree{specFile: "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices: {\n"}),
-			cause: "left out: " + specFile, fix: generate,
+			cause: "CDI Spec rejected: " + specFile, fix: generate,
 		},
 		{
 			name: "the Spec is a link to nothing", tree: healthy().with(tree{specFile: "link nothing"}),
@@ -304,18 +304,18 @@ func specHosts() []broken {
 		},
 		{name: "another vendor's Spec cannot be parsed", tree: healthy().with(tree{
 			"/etc/cdi/acme.yaml": "cdiVersion: \"0.5.0\"\nkind: acme.com/npu\ndevices: {\n",
-		}), cause: "left out: /etc/cdi/acme.yaml", fix: "write it again with its vendor's tool"},
+		}), cause: "CDI Spec rejected: /etc/cdi/acme.yaml", fix: "write it again with its vendor's tool"},
 		{
 			name: "two Specs define one name", tree: healthy().with(tree{"/etc/cdi/old.yaml": spec(loaded, common(), 0, 1)}),
-			cause: "can be given from neither", fix: "mv /etc/cdi/old.yaml /etc/cdi/old.yaml.off",
+			cause: "neither definition can be used", fix: "mv /etc/cdi/old.yaml /etc/cdi/old.yaml.off",
 		},
 		{
 			name: "the Spec is in memory", tree: healthy().with(tree{specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1)}),
-			cause: "is in memory", fix: "mv /var/run/cdi/nvidia.yaml /etc/cdi/", warns: true,
+			cause: "is on a tmpfs", fix: "mv /var/run/cdi/nvidia.yaml /etc/cdi/", warns: true,
 		},
 		{name: "the Spec is in memory, and the service is not enabled", tree: healthy().with(tree{
 			specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1), "/usr/lib/systemd/system/nvidia-cdi-refresh.path": "[Unit]\n",
-		}), cause: "is in memory", fix: "systemctl enable --now nvidia-cdi-refresh", warns: true},
+		}), cause: "is on a tmpfs", fix: "systemctl enable --now nvidia-cdi-refresh", warns: true},
 		{
 			name: "the Spec does without nvidia-uvm", tree: healthy().with(tree{specFile: spec(loaded, common()[:1], 0, 1)}),
 			cause: "without /dev/nvidia-uvm", fix: generate,

@@ -61,7 +61,7 @@ func (h *host) noNode(d *device, node string) report.Check {
 func (h *host) notMade(node, why, fix string) report.Check {
 	c := h.fail("device nodes", node+" is missing on this host")
 	c.Cause, c.Details, c.Fix = "node "+node, []string{why}, fix
-	c.Not = "generating the CDI Spec again (the new one would do without the node)"
+	c.Not = "generating the CDI Spec again (the new one would lack the node)"
 	return c
 }
 
@@ -191,7 +191,7 @@ func (h *host) notANode(node string, p facts.Path) report.Check {
 	return c
 }
 
-// checkNodeNumbers looks for nodes of NVIDIA's driver that are of an earlier load of it: their numbers lead nowhere.
+// checkNodeNumbers looks for nodes of NVIDIA's driver whose major number is that of an earlier load of it.
 func checkNodeNumbers(h *host) []report.Check {
 	var out []report.Check
 	for _, node := range h.Nodes {
@@ -207,7 +207,7 @@ func checkNodeNumbers(h *host) []report.Check {
 		if !known || p.Type != "c" || p.Major == major {
 			continue
 		}
-		c := h.fail("device nodes", fmt.Sprintf("%s is %d:%d and leads nowhere: the driver has the major number %d",
+		c := h.fail("device nodes", fmt.Sprintf("%s has the number %d:%d, but the loaded driver has the major number %d: opening it fails",
 			node, p.Major, p.Minor, major))
 		c.Cause = "numbers of " + driver
 		c.Details = []string{"the node is of an earlier load of the driver"}

@@ -12,7 +12,7 @@ func checkSELinux(h *host) []report.Check {
 	if h.SELinux.Booleans["container_use_devices"] || h.SELinux.Booleans["container_use_xserver_devices"] {
 		return []report.Check{h.ok("SELinux", "enforcing, and containers may use devices")}
 	}
-	c := h.warn("SELinux", "SELinux is enforcing and lets labelled containers use no devices: programs may fail with "+
+	c := h.warn("SELinux", "SELinux is enforcing and does not let containers use devices: programs may fail with "+
 		"\"Insufficient Permissions\"")
 	c.Cause = "SELinux"
 	c.Fix = "setsebool -P container_use_devices=true"

@@ -101,7 +101,7 @@ func (h *host) ofGroup(gid int, nodes []string) report.Check {
 			c.Hint = "crun alone can keep groups, and is not installed: " + h.install(packages{"crun", "crun", "crun", "crun"})
 		}
 	case slices.Contains(h.User.Member, gid):
-		c.Message = fmt.Sprintf("%s cannot open %s: the login is older than the membership in %s", h.userName(), node, name)
+		c.Message = fmt.Sprintf("%s cannot open %s: added to the group %s only after this login", h.userName(), node, name)
 		c.Hint = "log out and in again, then: podman --runtime crun run --group-add keep-groups …"
 	default:
 		c.Fix = "usermod -aG " + name + " " + h.userName()

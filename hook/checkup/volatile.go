@@ -42,7 +42,7 @@ func checkVolatile(h *host) []report.Check {
 		if lasting || (h.Refresh.Enabled && strings.HasPrefix(kind, "nvidia.com/")) {
 			continue
 		}
-		c := h.warn("CDI Specs", fmt.Sprintf("%s is in memory: after the next start of the host there is no Spec of %s",
+		c := h.warn("CDI Specs", fmt.Sprintf("%s is on a tmpfs: after a reboot there is no CDI Spec of %s",
 			f.Path, kind))
 		c.Cause = "volatile " + f.Path
 		switch {

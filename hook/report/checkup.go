@@ -41,7 +41,7 @@ type Check struct {
 	Fix     string   `json:"fix"`     // a command for this host that mends it, or ""
 	Not     string   `json:"not"`     // what not to do although it tempts, and why, or ""
 
-	// Cause tells checks apart that found the same thing wrong in two ways. "" is no other's.
+	// Cause is what is at the bottom of it. [Checkup.Put] merges checks with one cause, unless it is "".
 	Cause string `json:"-"`
 }
 
@@ -88,9 +88,9 @@ func (c *Checkup) Finish() {
 	case fails > 1:
 		c.Summary = fmt.Sprintf("%d things keep containers from their devices; begin with 1.", fails)
 	case warnings == 1:
-		c.Summary = "Containers can get their devices; one thing may surprise: see 1."
+		c.Summary = "Containers can get their devices; one warning: see 1."
 	case warnings > 1:
-		c.Summary = fmt.Sprintf("Containers can get their devices; %d things may surprise.", warnings)
+		c.Summary = fmt.Sprintf("Containers can get their devices; %d warnings.", warnings)
 	default:
 		c.Summary = "Containers can get their devices."
 	}

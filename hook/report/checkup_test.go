@@ -54,8 +54,8 @@ func TestSummary(t *testing.T) {
 		statuses, want string
 	}{
 		{"ok", "Containers can get their devices."},
-		{"ok warn", "Containers can get their devices; one thing may surprise: see 1."},
-		{"warn warn", "Containers can get their devices; 2 things may surprise."},
+		{"ok warn", "Containers can get their devices; one warning: see 1."},
+		{"warn warn", "Containers can get their devices; 2 warnings."},
 		{"warn fail fail", "2 things keep containers from their devices; begin with 1."},
 	} {
 		c := &Checkup{}

@@ -14,12 +14,12 @@ type OS struct {
 	Like []string
 }
 
-// Is reports whether the distribution is one of these, or is made after one.
+// Is reports whether the distribution is one of these, or derived from one.
 func (o OS) Is(ids ...string) bool {
 	return slices.ContainsFunc(append([]string{o.ID}, o.Like...), func(id string) bool { return slices.Contains(ids, id) })
 }
 
-// User is who asks.
+// User is the user who runs doctor.
 type User struct {
 	Name     string
 	UID      int
