@@ -83,7 +83,8 @@ func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	return places, nil
 }
 
-// configOf returns the user's configuration directory, of which CONFIG/containers/oci/hooks.d is the directory of hooks.
+// configOf returns the user's configuration directory, of which CONFIG/containers/oci/hooks.d is the directory of
+// hooks.
 func configOf(hooks string) string { return filepath.Dir(filepath.Dir(filepath.Dir(hooks))) }
 
 // installed reports whether gpu-hook's definition is in a directory.

@@ -1,5 +1,5 @@
-// Package checkup looks over the host and the installation: what devices there are, which engines will call gpu-hook, and
-// what is in the way. It changes nothing.
+// Package checkup looks over the host and the installation: what devices there are, which engines will call gpu-hook,
+// and what is in the way. It changes nothing.
 package checkup
 
 import (
@@ -56,7 +56,8 @@ func Run(o config.Options, places Places) *report.Checkup {
 func (h *host) examine() []report.Check {
 	var out []report.Check
 	for _, check := range []func(*host) []report.Check{
-		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers, checkNVIDIASpecs, checkDelegates,
+		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers,
+		checkNVIDIASpecs, checkDelegates,
 		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkOrder, checkRuntime,
 	} {
 		out = append(out, check(h)...)
@@ -91,7 +92,8 @@ func (h *host) lastRefused(out *report.Checkup, now time.Time) {
 	if len(id) > 12 {
 		id = id[:12]
 	}
-	out.Summary += fmt.Sprintf(" Last refused start: %s, container %s (gpu-hook last %s).", report.Ago(r.Time, now), id, id)
+	out.Summary += fmt.Sprintf(" Last refused start: %s, container %s (gpu-hook last %s).", report.Ago(r.Time, now), id,
+		id)
 }
 
 func checkKernel(out *report.Checkup) {
@@ -103,7 +105,8 @@ func checkKernel(out *report.Checkup) {
 	release := unix.ByteSliceToString(name.Release[:])
 	var major, minor int
 	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n == 2 && (major < 5 || major == 5 && minor < 12) {
-		out.Add("kernel", report.CheckFail, "Linux "+release+" lacks mount_setattr", "gpu-hook needs Linux 5.12 or newer to mount")
+		out.Add("kernel", report.CheckFail, "Linux "+release+" lacks mount_setattr", "gpu-hook needs Linux 5.12 or "+
+			"newer to mount")
 		return
 	}
 	out.Add("kernel", report.CheckOK, "Linux "+release, "")
@@ -118,7 +121,8 @@ func checkRecords(out *report.Checkup, c *config.Config) {
 	case err != nil:
 		out.Add("records", report.CheckWarn, err.Error(), "make "+dir+" a directory that root alone may write")
 	case !info.IsDir() || info.Mode().Perm()&0o022 != 0:
-		out.Add("records", report.CheckWarn, dir+" is not a directory that one user alone may write", "make it one; without records gpu-hook last has nothing to show")
+		out.Add("records", report.CheckWarn, dir+" is not a directory that one user alone may write", "make it one; "+
+			"without records gpu-hook last has nothing to show")
 	default:
 		out.Add("records", report.CheckOK, dir+"; gpu-hook last shows the newest", "")
 	}

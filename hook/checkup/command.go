@@ -52,8 +52,8 @@ func (h *host) lacks(tool string, p packages) string {
 	return fmt.Sprintf("%s is of the package %s, which is not installed", tool, p.apt)
 }
 
-// generate returns the command that writes the CDI Spec of a kind into the file. It is "" for a kind whose tool is not known:
-// another vendor's tool would put its own devices in the Spec's place.
+// generate returns the command that writes the CDI Spec of a kind into the file. It is "" for a kind whose tool is not
+// known: another vendor's tool would put its own devices in the Spec's place.
 func (h *host) generate(kind, file string) string {
 	vendor, class, _ := strings.Cut(kind, "/")
 	format := ""

@@ -20,6 +20,6 @@ func checkRuntime(h *host) []report.Check {
 	if !strings.HasSuffix(runtime, "crun") {
 		return nil
 	}
-	return []report.Check{h.ok("crun", "it does not show what hooks write; gpu-hook writes why it refuses to crun's own stderr, "+
-		"and gpu-hook last shows the rest")}
+	return []report.Check{h.ok("crun", "it does not show what hooks write; gpu-hook writes why it refuses to crun's "+
+		"own stderr, and gpu-hook last shows the rest")}
 }

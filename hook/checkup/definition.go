@@ -46,7 +46,8 @@ func (h *host) badCall(engine string, hook facts.Hook, stage string) []report.Ch
 		words = append(words, "prestart") // NVIDIA's word for it
 	}
 	if !slices.ContainsFunc(words, func(word string) bool { return slices.Contains(hook.Hook.Args, word) }) {
-		c := h.fail(stage, fmt.Sprintf("%s calls gpu-hook without the word %s, so that every container fails", hook.File, stage))
+		c := h.fail(stage, fmt.Sprintf("%s calls gpu-hook without the word %s, so that every container fails", hook.File,
+			stage))
 		c.Cause, c.Fix = "arguments "+hook.File, h.installOver(hook.File)
 		out = append(out, c)
 	}
@@ -64,7 +65,8 @@ func (h *host) badCall(engine string, hook facts.Hook, stage string) []report.Ch
 	return out
 }
 
-// otherFlags returns the flags of a definition by which gpu-hook reads another configuration, or other Specs, than here.
+// otherFlags returns the flags of a definition by which gpu-hook reads another configuration, or other Specs, than
+// here.
 func (h *host) otherFlags(hook facts.Hook, words []string) string {
 	var out []string
 	args := hook.Hook.Args
@@ -180,7 +182,10 @@ func malformed(hook facts.Hook) string {
 	if hook.Version != "1.0.0" {
 		return ""
 	}
-	stages := []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop", "precreate"}
+	stages := []string{
+		"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
+		"precreate",
+	}
 	for _, stage := range hook.Stages {
 		if !slices.Contains(stages, stage) {
 			return fmt.Sprintf("stage %q is not known", stage)

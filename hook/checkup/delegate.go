@@ -29,7 +29,10 @@ func checkDelegates(h *host) []report.Check {
 		c.Cause, c.Hint = "delegate "+d.vendor.Name, f.Hint()
 		c.Details = []string{"gpu-hook hands over to it where CDI does not serve"}
 		if strings.Contains(d.err.Error(), "nvidia-container-cli") {
-			p := packages{"libnvidia-container-tools", "libnvidia-container-tools", "libnvidia-container-tools", "libnvidia-container"}
+			p := packages{
+				"libnvidia-container-tools", "libnvidia-container-tools", "libnvidia-container-tools",
+				"libnvidia-container",
+			}
 			c.Fix, c.Hint = h.install(p), "install libnvidia-container-tools, which has nvidia-container-cli"
 			if c.Fix != "" {
 				c.Hint = ""

@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// checkDevices tries every device of every Spec against the host: first its nodes and files, of which the cause can be told,
-// then the plan. What only the plan finds is reported with its reason.
+// checkDevices tries every device of every Spec against the host: first its nodes and files, of which the cause can be
+// told, then the plan. What only the plan finds is reported with its reason.
 func checkDevices(h *host) []report.Check {
 	var out []report.Check
 	for i := range h.devices {
@@ -21,8 +21,8 @@ func checkDevices(h *host) []report.Check {
 	return out
 }
 
-// device returns what is wrong with a device. Where its plan holds all the same, or the vendor's own hook serves, containers
-// get it.
+// device returns what is wrong with a device. Where its plan holds all the same, or the vendor's own hook serves,
+// containers get it.
 func (h *host) device(d *device) []report.Check {
 	var out []report.Check
 	if c, found := h.stale(d); found {
@@ -221,8 +221,8 @@ func (h *host) noSpec(t trial) report.Check {
 
 // nothingToGive is the finding that no vendor has anything on this host.
 func (h *host) nothingToGive() report.Check {
-	c := h.fail("drivers", "this host has no GPU to give: no CDI Spec of a vendor's kind, no runtime hook, and no GPU that is "+
-		"known here")
+	c := h.fail("drivers", "this host has no GPU to give: no CDI Spec of a vendor's kind, no runtime hook, and no "+
+		"GPU that is known here")
 	c.Hint = "install the GPU's driver and generate a Spec with its vendor's tool; gpu-hook devices says more"
 	return c
 }

@@ -51,7 +51,8 @@ func (h *host) nvidiaPCI() string {
 // wantsNVIDIA reports whether containers are to get devices of NVIDIA's: the host has one, or a Spec for one.
 func (h *host) wantsNVIDIA() bool {
 	return h.hasNVIDIA() || slices.ContainsFunc(h.devices, func(d device) bool {
-		return d.Kind == nvidiaKind && slices.ContainsFunc(d.nodes, func(n *devices.DeviceNode) bool { return isGPU(n.HostPath) })
+		return d.Kind == nvidiaKind && slices.ContainsFunc(d.nodes,
+			func(n *devices.DeviceNode) bool { return isGPU(n.HostPath) })
 	})
 }
 
@@ -107,7 +108,8 @@ func (h *host) notLoaded() report.Check {
 	if len(h.nodesIn("")) == 0 && h.servedBy(nvidiaKind) == "" && h.anyServed() {
 		c.Status = report.CheckWarn // another vendor's GPUs are what containers get here
 	}
-	nouveau := h.Kernel.Loaded("nouveau") && slices.ContainsFunc(h.PCI, func(d facts.PCI) bool { return d.Driver == "nouveau" })
+	nouveau := h.Kernel.Loaded("nouveau") && slices.ContainsFunc(h.PCI,
+		func(d facts.PCI) bool { return d.Driver == "nouveau" })
 	switch {
 	case nouveau:
 		c.Details = append(c.Details, "the driver nouveau is bound to the GPU; CUDA needs NVIDIA's own")
@@ -138,7 +140,8 @@ func (h *host) driverFix() (command, words string) {
 	return "", "install NVIDIA's driver by the distribution's package, or from NVIDIA, and restart the host"
 }
 
-// rebuildInitrd is the command by which a change in /etc/modprobe.d comes into the initial RAM disk, with what follows it.
+// rebuildInitrd is the command by which a change in /etc/modprobe.d comes into the initial RAM disk, with what follows
+// it.
 func (h *host) rebuildInitrd() string {
 	switch {
 	case h.OS.Is("debian", "ubuntu"):
@@ -225,8 +228,8 @@ func (h *host) noUVM() report.Check {
 	return c
 }
 
-// noNVML is the finding that the library is missing by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver is in a
-// container has neither library in these directories.
+// noNVML is the finding that the library is missing by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver
+// is in a container has neither library in these directories.
 func (h *host) noNVML() (report.Check, bool) {
 	if len(h.Library.NVML) > 0 || len(h.Library.CUDA) == 0 {
 		return report.Check{}, false

@@ -11,7 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// checkEngines looks whether each engine calls gpu-hook: whether it reads a definition that does, and can run its program.
+// checkEngines looks whether each engine calls gpu-hook: whether it reads a definition that does, and can run its
+// program.
 func checkEngines(h *host) []report.Check {
 	var out []report.Check
 	asked := h.engines()
@@ -47,7 +48,8 @@ func (h *host) definitions(engine string, e *facts.Engine) []report.Check {
 	return out
 }
 
-// needsPrecreate reports whether podman's own definitions are wanted: not where those in these directories are another's.
+// needsPrecreate reports whether podman's own definitions are wanted: not where those in these directories are
+// another's.
 func (h *host) needsPrecreate(e *facts.Engine) bool {
 	if h.places.Podman == "" {
 		return false

@@ -76,8 +76,8 @@ func run(t *testing.T, dir, command string) {
 	}
 }
 
-// tools are the programs of a host that fixes name. What they do to the kernel is done to the tree: the files below /stash
-// are those of a driver that is loaded.
+// tools are the programs of a host that fixes name. What they do to the kernel is done to the tree: the files below
+// /stash are those of a driver that is loaded.
 func tools(host tree) tree {
 	const script = "mode 755 0:0 #!/bin/busybox sh\nset -e\n"
 	// busybox finds itself by /proc/self/exe, and so does gpu-hook.
@@ -88,7 +88,8 @@ status=0
 /bin/busybox ln -sf /bin/busybox /proc/self/exe
 exit $status
 `
-	for _, applet := range strings.Fields("mv rm rmdir chmod chown mkdir printf mknod awk echo cat cp ls sed tr basename touch ln uname") {
+	for _, applet := range strings.Fields("mv rm rmdir chmod chown mkdir printf mknod awk echo cat cp ls sed tr " +
+		"basename touch ln uname") {
 		out["/bin/"+applet] = "link busybox"
 	}
 	for path := range healthy() {

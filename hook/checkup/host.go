@@ -39,7 +39,8 @@ type device struct {
 	refusal
 }
 
-// drivers are the version that a Spec was written for and the one that is loaded, both "" if they are not known or the same.
+// drivers are the version that a Spec was written for and the one that is loaded, both "" if they are not known or the
+// same.
 type drivers struct{ written, loaded string }
 
 // refusal is why a plan is refused; its zero value is that of a plan that holds.
@@ -68,8 +69,8 @@ type delegate struct {
 // Planner returns the report of the plan for a container that asks by a value of --gpus.
 type Planner func(gpus string) (*report.Report, error)
 
-// look collects what the checks look at. root stands for "/" in what [facts.Read] reads; plans are made for this process's
-// own root.
+// look collects what the checks look at. root stands for "/" in what [facts.Read] reads; plans are made for this
+// process's own root.
 func look(root string, c *config.Config, engine string, places Places) *host {
 	h := &host{config: c, engine: engine, places: places, programs: map[string]error{}}
 	h.readSpecs()

@@ -46,8 +46,9 @@ func moreHosts() []broken {
 			tree: healthy().with(tree{"/usr/share/cdi/nvidia.yaml": spec(loaded, common(), 0, 1)}),
 		},
 		{
-			name:  "the kind is misspelt",
-			tree:  healthy().with(tree{specFile: strings.Replace(spec(loaded, common(), 0, 1), "nvidia.com/gpu", "nvidia.com/gpus", 1)}),
+			name: "the kind is misspelt",
+			tree: healthy().with(tree{specFile: strings.Replace(spec(loaded, common(), 0, 1), "nvidia.com/gpu",
+				"nvidia.com/gpus", 1)}),
 			cause: "no CDI Spec defines nvidia.com/gpu", fix: "nvidia-ctk cdi generate --output=/etc/cdi/nvidia-gpu.yaml",
 		},
 		{
@@ -59,7 +60,8 @@ func moreHosts() []broken {
 			cause: "kills gpu-hook", fix: "gpu-hook install", warns: true,
 		},
 		{
-			name: "the definition names other directories of Specs", tree: definition(`"gpu-hook",`, `"gpu-hook", "--cdi-spec-dir", "/opt/cdi",`),
+			name: "the definition names other directories of Specs", tree: definition(`"gpu-hook",`,
+				`"gpu-hook", "--cdi-spec-dir", "/opt/cdi",`),
 			cause: "this check ran without", fix: "gpu-hook --cdi-spec-dir /opt/cdi doctor", warns: true,
 		},
 		{
@@ -72,7 +74,10 @@ func moreHosts() []broken {
 			tree:  healthy().with(tree{"/etc/gpu-hook/config.toml": "[requests]\naccept-env-unprivileged = false\n"}),
 			cause: "unless they are privileged", fix: "accept-env-unprivileged = true", warns: true,
 		},
-		{name: "healthy, with GPUs of AMD's, and one of NVIDIA's for virtual machines", tree: nvidiaOf("link ../drivers/vfio-pci")},
+		{
+			name: "healthy, with GPUs of AMD's, and one of NVIDIA's for virtual machines",
+			tree: nvidiaOf("link ../drivers/vfio-pci"),
+		},
 		{name: "healthy, with the numbers of the driver's nodes", tree: numbers("510")},
 		{
 			name:  "a definition of an unknown stage beside",
@@ -101,7 +106,8 @@ func moreHosts() []broken {
 		},
 		{
 			name: "a node is of an earlier load of the driver", tree: numbers("509"),
-			cause: "/dev/nvidia-uvm has the number 510:0, but the loaded driver has the major number 509", fix: "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0",
+			cause: "/dev/nvidia-uvm has the number 510:0, but the loaded driver has the major number 509",
+			fix:   "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0",
 		},
 		{
 			name:  "AMD's driver is not loaded, and its GPUs' nodes are gone",
@@ -115,7 +121,8 @@ func moreHosts() []broken {
 				"/etc/containers/systemd/train.container": "[Container]\nImage=train\nAnnotation=gpu-hook/gpus=all\n",
 				"/etc/containers/systemd/web.container":   "[Container]\nImage=web\n",
 			}),
-			cause: "/etc/containers/systemd/train.container may start before", fix: "After=nvidia-cdi-refresh.service", warns: true,
+			cause: "/etc/containers/systemd/train.container may start before", fix: "After=nvidia-cdi-refresh.service",
+			warns: true,
 		},
 		{
 			name: "units that wait for the Spec",

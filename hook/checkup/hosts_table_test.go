@@ -61,7 +61,8 @@ func engineHosts() []broken {
 	crio := healthy().with(tree{"/usr/bin/podman": "", "/usr/bin/crio": program})
 	return []broken{
 		{name: "not installed", tree: healthy().with(tree{
-			sharedDir + "/gpu-hook.json": "", podmanDir + "/gpu-hook.json": "", podmanDir + "/gpu-hook-precreate.json": "", dropIn: "",
+			sharedDir + "/gpu-hook.json": "", podmanDir + "/gpu-hook.json": "", podmanDir + "/gpu-hook-precreate.json": "",
+			dropIn: "",
 		}), cause: "podman never calls gpu-hook", fix: "gpu-hook install"},
 		{name: "a later drop-in names other directories", tree: healthy().with(tree{
 			site: "[engine]\nhooks_dir = [\"" + admin + "\"]\n",
@@ -73,11 +74,14 @@ func engineHosts() []broken {
 			site: "[engine]\nhooks_dir = [\n",
 		}), cause: "podman does not start: " + site},
 		{name: "the definition is masked", tree: healthy().with(tree{
-			dropIn: "[engine]\nhooks_dir = [\"" + podmanDir + "\", \"" + admin + "\"]\n", admin + "/gpu-hook.json": changed("/usr/local/bin/gpu-hook", "/usr/bin/podman"),
+			dropIn:                   "[engine]\nhooks_dir = [\"" + podmanDir + "\", \"" + admin + "\"]\n",
+			admin + "/gpu-hook.json": changed("/usr/local/bin/gpu-hook", "/usr/bin/podman"),
 		}), cause: admin + "/gpu-hook.json takes the place of " + podmanDir + "/gpu-hook.json"},
 		{name: "the definition's name is changed", tree: healthy().with(tree{
-			dropIn: "", sharedDir + "/gpu-hook.json": "", sharedDir + "/gpu-hook.json.rpmsave": healthy()[sharedDir+"/gpu-hook.json"],
-		}), cause: "podman never calls gpu-hook", fix: "mv " + sharedDir + "/gpu-hook.json.rpmsave " + sharedDir + "/gpu-hook.json"},
+			dropIn: "", sharedDir + "/gpu-hook.json": "",
+			sharedDir + "/gpu-hook.json.rpmsave": healthy()[sharedDir+"/gpu-hook.json"],
+		}), cause: "podman never calls gpu-hook", fix: "mv " + sharedDir + "/gpu-hook.json.rpmsave " + sharedDir +
+			"/gpu-hook.json"},
 		{name: "the definition matches nothing", tree: healthy().with(tree{
 			podmanDir + "/gpu-hook.json": changed(`"always": true`, `"always": false`),
 		}), cause: "holds for no container", fix: "gpu-hook install"},
@@ -148,13 +152,17 @@ func driverHosts() []broken {
 	installed := "580.95.05"
 	return []broken{
 		{name: "no GPU", tree: machine(), cause: "this host has no GPU to give"},
-		{name: "the driver is not loaded", tree: off(nil), cause: "NVIDIA's driver is not loaded", fix: "nvidia-modprobe -u -c=0"},
+		{
+			name: "the driver is not loaded", tree: off(nil), cause: "NVIDIA's driver is not loaded",
+			fix: "nvidia-modprobe -u -c=0",
+		},
 		{
 			name: "the driver is not loaded, without nvidia-modprobe", tree: off(tree{"/usr/bin/nvidia-modprobe": ""}),
 			cause: "NVIDIA's driver is not loaded", fix: "modprobe nvidia && modprobe nvidia-uvm",
 		},
 		{name: "the driver is not installed", tree: off(tree{
-			"/lib/modules/6.1.0/modules.dep": "", specFile: "", libraries + "libcuda.so." + loaded: "", libraries + "libnvidia-ml.so." + loaded: "",
+			"/lib/modules/6.1.0/modules.dep": "", specFile: "", libraries + "libcuda.so." + loaded: "",
+			libraries + "libnvidia-ml.so." + loaded: "",
 		}), cause: "NVIDIA's driver is not loaded", fix: "apt-get install nvidia-driver && systemctl reboot"},
 		{
 			name: "the module is not built for this kernel", tree: off(tree{"/lib/modules/6.1.0/modules.dep": "kernel/x.ko:\n"}),
@@ -171,21 +179,29 @@ func driverHosts() []broken {
 			libraries + "libcuda.so." + loaded: "", libraries + "libnvidia-ml.so." + loaded: "",
 			libraries + "libcuda.so." + installed: "a library", libraries + "libnvidia-ml.so." + installed: "a library",
 			"/sys/module/nvidia/version": installed + "\n",
-		}), cause: "was written for driver 580.65.06, this host runs 580.95.05", fix: "nvidia-ctk cdi generate --output=" + specFile},
+		}), cause: "was written for driver 580.65.06, this host runs 580.95.05", fix: "nvidia-ctk cdi generate --output=" +
+			specFile},
 		{name: "all GPUs are off the bus", tree: lost, cause: "serves no GPU", fix: reboot},
 		{name: "one GPU is off the bus", tree: healthy().with(tree{
-			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "", "/sys/bus/pci/devices/0000:02:00.0/driver": "",
+			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "",
+			"/sys/bus/pci/devices/0000:02:00.0/driver": "",
 		}), cause: "does not serve the GPU of /dev/nvidia1", fix: reboot},
 		{name: "a GPU was taken out", tree: healthy().with(tree{
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "",
-			"/sys/bus/pci/devices/0000:02:00.0/driver": "", "/sys/bus/pci/devices/0000:02:00.0/class": "", "/sys/bus/pci/devices/0000:02:00.0/vendor": "",
-		}), cause: specFile + " wants /dev/nvidia1, which this host lacks", fix: "nvidia-ctk cdi generate --output=" + specFile},
+			"/sys/bus/pci/devices/0000:02:00.0/driver": "", "/sys/bus/pci/devices/0000:02:00.0/class": "",
+			"/sys/bus/pci/devices/0000:02:00.0/vendor": "",
+		}), cause: specFile + " wants /dev/nvidia1, which this host lacks", fix: "nvidia-ctk cdi generate --output=" +
+			specFile},
 		{name: "a GPU fell off the bus without a trace", tree: healthy().with(tree{
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "", "/proc/stat": "btime 1000000\n",
-			"/sys/bus/pci/devices/0000:02:00.0/driver": "", "/sys/bus/pci/devices/0000:02:00.0/class": "", "/sys/bus/pci/devices/0000:02:00.0/vendor": "",
+			"/sys/bus/pci/devices/0000:02:00.0/driver": "", "/sys/bus/pci/devices/0000:02:00.0/class": "",
+			"/sys/bus/pci/devices/0000:02:00.0/vendor": "",
 		}), cause: "the GPU of /dev/nvidia1 was there", fix: reboot},
 		{
-			name: "nvidia_uvm is not loaded", tree: healthy().with(tree{"/dev/nvidia-uvm": "", "/sys/module/nvidia_uvm/version": ""}),
+			name: "nvidia_uvm is not loaded", tree: healthy().with(tree{
+				"/dev/nvidia-uvm":                "",
+				"/sys/module/nvidia_uvm/version": "",
+			}),
 			cause: "/dev/nvidia-uvm is missing", fix: "nvidia-modprobe -u -c=0",
 		},
 		{name: "nvidia_uvm is not loaded, without nvidia-modprobe", tree: healthy().with(tree{
@@ -230,7 +246,8 @@ func driverHosts() []broken {
 			cause: "only after this login", fix: "log out and in again",
 		},
 		{
-			name: "a user's groups are not kept", tree: userHost(tree{"/usr/bin/crun": program}), user: true, alter: alice([]int{44}, []int{44}),
+			name: "a user's groups are not kept", tree: userHost(tree{"/usr/bin/crun": program}), user: true,
+			alter: alice([]int{44}, []int{44}),
 			cause: "only if they keep the groups of alice", fix: "--group-add keep-groups", warns: true,
 		},
 		{
@@ -272,12 +289,17 @@ func specHosts() []broken {
 	mig := healthy().with(tree{
 		capabilities + "/access": capability("12"), capabilities + "/ci0/access": capability("13"),
 		"/dev/nvidia-caps/nvidia-cap12": "node c 508 12 666 0:0", "/dev/nvidia-caps/nvidia-cap13": "node c 508 13 666 0:0",
-		specFile: strings.Replace(spec(loaded, common(), 0, 1), "devices:\n", "devices:\n- name: \"0:0\"\n  containerEdits:\n"+
-			"    deviceNodes:\n    - path: /dev/nvidia0\n    - path: /dev/nvidia-caps/nvidia-cap12\n    - path: /dev/nvidia-caps/nvidia-cap13\n", 1),
+		specFile: strings.Replace(spec(loaded, common(), 0, 1), "devices:\n", "devices:\n- name: \"0:0\"\n  "+
+			"containerEdits:\n"+
+			"    deviceNodes:\n    - path: /dev/nvidia0\n    - path: /dev/nvidia-caps/nvidia-cap12\n    - path: "+
+			"/dev/nvidia-caps/nvidia-cap13\n", 1),
 	})
 	generate := "nvidia-ctk cdi generate --output=" + specFile
 	return []broken{
-		{name: "no Spec", tree: healthy().with(tree{specFile: ""}), cause: "no CDI Spec defines nvidia.com/gpu", fix: generate},
+		{
+			name: "no Spec", tree: healthy().with(tree{specFile: ""}), cause: "no CDI Spec defines nvidia.com/gpu",
+			fix: generate,
+		},
 		{
 			name: "no Spec, without nvidia-ctk", tree: healthy().with(tree{specFile: "", "/usr/bin/nvidia-ctk": ""}),
 			cause: "no CDI Spec defines nvidia.com/gpu", fix: "apt-get install nvidia-container-toolkit-base && " + generate,
@@ -295,7 +317,8 @@ func specHosts() []broken {
 			specFile: "mode 644 1000:1000 " + spec(loaded, common(), 0, 1),
 		}), cause: "it is owned by uid 1000", fix: "chown -h root:root " + specFile},
 		{
-			name: "the Spec cannot be parsed", tree: healthy().with(tree{specFile: "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices: {\n"}),
+			name: "the Spec cannot be parsed", tree: healthy().with(tree{specFile: "cdiVersion: \"0.5.0\"\nkind: " +
+				"nvidia.com/gpu\ndevices: {\n"}),
 			cause: "CDI Spec rejected: " + specFile, fix: generate,
 		},
 		{
@@ -310,11 +333,13 @@ func specHosts() []broken {
 			cause: "neither definition can be used", fix: "mv /etc/cdi/old.yaml /etc/cdi/old.yaml.off",
 		},
 		{
-			name: "the Spec is in memory", tree: healthy().with(tree{specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1)}),
+			name: "the Spec is in memory", tree: healthy().with(tree{specFile: "", "/run/cdi/nvidia.yaml": spec(loaded,
+				common(), 0, 1)}),
 			cause: "is on a tmpfs", fix: "mv /var/run/cdi/nvidia.yaml /etc/cdi/", warns: true,
 		},
 		{name: "the Spec is in memory, and the service is not enabled", tree: healthy().with(tree{
-			specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1), "/usr/lib/systemd/system/nvidia-cdi-refresh.path": "[Unit]\n",
+			specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1),
+			"/usr/lib/systemd/system/nvidia-cdi-refresh.path": "[Unit]\n",
 		}), cause: "is on a tmpfs", fix: "systemctl enable --now nvidia-cdi-refresh", warns: true},
 		{
 			name: "the Spec does without nvidia-uvm", tree: healthy().with(tree{specFile: spec(loaded, common()[:1], 0, 1)}),
@@ -332,7 +357,8 @@ func specHosts() []broken {
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": strings.Replace(gpu(1), uuid(1), uuid(0), 1),
 		}), cause: "gives another GPU for GPU-", fix: generate},
 		{name: "the numbers of a node have changed", tree: healthy().with(tree{
-			specFile: strings.Replace(spec(loaded, common(), 0, 1), "/dev/nvidia-uvm\n", "/dev/nvidia-uvm\n    major: 509\n    minor: 0\n    type: c\n", 1),
+			specFile: strings.Replace(spec(loaded, common(), 0, 1), "/dev/nvidia-uvm\n", "/dev/nvidia-uvm\n    major: "+
+				"509\n    minor: 0\n    type: c\n", 1),
 		}), cause: "has /dev/nvidia-uvm as 509:0, on this host it is 510:0", fix: generate},
 		{name: "healthy, with MIG", tree: mig},
 		{name: "the nodes of MIG instances were not made", tree: mig.with(tree{
@@ -350,7 +376,8 @@ func specHosts() []broken {
 			specFile: "", "/usr/bin/nvidia-container-runtime-hook": program,
 		}), cause: "no CDI Spec defines nvidia.com/gpu", fix: generate},
 		{name: "NVIDIA's hook steps in for a stale Spec", tree: healthy().with(tree{
-			specFile: spec("570.0.0", common(), 0, 1), "/usr/bin/nvidia-container-runtime-hook": program, "/usr/bin/nvidia-container-cli": program,
+			specFile: spec("570.0.0", common(), 0, 1), "/usr/bin/nvidia-container-runtime-hook": program,
+			"/usr/bin/nvidia-container-cli": program,
 		}), cause: "was written for driver 570.0.0", fix: generate, warns: true},
 		{name: "the Spec fails for a reason that only the plan knows", tree: healthy().with(tree{
 			specFile: strings.Replace(spec(loaded, common(), 0, 1), "containerPath: /usr", "containerPath: usr", 1),

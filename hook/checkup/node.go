@@ -108,7 +108,8 @@ func (h *host) gone(d *device, node string) report.Check {
 	}
 	c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
 	if isGPU(node) && h.thisBoot(d.Spec) {
-		c.Message = fmt.Sprintf("the GPU of %s was there when %s was generated, since the host's start, and is gone", node, d.Spec)
+		c.Message = fmt.Sprintf("the GPU of %s was there when %s was generated, since the host's start, and is gone", node,
+			d.Spec)
 		c.Cause = causeBus
 		c.Details = append(c.Details, "it has fallen off the bus: dmesg has a line with NVRM and Xid 79 then")
 		c.Not = c.Fix + " (unless the host is to do without that GPU)"
@@ -207,7 +208,8 @@ func checkNodeNumbers(h *host) []report.Check {
 		if !known || p.Type != "c" || p.Major == major {
 			continue
 		}
-		c := h.fail("device nodes", fmt.Sprintf("%s has the number %d:%d, but the loaded driver has the major number %d: opening it fails",
+		c := h.fail("device nodes", fmt.Sprintf("%s has the number %d:%d, but the loaded driver has the major number "+
+			"%d: opening it fails",
 			node, p.Major, p.Minor, major))
 		c.Cause = "numbers of " + driver
 		c.Details = []string{"the node is of an earlier load of the driver"}
@@ -223,7 +225,8 @@ func checkNodeNumbers(h *host) []report.Check {
 
 // renumbered explains a node whose number is another than the Spec says.
 func (h *host) renumbered(d *device, n *devices.DeviceNode, p facts.Path) report.Check {
-	c := h.fail("device nodes", fmt.Sprintf("%s has %s as %d:%d, on this host it is %d:%d since the driver was loaded again",
+	c := h.fail("device nodes", fmt.Sprintf("%s has %s as %d:%d, on this host it is %d:%d since the driver was "+
+		"loaded again",
 		d.Spec, n.HostPath, n.Major, n.Minor, p.Major, p.Minor))
 	c.Cause = "numbers " + d.Spec
 	c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)

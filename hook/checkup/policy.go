@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
-// checkPolicy looks for ways of asking that the configuration closes: such a request is reported, and the container starts
-// without a device.
+// checkPolicy looks for ways of asking that the configuration closes: such a request is reported, and the container
+// starts without a device.
 func checkPolicy(h *host) []report.Check {
 	engines := h.engines()
 	if len(engines) == 0 {
@@ -51,11 +51,13 @@ func checkPolicy(h *host) []report.Check {
 		if h.config.Requests.EnvAll == config.AllIgnore && slices.Contains(counted, config.SourceEnv) {
 			c := h.warn("policy", of+" get nothing for NVIDIA_VISIBLE_DEVICES=all: env-all is \"ignore\" in "+file)
 			c.Cause = "policy of all"
-			c.Hint = "ask by the annotation gpu-hook/gpus=all or for indices, or set env-all = \"weak\" under [requests] in " + file
+			c.Hint = "ask by the annotation gpu-hook/gpus=all or for indices, or set env-all = \"weak\" under [requests] in " +
+				file
 			out = append(out, c)
 		}
 		if !h.config.Requests.AcceptEnvUnprivileged && slices.Contains(counted, config.SourceEnv) {
-			c := h.warn("policy", of+" cannot ask by environment unless they are privileged: accept-env-unprivileged is false in "+file)
+			c := h.warn("policy", of+" cannot ask by environment unless they are privileged: accept-env-unprivileged is "+
+				"false in "+file)
 			c.Cause = "policy of env " + engine
 			c.Hint = "ask by the annotation gpu-hook/gpus, or set accept-env-unprivileged = true under [requests] in " + file
 			out = append(out, c)

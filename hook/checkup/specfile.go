@@ -93,7 +93,8 @@ func (h *host) ending(f facts.SpecFile) (report.Check, bool) {
 	return c, true
 }
 
-// away is the finding that a Spec is in a directory that is not read. It is not reported if something else serves the kind.
+// away is the finding that a Spec is in a directory that is not read. It is not reported if something else serves the
+// kind.
 func (h *host) away(f facts.SpecFile) (report.Check, bool) {
 	if !slices.ContainsFunc(f.Kinds, h.unserved) || (path.Ext(f.Path) != ".yaml" && path.Ext(f.Path) != ".json") {
 		return report.Check{}, false
@@ -179,8 +180,8 @@ func (h *host) parsable(f facts.SpecFile) (command, words string) {
 	return "", "correct " + f.Path + ", or write it again with its vendor's tool"
 }
 
-// makeTrusted is the command after which only root can change the file. It changes only what is wrong, since mode 644 on
-// a directory would close it.
+// makeTrusted is the command after which only root can change the file. It changes only what is wrong, since mode 644
+// on a directory would close it.
 func (h *host) makeTrusted(file string) string {
 	var own, modes []string
 	uid := h.config.Self.Owner.UID

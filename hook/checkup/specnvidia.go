@@ -30,7 +30,8 @@ func checkNVIDIASpecs(h *host) []report.Check {
 	return out
 }
 
-// nvidiaSpecs returns the files that define GPUs of NVIDIA's by the nodes of its driver. Those for WSL and Tegra have others.
+// nvidiaSpecs returns the files that define GPUs of NVIDIA's by the nodes of its driver. Those for WSL and Tegra have
+// others.
 func (h *host) nvidiaSpecs() []string {
 	var out []string
 	for _, d := range h.devices {
@@ -133,7 +134,10 @@ func namesOf(d device) []string {
 
 // wrongUUID is the finding that a Spec names a GPU by a UUID that no GPU here, or another one, has.
 func (h *host) wrongUUID(spec string) (report.Check, bool) {
-	if len(h.GPUs) == 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool { return !strings.HasPrefix(g.UUID, "GPU-") }) {
+	if len(h.GPUs) == 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool {
+		return !strings.HasPrefix(g.UUID,
+			"GPU-")
+	}) {
 		return report.Check{}, false
 	}
 	for _, d := range h.devices {
@@ -161,7 +165,8 @@ func (h *host) wrongUUID(spec string) (report.Check, bool) {
 	return report.Check{}, false
 }
 
-// wrongIndex is the finding that an index in a Spec is another GPU than the driver's: those count in the order of the bus.
+// wrongIndex is the finding that an index in a Spec is another GPU than the driver's: those count in the order of the
+// bus.
 func (h *host) wrongIndex(spec string) (report.Check, bool) {
 	order := slices.Clone(h.GPUs)
 	slices.SortFunc(order, func(a, b facts.GPU) int { return strings.Compare(a.Bus, b.Bus) })

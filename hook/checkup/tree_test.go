@@ -17,8 +17,8 @@ import (
 )
 
 // tree is a host as files: a path, and what is there. "node c 195 0 666 0:44" is a device node with its mode and owner,
-// "dir" or "dir 777", "link TARGET", "mode 755 0:0 TEXT" a file with another mode and owner than 644 and root; everything else is the
-// content of a file.
+// "dir" or "dir 777", "link TARGET", "mode 755 0:0 TEXT" a file with another mode and owner than 644 and root;
+// everything else is the content of a file.
 type tree map[string]string
 
 // with returns the tree with other entries in the place of its own; "" takes one away.
@@ -194,11 +194,12 @@ func healthy() tree {
 		"/sys/bus/pci/devices/0000:02:00.0/driver":          "link ../drivers/nvidia",
 		"/sys/module/nvidia/version":                        loaded + "\n",
 		"/sys/module/nvidia_uvm/version":                    loaded + "\n",
-		"/lib/modules/6.1.0/modules.dep":                    "updates/dkms/nvidia.ko:\nupdates/dkms/nvidia-uvm.ko: updates/dkms/nvidia.ko\n",
-		libraries + "libcuda.so." + loaded:                  "a library",
-		libraries + "libnvidia-ml.so." + loaded:             "a library",
-		"/usr/bin/nvidia-ctk":                               program,
-		"/usr/bin/nvidia-modprobe":                          program,
-		specFile:                                            spec(loaded, common(), 0, 1),
+		"/lib/modules/6.1.0/modules.dep": "updates/dkms/nvidia.ko:\nupdates/dkms/nvidia-uvm.ko: " +
+			"updates/dkms/nvidia.ko\n",
+		libraries + "libcuda.so." + loaded:      "a library",
+		libraries + "libnvidia-ml.so." + loaded: "a library",
+		"/usr/bin/nvidia-ctk":                   program,
+		"/usr/bin/nvidia-modprobe":              program,
+		specFile:                                spec(loaded, common(), 0, 1),
 	})
 }

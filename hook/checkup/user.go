@@ -67,7 +67,8 @@ func mode(p facts.Path) string { return fmt.Sprintf("%04o", p.Mode) }
 // closed is the finding that nodes are open to root alone.
 func (h *host) closed(nodes []string) report.Check {
 	p := h.Paths[nodes[0]]
-	c := h.warn("device nodes", fmt.Sprintf("rootless containers cannot open %s (root:%s %s)", nodes[0], h.group(int(p.GID)), mode(p)))
+	c := h.warn("device nodes", fmt.Sprintf("rootless containers cannot open %s (root:%s %s)", nodes[0],
+		h.group(int(p.GID)), mode(p)))
 	if h.byUser() {
 		c.Status = report.CheckFail
 	}
@@ -94,7 +95,8 @@ func (h *host) ofGroup(gid int, nodes []string) report.Check {
 	c.Cause = "group " + name
 	switch {
 	case slices.Contains(h.User.Groups, gid):
-		c = h.warn("device nodes", fmt.Sprintf("containers can open %s only if they keep the groups of %s", node, h.userName()))
+		c = h.warn("device nodes", fmt.Sprintf("containers can open %s only if they keep the groups of %s", node,
+			h.userName()))
 		c.Cause = "group " + name
 		c.Fix = "podman --runtime crun run --group-add keep-groups …"
 		if !h.Tool("crun") {

@@ -17,7 +17,10 @@ func TestCheckupText(t *testing.T) {
 	c := &Checkup{Host: "podman"}
 	c.Add("a", CheckOK, "fine", "")
 	c.Put(Check{Name: "b", Status: CheckWarn, Message: "look", Hint: "do that"})
-	c.Put(Check{Name: "c", Status: CheckFail, Message: long, Fix: "command " + long, Hint: "at boot too", Not: "this", Cause: "x"})
+	c.Put(Check{
+		Name: "c", Status: CheckFail, Message: long, Fix: "command " + long, Hint: "at boot too", Not: "this",
+		Cause: "x",
+	})
 	c.Put(Check{Name: "d", Status: CheckWarn, Message: "the same", Details: []string{"seen", "seen"}, Cause: "x"})
 	c.Finish()
 	want := `podman
@@ -111,7 +114,8 @@ func TestLastRefused(t *testing.T) {
 func TestAgo(t *testing.T) {
 	then := time.Unix(1700000000, 0)
 	for d, want := range map[time.Duration]string{
-		time.Second: "less than a minute ago", 3 * time.Minute: "3 min ago", 5 * time.Hour: "5 h ago", 72 * time.Hour: "3 days ago",
+		time.Second: "less than a minute ago", 3 * time.Minute: "3 min ago", 5 * time.Hour: "5 h ago",
+		72 * time.Hour: "3 days ago",
 	} {
 		if got := Ago(then, then.Add(d)); got != want {
 			t.Errorf("%s: %s", d, got)

@@ -1,5 +1,5 @@
-// Package facts reads what a look over a host needs to know: device nodes, modules, libraries, the engines' configuration
-// and hook definitions. It judges nothing and changes nothing.
+// Package facts reads what a look over a host needs to know: device nodes, modules, libraries, the engines'
+// configuration and hook definitions. It judges nothing and changes nothing.
 package facts
 
 import (
@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Host is what is known of one host. What could not be read has its zero value, and a check that needs it finds nothing.
+// Host is what is known of one host. What could not be read has its zero value, and a check that needs it finds
+// nothing.
 type Host struct {
 	OS      OS
 	Kernel  Kernel

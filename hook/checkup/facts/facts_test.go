@@ -50,9 +50,11 @@ func TestNothing(t *testing.T) {
 
 func TestDriver(t *testing.T) {
 	r := reader{write(t, map[string]string{
-		"/sys/module/nvidia/version":                           "580.65.06\n",
-		"/lib/modules/6.1.0/modules.dep":                       "kernel/a.ko:\nupdates/nvidia-uvm.ko.xz: updates/nvidia.ko.xz\nupdates/nvidia.ko.xz:\n",
-		"/proc/driver/nvidia/gpus/0000:01:00.0/information":    "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-1\nDevice Minor: \t 3\n",
+		"/sys/module/nvidia/version": "580.65.06\n",
+		"/lib/modules/6.1.0/modules.dep": "kernel/a.ko:\nupdates/nvidia-uvm.ko.xz: " +
+			"updates/nvidia.ko.xz\nupdates/nvidia.ko.xz:\n",
+		"/proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-1\nDevice " +
+			"Minor: \t 3\n",
 		"/proc/driver/nvidia/gpus/0000:02:00.0/information":    "Model: \t\t Unknown\n",
 		"/proc/driver/nvidia/capabilities/mig/config":          "DeviceFileMinor: 1\n",
 		"/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access": "DeviceFileMinor: 12\n",
@@ -71,7 +73,10 @@ func TestDriver(t *testing.T) {
 		Known: true, Modules: map[string]string{"nvidia": "580.65.06"}, Available: []string{"nvidia_uvm", "nvidia"},
 	})
 	same(t, "GPUs", r.gpus(), []GPU{
-		{Bus: "0000:01:00.0", Model: "NVIDIA H100", UUID: "GPU-1", Minor: 3}, {Bus: "0000:02:00.0", Model: "Unknown", Minor: -1},
+		{Bus: "0000:01:00.0", Model: "NVIDIA H100", UUID: "GPU-1", Minor: 3}, {
+			Bus: "0000:02:00.0", Model: "Unknown",
+			Minor: -1,
+		},
 	})
 	same(t, "capabilities", r.capabilities(), []Capability{
 		{"/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access", 12}, {"/proc/driver/nvidia/capabilities/mig/config", 1},
@@ -91,7 +96,10 @@ func same(t *testing.T, what string, got, want any) {
 
 func TestPaths(t *testing.T) {
 	require.Root(t)
-	dir := write(t, map[string]string{"/dev/nvidia1": "link nvidia0", "/dev/dri/by-path/x": "", "/dev/nvidia-caps/nvidia-cap1": ""})
+	dir := write(t, map[string]string{
+		"/dev/nvidia1": "link nvidia0", "/dev/dri/by-path/x": "",
+		"/dev/nvidia-caps/nvidia-cap1": "",
+	})
 	if err := unix.Mknod(filepath.Join(dir, "dev/nvidia0"), unix.S_IFCHR|0o640, int(unix.Mkdev(195, 7))); err != nil {
 		t.Fatal(err)
 	}
@@ -135,15 +143,21 @@ func TestEngines(t *testing.T) {
 			map[string]string{admin: "[engine]\n#hooks_dir = [\"/c\"]\nhooks_dir = [\"/a\"]\n"}, []string{"/a"}, admin + ":3",
 		},
 		"the last file decides": {
-			map[string]string{admin: "[engine]\nhooks_dir = [\"/a\"]\n", late: "[engine]\nhooks_dir = [\"/z\"]\n", early: "[engine]\nhooks_dir = [\"/b\"]\n"},
+			map[string]string{
+				admin: "[engine]\nhooks_dir = [\"/a\"]\n", late: "[engine]\nhooks_dir = [\"/z\"]\n",
+				early: "[engine]\nhooks_dir = [\"/b\"]\n",
+			},
 			[]string{"/z"},
 			late + ":2",
 		},
 		"an appended list": {
-			map[string]string{early: "[engine]\nhooks_dir = [\"/b\", {append = true}]\n"}, []string{SystemHooks, "/b"}, early + ":2",
+			map[string]string{early: "[engine]\nhooks_dir = [\"/b\", {append = true}]\n"}, []string{SystemHooks, "/b"}, early +
+				":2",
 		},
 		"a user's": {
-			map[string]string{late: "[engine]\nhooks_dir = [\"/z\"]\n", users: "[engine]\nhooks_dir = [\"/u\"]\n"}, []string{"/u"}, users + ":2",
+			map[string]string{late: "[engine]\nhooks_dir = [\"/z\"]\n", users: "[engine]\nhooks_dir = [\"/u\"]\n"},
+			[]string{"/u"},
+			users + ":2",
 		},
 		"a file that podman does not read": {
 			map[string]string{late + ".bak": "[engine]\nhooks_dir = [\"/z\"]\n"}, []string{SystemHooks}, "",
@@ -165,7 +179,8 @@ func TestDefinitions(t *testing.T) {
 		return `{"version": "1.0.0", "hook": {"path": "/x/gpu-hook", "args": ["gpu-hook", "--engine", "podman"]}, "stages": ["` + stage + `"]}`
 	}
 	r := reader{write(t, map[string]string{
-		"/a/gpu-hook.json": ours("createRuntime"), "/a/x.json": "{", "/a/gpu-hook.json.bak": "", "/b/gpu-hook.json": ours("precreate"),
+		"/a/gpu-hook.json": ours("createRuntime"), "/a/x.json": "{", "/a/gpu-hook.json.bak": "",
+		"/b/gpu-hook.json": ours("precreate"),
 		"/c/gpu-hook.json": ours("createRuntime"), "/c/other.json": ours("precreate"),
 	})}
 	e := Engine{Dirs: []string{"/a", "/nowhere", "/b"}}
@@ -184,10 +199,11 @@ func TestDefinitions(t *testing.T) {
 
 func TestSystem(t *testing.T) {
 	r := reader{write(t, map[string]string{
-		"/etc/os-release":         "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos\"\n",
-		"/etc/passwd":             "root:x:0:0\nann:x:1000:1000\n",
-		"/etc/group":              "video:x:44:bob,ann\nrender:x:105:bob\nbad\n",
-		"/var/lib/dpkg/status":    "Package: a\nStatus: install ok installed\nVersion: 1\n\nPackage: nvidia-container-toolkit\nStatus: install ok installed\nVersion: 1.18.2-1\n",
+		"/etc/os-release": "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos\"\n",
+		"/etc/passwd":     "root:x:0:0\nann:x:1000:1000\n",
+		"/etc/group":      "video:x:44:bob,ann\nrender:x:105:bob\nbad\n",
+		"/var/lib/dpkg/status": "Package: a\nStatus: install ok installed\nVersion: 1\n\nPackage: " +
+			"nvidia-container-toolkit\nStatus: install ok installed\nVersion: 1.18.2-1\n",
 		"/proc/mounts":            "/dev/sda / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n",
 		"/run/cdi/a.yaml":         "cdiVersion: 1\nkind: a.com/b\n",
 		"/etc/cdi/b.yml":          "cdiVersion: 1\nkind: a.com/b\n",
@@ -208,6 +224,9 @@ func TestSystem(t *testing.T) {
 		specs = append(specs, s)
 	}
 	same(t, "Specs", specs, []SpecFile{
-		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}}, {Path: "/run/cdi/a.yaml", Read: true, Kinds: []string{"a.com/b"}, Tmpfs: true},
+		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}}, {
+			Path: "/run/cdi/a.yaml", Read: true,
+			Kinds: []string{"a.com/b"}, Tmpfs: true,
+		},
 	})
 }

@@ -100,7 +100,8 @@ func (r reader) selinux() SELinux {
 	return s
 }
 
-// toolkit reads the version of NVIDIA's container toolkit from dpkg's database. Other databases need a program to be read.
+// toolkit reads the version of NVIDIA's container toolkit from dpkg's database. Other databases need a program to be
+// read.
 func (r reader) toolkit() string {
 	data, err := os.ReadFile(r.at("/var/lib/dpkg/status"))
 	if err != nil {
