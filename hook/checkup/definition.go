@@ -19,7 +19,7 @@ import (
 func (h *host) badProgram(engine string, hook facts.Hook) (report.Check, bool) {
 	err := h.programs[hook.Hook.Path]
 	if err == nil {
-		return report.Check{}, false
+		return h.notRunnable(hook)
 	}
 	c := h.fail("createRuntime", fmt.Sprintf("%s: %v", hook.File, err))
 	c.Cause = "program " + hook.Hook.Path
@@ -36,6 +36,23 @@ func (h *host) badProgram(engine string, hook facts.Hook) (report.Check, bool) {
 		c.Fix = h.makeTrusted(hook.Hook.Path)
 	}
 	return c, true
+}
+
+// notRunnable is the finding that the kernel does not run the program of a definition, so that every container fails.
+func (h *host) notRunnable(hook facts.Hook) (report.Check, bool) {
+	program := hook.Hook.Path
+	switch p := h.Programs[program]; {
+	case p.NoExec:
+		c := h.fail("createRuntime", fmt.Sprintf("every container fails: %s is on a file system that is mounted noexec", program))
+		c.Cause = "program " + program
+		c.Fix, c.Hint = "gpu-hook install --bin-dir /usr/bin", "or mount that file system without noexec"
+		return c, true
+	case p.Foreign:
+		c := h.fail("createRuntime", fmt.Sprintf("every container fails: %s is not a program", program))
+		c.Cause, c.Fix = "program "+program, h.installOver(hook.File)
+		return c, true
+	}
+	return report.Check{}, false
 }
 
 // badCall returns what is wrong with how a definition calls gpu-hook.

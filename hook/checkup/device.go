@@ -2,6 +2,7 @@ package checkup
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -28,8 +29,24 @@ func (h *host) device(d *device) []report.Check {
 	if c, found := h.stale(d); found {
 		out = append(out, c)
 	}
+	if d.withoutGPU() {
+		c := h.fail("CDI Specs", fmt.Sprintf("%s defines a device without a GPU's node: a container gets no GPU", d.Spec))
+		c.Cause = "no nodes " + d.Spec
+		for _, note := range h.notes {
+			if note.What() == d.Spec {
+				c.Details = append(c.Details, note.Error())
+			}
+		}
+		c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
+		return append(out, c)
+	}
 	for _, n := range d.nodes {
 		if c, found := h.badNode(d, n); found && !h.optional(n) {
+			out = append(out, c)
+		}
+	}
+	for _, hook := range d.hooks {
+		if c, found := h.badHook(d, hook); found && d.refused() {
 			out = append(out, c)
 		}
 	}
@@ -42,6 +59,39 @@ func (h *host) device(d *device) []report.Check {
 		}
 	}
 	return out
+}
+
+// withoutGPU reports whether the device of a vendor's kind has no node of a GPU. NVIDIA's Specs for WSL and Tegra have other
+// nodes than its driver for PCs has.
+func (d *device) withoutGPU() bool {
+	nodes := nodesOf(*d)
+	switch {
+	case d.Kind != nvidiaKind && d.Kind != amdKind:
+		return false
+	case slices.Contains(nodes, "/dev/nvidiactl"):
+		return !slices.ContainsFunc(nodes, isGPU)
+	}
+	return len(nodes) == 0
+}
+
+// badHook is the finding that a program that the Spec runs is not installed.
+func (h *host) badHook(d *device, program string) (report.Check, bool) {
+	if p, looked := h.Paths[path.Clean(program)]; !looked || p.Exists() {
+		return report.Check{}, false
+	}
+	c := h.fail("CDI Specs", fmt.Sprintf("%s runs %s, which is not installed", d.Spec, program))
+	c.Cause = "program " + program
+	switch path.Base(program) {
+	case "nvidia-cdi-hook", "nvidia-ctk":
+		c.Fix = h.install(toolkitPackage())
+		c.Hint = "or generate the Spec again with the installed tool, if its program is elsewhere now"
+		if h.Tool("nvidia-ctk") {
+			c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
+		}
+	default:
+		c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
+	}
+	return c, true
 }
 
 // fallsBack reports whether another driver serves devices of the kind in CDI's place.
@@ -215,6 +265,10 @@ func (h *host) noSpec(t trial) report.Check {
 	c.Fix, c.Hint = h.regenerate(t.vendor.Kind, file)
 	if h.Refresh.Installed && t.vendor.Kind == nvidiaKind {
 		c.Fix = "systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"
+		if h.Refresh.Enabled {
+			c.Fix = "systemctl restart nvidia-cdi-refresh.service"
+			c.Hint = "if that fails, journalctl -u nvidia-cdi-refresh says why"
+		}
 	}
 	return c
 }

@@ -129,6 +129,7 @@ done
 	}
 	out["/root/bin/modprobe"] = script + `case $1 in
 nvidia) load ;;
+nvidia-drm) mkdir -p /dev/dri; mknod -m 666 /dev/dri/renderD128 c 226 128 ;;
 nvidia-uvm) mkdir -p /sys/module/nvidia_uvm; echo "Character devices:
 510 nvidia-uvm" >/proc/devices ;;
 amdgpu) mkdir -p /dev/dri /sys/module/amdgpu; mknod -m 666 /dev/kfd c 234 0; [ -e /dev/dri/renderD128 ] || mknod -m 666 /dev/dri/renderD128 c 226 128 ;;
@@ -167,7 +168,8 @@ rm -f $out; cp /root/spec $out; chmod 644 $out
 	packages := script + `shift
 for p; do
 	case $p in
-	nvidia-container-toolkit-base) cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/ ;;
+	nvidia-container-toolkit-base) cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/
+		cp /root/pool/nvidia-ctk /usr/bin/nvidia-cdi-hook ;;
 	libnvidia-ml1) touch /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.$(cat /sys/module/nvidia/version) ;;
 	nvidia-driver)
 		mkdir -p /usr/lib/x86_64-linux-gnu /lib/modules/6.1.0; echo "dkms/nvidia.ko:" >/lib/modules/6.1.0/modules.dep
@@ -187,7 +189,7 @@ reboot) rm -rf /sys/module/nouveau /dev/nvidia*; load ;;
 enable) nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml
 	mkdir -p /etc/systemd/system/multi-user.target.wants; touch /etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path ;;
 daemon-reload) ;;
-restart) ;;
+restart) [ $2 = crio ] || nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml ;;
 *) exit 1 ;;
 esac
 `

@@ -24,6 +24,7 @@ type host struct {
 	devices  []device
 	trials   []trial
 	problems []*fault.Error // Specs that are left out
+	notes    []*fault.Error // what was not understood of the others
 	// conflicts are names that two Specs of one directory define.
 	conflicts []devices.Conflict
 	hooks     []delegate
@@ -34,6 +35,7 @@ type host struct {
 type device struct {
 	devices.Device
 	nodes []*devices.DeviceNode
+	hooks []string // programs that its Spec runs
 	files []string // of the host, that its mounts need
 	drivers
 	refusal
@@ -101,7 +103,7 @@ func (h *host) query() facts.Query {
 		for _, n := range d.nodes {
 			q.Paths = append(q.Paths, n.HostPath)
 		}
-		q.Paths = append(q.Paths, d.Spec)
+		q.Paths = append(append(q.Paths, d.Spec), d.hooks...)
 	}
 	for _, dir := range h.config.CDI.SpecDirs {
 		entries, _ := os.ReadDir(dir)
@@ -116,6 +118,7 @@ func (h *host) query() facts.Query {
 func (h *host) readSpecs() {
 	registry := devices.Load(h.config.CDI.SpecDirs, h.config.Self.Owner)
 	h.problems, h.conflicts = registry.Problems(), registry.Conflicts()
+	h.notes = registry.Notes()
 	seen := map[string]bool{}
 	for _, found := range registry.Devices() {
 		if seen[found.Name] {
@@ -127,6 +130,9 @@ func (h *host) readSpecs() {
 		d := device{Device: found}
 		if resolved, err := registry.Resolve([]string{found.Name}); err == nil {
 			d.nodes = resolved.DeviceNodes
+			for _, hook := range resolved.Hooks {
+				d.hooks = append(d.hooks, hook.Path)
+			}
 			for _, share := range resolved.Shares {
 				vendor := h.config.OfKind(found.Kind)
 				d.written, d.loaded = h.config.ContractOf(vendor).Drivers(share.Files(), share.Arguments())

@@ -20,6 +20,9 @@ func moreHosts() []broken {
 		})
 	}
 	beside := func(text string) tree { return healthy().with(tree{sharedDir + "/x.json": text}) }
+	hooked := func(program string) string {
+		return spec(loaded, common(), 0, 1) + "  hooks:\n  - {hookName: createContainer, path: " + program + ", args: [a, b]}\n"
+	}
 	const off = "mv " + sharedDir + "/x.json " + sharedDir + "/x.json.off"
 	definition := func(old, new string) tree {
 		const file = podmanDir + "/gpu-hook.json"
@@ -50,6 +53,47 @@ func moreHosts() []broken {
 			tree: healthy().with(tree{specFile: strings.Replace(spec(loaded, common(), 0, 1), "nvidia.com/gpu",
 				"nvidia.com/gpus", 1)}),
 			cause: "no CDI Spec defines nvidia.com/gpu", fix: "nvidia-ctk cdi generate --output=/etc/cdi/nvidia-gpu.yaml",
+		},
+		{
+			name: "the binary is not a program", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 755 0:0 text"}),
+			cause: "/usr/local/bin/gpu-hook is not a program", fix: "gpu-hook install",
+		},
+		{
+			name: "the binary's file system is noexec",
+			tree: healthy().with(tree{
+				"/proc/mounts": "overlay / overlay rw 0 0\ntmpfs /run tmpfs rw 0 0\n/dev/sdb /usr/local ext4 rw,nosuid,noexec 0 0\n",
+			}),
+			cause: "/usr/local/bin/gpu-hook is on a file system that is mounted noexec", fix: "gpu-hook install --bin-dir /usr/bin",
+		},
+		{
+			name:  "the Spec's hook is gone",
+			tree:  healthy().with(tree{specFile: hooked("/opt/bin/nvidia-cdi-hook")}),
+			cause: specFile + " runs /opt/bin/nvidia-cdi-hook, which is not installed", fix: "nvidia-ctk cdi generate --output=" + specFile,
+		},
+		{
+			name:  "the Spec's hook is gone, and so is the tool",
+			tree:  healthy().with(tree{specFile: hooked("/usr/bin/nvidia-cdi-hook"), "/usr/bin/nvidia-ctk": ""}),
+			cause: specFile + " runs /usr/bin/nvidia-cdi-hook, which is not installed", fix: "apt-get install nvidia-container-toolkit-base",
+		},
+		{
+			name:  "a field of the Spec is misspelt",
+			tree:  healthy().with(tree{specFile: strings.ReplaceAll(spec(loaded, common(), 0, 1), "    deviceNodes:\n    - ", "    devicenode:\n    - ")}),
+			cause: "a container gets no GPU", fix: "nvidia-ctk cdi generate --output=" + specFile,
+		},
+		{
+			name:  "the Spec names no index",
+			tree:  healthy().with(tree{specFile: strings.NewReplacer(`name: "0"`, `name: "gpu0"`, `name: "1"`, `name: "gpu1"`).Replace(spec(loaded, common(), 0, 1))}),
+			cause: "names no GPU by its index", fix: "--device-name-strategy=index", warns: true,
+		},
+		{
+			name:  "the service that generates the Spec has failed",
+			tree:  healthy().with(refresh).with(tree{specFile: ""}),
+			cause: "no CDI Spec defines nvidia.com/gpu", fix: "systemctl restart nvidia-cdi-refresh.service",
+		},
+		{
+			name:  "nvidia_drm is not loaded",
+			tree:  healthy().with(tree{specFile: spec(loaded, append(common(), "/dev/dri/renderD128"), 0, 1)}),
+			cause: "/dev/dri/renderD128 is missing", fix: "modprobe nvidia-drm modeset=1",
 		},
 		{
 			name: "the definition lacks the stage's word", tree: definition(`"createRuntime",`, ``),

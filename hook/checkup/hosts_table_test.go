@@ -97,7 +97,7 @@ func engineHosts() []broken {
 			cause: "it is not executable", fix: "gpu-hook install",
 		},
 		{
-			name: "others may write the binary", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 777 0:0 a program"}),
+			name: "others may write the binary", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 777 0:0 #!/bin/sh\n"}),
 			cause: "writable by group or others", fix: "gpu-hook install",
 		},
 		{

@@ -47,6 +47,10 @@ func (h *host) noNode(d *device, node string) report.Check {
 			fix = "modprobe nvidia-modeset && mknod -m 666 /dev/nvidia-modeset c 195 254"
 		}
 		return h.notMade(node, "module nvidia_modeset is not loaded, or its node was not made", fix)
+	case d.Kind == nvidiaKind && strings.HasPrefix(node, "/dev/dri/") && h.Kernel.Known && !h.Kernel.Loaded("nvidia_drm"):
+		c := h.notMade(node, "module nvidia_drm makes it, and is not loaded", "modprobe nvidia-drm modeset=1")
+		c.Cause = "nvidia_drm"
+		return c
 	case isGPU(node) && isNumber == nil:
 		return h.noGPUNode(d, node, minor)
 	case node == "/dev/kfd" || (d.Kind == amdKind && h.Kernel.Known && !h.Kernel.Loaded("amdgpu")):

@@ -15,7 +15,16 @@ import (
 
 // checkSpecFiles looks at files in the Spec directories that define nothing, and why.
 func checkSpecFiles(h *host) []report.Check {
-	return h.unreadSpecs("")
+	out := h.unreadSpecs("")
+	for _, note := range h.notes {
+		if slices.ContainsFunc(h.devices, func(d device) bool { return d.Spec == note.What() && d.withoutGPU() }) {
+			continue // that device's finding has it
+		}
+		c := h.warn("CDI Specs", note.Error())
+		c.Cause, c.Hint = "note "+note.What(), note.Hint()
+		out = append(out, c)
+	}
+	return out
 }
 
 // unreadSpecs returns the findings about Spec files that are left out and, by their words, define the kind; "" is every

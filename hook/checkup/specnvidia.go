@@ -18,7 +18,7 @@ func checkNVIDIASpecs(h *host) []report.Check {
 	}
 	var out []report.Check
 	for _, find := range []func(string) (report.Check, bool){
-		h.withoutUVM, h.withoutGPU, h.withoutMIG, h.wrongUUID, h.wrongIndex,
+		h.withoutUVM, h.withoutGPU, h.withoutMIG, h.wrongUUID, h.wrongIndex, h.withoutIndex,
 	} {
 		for _, spec := range specs {
 			if c, found := find(spec); found {
@@ -35,7 +35,7 @@ func checkNVIDIASpecs(h *host) []report.Check {
 func (h *host) nvidiaSpecs() []string {
 	var out []string
 	for _, d := range h.devices {
-		if d.Kind == nvidiaKind && !slices.Contains(out, d.Spec) && slices.Contains(nodesOf(d), "/dev/nvidiactl") {
+		if d.Kind == nvidiaKind && !d.withoutGPU() && !slices.Contains(out, d.Spec) && slices.Contains(nodesOf(d), "/dev/nvidiactl") {
 			out = append(out, d.Spec)
 		}
 	}
@@ -163,6 +163,21 @@ func (h *host) wrongUUID(spec string) (report.Check, bool) {
 		}
 	}
 	return report.Check{}, false
+}
+
+// withoutIndex is the finding that a Spec names no GPU by an index, which is how most requests name them.
+func (h *host) withoutIndex(spec string) (report.Check, bool) {
+	for _, d := range h.devices {
+		for _, name := range namesOf(d) {
+			if d.Kind == nvidiaKind && strings.Trim(name, "0123456789:") == "" {
+				return report.Check{}, false
+			}
+		}
+	}
+	c := h.warn("CDI Specs", spec+" names no GPU by its index: NVIDIA_VISIBLE_DEVICES=0 is refused")
+	c.Cause = "index " + spec
+	c.Fix = h.generate(nvidiaKind, spec) + " --device-name-strategy=index --device-name-strategy=uuid"
+	return c, true
 }
 
 // wrongIndex is the finding that an index in a Spec is another GPU than the driver's: those count in the order of the

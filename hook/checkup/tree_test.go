@@ -101,7 +101,7 @@ const (
 	loaded    = "580.65.06"
 	specFile  = "/etc/cdi/nvidia.yaml"
 	libraries = "/usr/lib/x86_64-linux-gnu/"
-	program   = "mode 755 0:0 a program"
+	program   = "mode 755 0:0 #!/bin/sh\n"
 )
 
 func uuid(n int) string { return fmt.Sprintf("GPU-0000000%d-1111-2222-3333-444455556666", n) }

@@ -143,8 +143,12 @@ func (c Check) text(out *strings.Builder, number int) {
 	label := fmt.Sprintf("%-4s %2d  ", strings.ToUpper(c.Status), number)
 	indent := strings.Repeat(" ", len(label))
 	out.WriteString(label + broken(c.Message, indent))
-	for _, d := range c.Details {
+	const most = 8
+	for _, d := range c.Details[:min(most, len(c.Details))] {
 		out.WriteString(indent + broken(d, indent+"  "))
+	}
+	if more := len(c.Details) - most; more > 0 {
+		fmt.Fprintf(out, "%sand %d more such lines (gpu-hook doctor --json)\n", indent, more)
 	}
 	switch {
 	case c.Fix != "":

@@ -68,7 +68,7 @@ func (e *Engine) Active() []Hook {
 
 // podman reads podman's configuration in the order in which podman does: the host's, the administrator's, the user's.
 func (r reader) podman(q Query) Engine {
-	e := Engine{Present: r.program("podman"), Dirs: []string{SystemHooks}}
+	e := Engine{Present: r.installed("podman"), Dirs: []string{SystemHooks}}
 	places := []string{"/usr/share/containers", "/etc/containers"}
 	if q.UserDir != "" {
 		places = append(places, q.UserDir+"/containers")
@@ -90,7 +90,7 @@ func (r reader) podman(q Query) Engine {
 
 // crio reads CRI-O's configuration.
 func (r reader) crio(q Query) Engine {
-	e := Engine{Present: r.program("crio"), Dirs: []string{SystemHooks}}
+	e := Engine{Present: r.installed("crio"), Dirs: []string{SystemHooks}}
 	files := []string{"/etc/crio/crio.conf"}
 	for _, name := range r.names("/etc/crio/crio.conf.d") {
 		files = append(files, "/etc/crio/crio.conf.d/"+name)
@@ -104,7 +104,7 @@ func (r reader) crio(q Query) Engine {
 	return e
 }
 
-func (r reader) program(name string) bool {
+func (r reader) installed(name string) bool {
 	found := map[string]string{}
 	r.tools(found)
 	return found[name] != ""

@@ -11,20 +11,21 @@ import (
 // Host is what is known of one host. What could not be read has its zero value, and a check that needs it finds
 // nothing.
 type Host struct {
-	OS      OS
-	Kernel  Kernel
-	GPUs    []GPU            // of /proc/driver/nvidia/gpus
-	Majors  map[string]int64 // of character devices, by the names of their drivers
-	Started int64            // when the host was started, in seconds of Unix, or 0
-	HasGPUs bool             // whether that directory is there; NVIDIA's drivers for Tegra have none
-	PCI     []PCI            // graphics devices of the PCI bus
-	Nodes   []string         // GPU nodes in /dev: of NVIDIA's driver, of DRM and /dev/kfd
-	Paths   map[string]Path  // every node in Nodes, and every path that was asked about with its parents
-	MIG     []Capability     // capabilities that NVIDIA's driver offers as nodes in /dev/nvidia-caps
-	Library Libraries
-	Tools   map[string]string // programs that were found, with their paths
-	Specs   []SpecFile        // every file in a Spec directory, whether CDI reads it or not
-	Refresh Refresh
+	OS       OS
+	Kernel   Kernel
+	GPUs     []GPU            // of /proc/driver/nvidia/gpus
+	Majors   map[string]int64 // of character devices, by the names of their drivers
+	Started  int64            // when the host was started, in seconds of Unix, or 0
+	HasGPUs  bool             // whether that directory is there; NVIDIA's drivers for Tegra have none
+	PCI      []PCI            // graphics devices of the PCI bus
+	Nodes    []string         // GPU nodes in /dev: of NVIDIA's driver, of DRM and /dev/kfd
+	Paths    map[string]Path  // every node in Nodes, and every path that was asked about with its parents
+	MIG      []Capability     // capabilities that NVIDIA's driver offers as nodes in /dev/nvidia-caps
+	Library  Libraries
+	Tools    map[string]string  // programs that were found, with their paths
+	Programs map[string]Program // of hook definitions
+	Specs    []SpecFile         // every file in a Spec directory, whether CDI reads it or not
+	Refresh  Refresh
 	// Quadlets are units of podman's that ask for a GPU and are not told to wait for a service.
 	Quadlets []string
 	Podman   Engine
@@ -48,7 +49,7 @@ type Query struct {
 // Read reads the facts of the host whose root directory is root: "/", or a directory that stands for it in a test.
 func Read(root string, q Query) *Host {
 	r := reader{root: root}
-	h := &Host{Paths: map[string]Path{}, Tools: map[string]string{}}
+	h := &Host{Paths: map[string]Path{}, Tools: map[string]string{}, Programs: map[string]Program{}}
 	h.OS = r.os()
 	h.Kernel = r.kernel()
 	h.GPUs, h.PCI, h.MIG = r.gpus(), r.pci(), r.capabilities()
@@ -67,6 +68,7 @@ func Read(root string, q Query) *Host {
 	for _, e := range []Engine{h.Podman, h.CRIO} {
 		for _, hook := range e.Hooks {
 			r.lookUp(h.Paths, hook.Hook.Path)
+			h.Programs[hook.Hook.Path] = r.program(hook.Hook.Path)
 		}
 	}
 	h.User, h.SELinux, h.Toolkit = r.user(q), r.selinux(), r.toolkit()

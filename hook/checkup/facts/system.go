@@ -1,6 +1,9 @@
 package facts
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -221,27 +224,66 @@ func kinds(text string) []string {
 	}
 }
 
-// tmpfs returns a function that reports whether a path is in memory, by /proc/self/mounts.
-func (r reader) tmpfs() func(string) bool {
-	type mount struct{ dir, kind string }
-	var mounts []mount
+// mount is a line of /proc/mounts.
+type mount struct{ dir, kind, options string }
+
+func (m mount) has(option string) bool { return slices.Contains(strings.Split(m.options, ","), option) }
+
+type mounts []mount
+
+func (r reader) mounts() mounts {
+	var out mounts
 	for line := range strings.Lines(r.text("/proc/mounts")) {
-		if f := strings.Fields(line); len(f) > 2 {
-			mounts = append(mounts, mount{f[1], f[2]})
+		if f := strings.Fields(line); len(f) > 3 {
+			out = append(out, mount{f[1], f[2], f[3]})
 		}
 	}
+	return out
+}
+
+// of returns the mount that a file is on.
+func (list mounts) of(file string) mount {
+	// /var/run is /run on every host that has a /run in memory.
+	file = strings.Replace(file, "/var/run/", "/run/", 1)
+	best := mount{}
+	for _, m := range list {
+		under := m.dir == "/" || strings.HasPrefix(file, m.dir+"/")
+		if under && len(m.dir) >= len(best.dir) {
+			best = m
+		}
+	}
+	return best
+}
+
+// tmpfs returns a function that reports whether a path is in memory.
+func (r reader) tmpfs() func(string) bool {
+	list := r.mounts()
 	return func(file string) bool {
-		// /var/run is /run on every host that has a /run in memory.
-		file = strings.Replace(file, "/var/run/", "/run/", 1)
-		best := mount{}
-		for _, m := range mounts {
-			under := m.dir == "/" || strings.HasPrefix(file, m.dir+"/")
-			if under && len(m.dir) >= len(best.dir) {
-				best = m
-			}
-		}
-		return best.kind == "tmpfs" || best.kind == "ramfs"
+		kind := list.of(file).kind
+		return kind == "tmpfs" || kind == "ramfs"
 	}
+}
+
+// Program is what is known of a file as a program.
+type Program struct {
+	Foreign bool // whether it is neither a program of the kernel's format nor a script
+	NoExec  bool // whether its file system is mounted so that nothing in it can be run
+}
+
+// program reads the beginning of a file.
+func (r reader) program(file string) Program {
+	p := Program{NoExec: r.mounts().of(file).has("noexec")}
+	f, err := os.Open(r.at(file))
+	if err != nil {
+		return p
+	}
+	defer f.Close()
+	start := make([]byte, 4)
+	n, err := io.ReadFull(f, start)
+	start = start[:n]
+	p.Foreign = (err == nil || n > 0 || errors.Is(err, io.EOF)) &&
+		!bytes.HasPrefix(start, []byte("\x7fELF")) && !bytes.HasPrefix(start, []byte("#!"))
+	return p
 }
 
 // started returns when the host was started.
