@@ -1,5 +1,5 @@
-// Package amd is AMD's contract with GPU images: the grammar of AMD_VISIBLE_DEVICES, as AMD's own container runtime reads
-// it (ROCm/container-toolkit, internal/gpu-tracker). It changes nothing and runs nothing.
+// Package amd is AMD's contract with GPU images: the grammar of AMD_VISIBLE_DEVICES. It follows AMD's own container
+// runtime (ROCm/container-toolkit, internal/gpu-tracker). It changes nothing and runs nothing.
 package amd
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/contract"
 )
 
-// maxIDs and maxValue bound a list of devices, in ids and bytes: more than any host has.
+// maxIDs and maxValue bound a list of devices, in ids and in bytes. No host has as many devices.
 const (
 	maxIDs   = 4096
 	maxValue = 64 << 10
@@ -24,18 +24,22 @@ func (Dialect) ParseVisible(unsafeValue string) (contract.Visible, error) {
 	return ParseVisible(unsafeValue)
 }
 
-// Unknown implements [contract.Dialect]: AMD's variable takes unique ids, and AMD's Specs do not have them.
+// Unknown implements [contract.Dialect]. AMD's variable may name devices by unique ids, but AMD's Specs do not.
 func (Dialect) Unknown(unsafeDevice string) (why, hint string) {
 	if !UniqueID(unsafeDevice) {
 		return "", ""
 	}
-	return "AMD's Specs name devices by their index, not by their unique id", "ask for the device by its index; amd-smi list shows both"
+	return "AMD's Specs name devices by their index, not by their unique id",
+		"ask for the device by its index; amd-smi list shows both"
 }
 
-// ParseVisible reads the value of AMD_VISIBLE_DEVICES: a comma list of indices, ranges of indices with both ends ("0-2")
-// and unique ids ("0x…"), blanks dropped. "all", "All" and "ALL" mean all devices. "none" and, which Docker writes, "void"
-// empty the list. What is none of these stays as it was written: it may be a name that a Spec defines. AMD's runtime
-// passes over what it cannot read; here a range that runs backwards or beyond any host is an error.
+// ParseVisible reads the value of AMD_VISIBLE_DEVICES: a list, separated by commas, of indices, of ranges of indices
+// that include both ends ("0-2"), and of unique ids ("0x…"). Blanks are dropped. "all", "All" and "ALL" mean all
+// devices. "none", and "void", which Docker writes, empty the list. Any other element stays as it was written, because
+// it may be a name that a Spec defines.
+//
+// A range that runs backwards, or has more devices than any host, is an error. AMD's runtime ignores what it cannot
+// read.
 func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	if len(unsafeValue) > maxValue {
 		return contract.Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
@@ -57,20 +61,22 @@ func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	return contract.Visible{IDs: p.ids}, nil
 }
 
-// UniqueID reports whether AMD's runtime takes id for a unique id of a GPU: hexadecimal digits after 0x, or more than eight
-// of them.
+// UniqueID reports whether AMD's runtime takes id for the unique id of a GPU: hexadecimal digits after 0x, or more than
+// eight hexadecimal digits without it.
 func UniqueID(id string) bool {
 	hex, prefixed := strings.CutPrefix(strings.ToLower(id), "0x")
 	return (prefixed && hex != "" || len(hex) > 8) && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
+// list is what the elements that have been read come to.
 type list struct {
 	ids     []string
-	seen    map[string]bool
+	seen    map[string]bool // the ids
 	all     bool
-	nothing string
+	nothing string // the element that empties the list, or ""
 }
 
+// element reads one element, without blanks around it.
 func (l *list) element(element string) error {
 	switch element {
 	case "":
@@ -97,6 +103,7 @@ func (l *list) element(element string) error {
 	return nil
 }
 
+// add adds an id that the list does not have yet.
 func (l *list) add(id string) error {
 	if l.seen[id] {
 		return nil
@@ -109,7 +116,7 @@ func (l *list) add(id string) error {
 	return nil
 }
 
-// interval reads an index or a range of them. Of anything else the last comes before the first.
+// interval reads an index or a range of indices. For any other element it returns a last that is less than the first.
 func interval(element string) (first, last int, err error) {
 	if UniqueID(element) {
 		return 0, -1, nil
@@ -134,4 +141,5 @@ func interval(element string) (first, last int, err error) {
 	return first, last, nil
 }
 
+// number reports whether the text is a decimal number without a sign.
 func number(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }

@@ -1,8 +1,9 @@
-// Package contract is what gpu-hook must know of a vendor beyond its CDI Specs: how containers ask for its devices, what
-// must hold before they get any, what makes a Spec stale, and how the vendor's own hook is run.
+// Package contract defines what gpu-hook must know about a vendor beyond its CDI Specs: how containers request its
+// devices, what must hold before they get any, what makes a Spec stale, and how the vendor's own hook is run.
 //
-// [Vendor] is the whole of it. Packages nvidia and amd implement it; [None] is the contract of a vendor without rules of
-// its own. Package config chooses a contract for each configured vendor, and package hook asks no vendor by name.
+// [Vendor] is the whole contract. Package nvidia implements it, and package amd its [Dialect]. [None] is the contract
+// of a vendor without rules of its own. Package config chooses a contract for each configured vendor, and package hook
+// has no code for a particular vendor.
 package contract
 
 import (
@@ -25,143 +26,145 @@ type Vendor interface {
 type Dialect interface {
 	// ParseVisible reads the value of the vendor's visible-devices variable.
 	ParseVisible(unsafeValue string) (Visible, error)
-	// Unknown explains why no CDI Spec can define the device, and what to do; or returns "".
+	// Unknown returns why no CDI Spec can define the device, and what to do instead; or "" if a Spec can.
 	Unknown(unsafeDevice string) (why, hint string)
 }
 
 // Visible is what a list of devices requests.
 type Visible struct {
-	// IDs as they were written, each once; ["all"] for all devices; none for no device.
+	// IDs are the ids as they were written, each once; ["all"] for all devices; empty for no device.
 	IDs []string
-	// None requests the driver's files without a device.
+	// None says that the driver's files are requested without a device.
 	None bool
-	// Nothing is "", or says why nothing at all is requested, such as "void" or "empty".
+	// Nothing says why nothing at all is requested, such as "void" or "empty". It is "" if something is requested.
 	Nothing string
 }
 
-// Requests is by what else than its visible-devices variable a container requests a vendor's devices.
+// Requests describes how a container requests a vendor's devices other than by the visible-devices variable.
 type Requests interface {
-	// Asks reports whether the variable has a say in what the container gets of this vendor.
+	// Asks reports whether the variable influences what the container gets from this vendor.
 	Asks(variable string) bool
-	// Unset returns the variable by which an image of this container requests all devices without the vendor's
-	// visible-devices variable, and its value; or "".
+	// Unset returns the variable, and its value, by which the container's image requests all devices if the vendor's
+	// visible-devices variable is not set; or "".
 	Unset(c *state.Container) (variable, unsafeValue string)
 	// ByMounts reports whether mounts below /var/run/nvidia-container-devices request devices of this vendor.
 	ByMounts() bool
-	// SeeMounts reports whether the value of the visible-devices variable only says that mounts request devices.
+	// SeeMounts reports whether this value of the visible-devices variable requests nothing itself and only points to
+	// the mounts that request devices.
 	SeeMounts(unsafeValue string) bool
-	// Parts returns what is requested apart from devices.
+	// Parts returns the parts of the vendor's contract that are requested separately from devices.
 	Parts() []Part
-	// Features returns what the container's environment requests beside devices.
+	// Features returns the features that the container's environment requests in addition to devices.
 	Features(c *state.Container) []Feature
-	// IsID reports whether id names a device although it is not the name of a CDI device.
+	// IsID reports whether the id names a device of the vendor for which CDI has no name.
 	IsID(unsafeID string) bool
-	// Selected returns those of Docker's capabilities that select a part of the vendor's driver, in their order.
+	// Selected returns those of a request's capabilities, in their order, that select a part of the vendor's driver.
 	Selected(capabilities []string) []string
-	// Other returns the vendor's own hook that config.json runs beside gpu-hook, or nil.
+	// Other returns the vendor's own hook that config.json runs in addition to gpu-hook, or nil.
 	Other(c *state.Container) *Other
 }
 
-// Part is something that is requested, and takes precedence, apart from devices.
+// Part is something that is requested separately from devices, with a precedence of its own.
 type Part struct {
-	Name     string // within gpu-hook
-	Kind     string // of CDI
-	Variable string // by which a container requests it
-	// Parse reads a list of its ids. No ids mean nothing.
+	Name     string // name within gpu-hook
+	Kind     string // CDI kind
+	Variable string // variable by which a container requests it
+	// Parse reads a list of ids of the part. If it returns none, nothing is requested.
 	Parse func(unsafeIDs []string) ([]string, error)
-	Noun  string // of one, in messages
-	Hint  string // what to write instead of a list that makes no sense
+	Noun  string // what one is called in messages
+	Hint  string // what to write instead of an invalid list
 }
 
-// Feature is something beside devices that an image requests by a variable with a fixed value.
+// Feature is something other than a device that an image requests by a variable with a fixed value.
 type Feature struct{ Variable, Value, Kind string }
 
-// Other is the vendor's own hook in config.json. It runs for the container whatever gpu-hook decides, by its own rules.
+// Other is the vendor's own hook in config.json. It runs for the container by its own rules, whatever gpu-hook decides.
 type Other struct {
 	Path, Stage string
 	Serves      Visible  // what it will serve; nothing if Visible.Nothing is set
-	Variable    string   // that it goes by; "" for mounts
-	Value       string   // of the variable or the mounts
-	Selected    []string // the driver capabilities that the image requests of it
-	Off         string   // the variable, with its value, that keeps it from serving anything
+	Variable    string   // variable by which it decides; "" if it decides by mounts
+	Value       string   // value of the variable, or what the mounts name
+	Selected    []string // driver capabilities that the image requests from it
+	Off         string   // variable and value, as NAME=VALUE, with which it serves nothing
 }
 
 // Container is the container as a contract sees it.
 type Container struct {
 	*state.Container
-	Root      string // absolute path of its root filesystem; "" where it has none yet
+	Root      string // absolute path of its root filesystem; "" if it has none
 	EnvCounts bool   // whether its environment is one of the sources that count for it
 }
 
-// Demand is one request for devices, as far as a contract judges it.
+// Demand is the part of a request for devices that a contract checks.
 type Demand struct {
 	What         string   // names the request in messages
-	Capabilities []string // Docker's, by which it chose the vendor or a part of the driver
+	Capabilities []string // Docker's capabilities, by which it selects the vendor or a part of the driver
 }
 
-// Preconditions is what must hold before any driver of the vendor is tried.
+// Preconditions checks what must hold before any driver of the vendor is tried.
 type Preconditions interface {
-	// Admit returns why the demands must not be served, or how they were admitted.
+	// Admit returns why the demands must not be served, or on what terms they are admitted.
 	Admit(c Container, demands []Demand) (Admission, error)
-	// BeyondCDI returns why CDI cannot serve a container whose requests demand what CDI has no name for, or nil.
+	// BeyondCDI returns why CDI cannot serve a container that requests something for which CDI has no name, or nil.
 	BeyondCDI(c Container) error
 }
 
-// Admission is what came of admitted demands.
+// Admission is the result for demands that are admitted.
 type Admission struct {
-	// Capabilities of the driver that each demand came to; nil where the vendor's driver has none to choose from.
+	// Capabilities are the driver capabilities that each demand gets; nil if the vendor's driver has none to choose from.
 	Capabilities [][]string
 	Warnings     []*fault.Error
 }
 
-// Specs is what the vendor's CDI Specs are judged by.
+// Specs is what gpu-hook must know to check the vendor's CDI Specs.
 type Specs interface {
-	// Drivers returns the driver that a Spec with these host files and hook arguments was written for, and the one
-	// that the host runs. Both are "" where they are not known, or the same.
+	// Drivers returns the driver version for which a Spec with these host files and hook arguments was written, and the
+	// version that the host runs. Both are "" if one of them is not known, or if they are the same.
 	Drivers(files, arguments []string) (written, loaded string)
-	// Regenerate says how the Specs in these files are generated again.
+	// Regenerate returns how to generate the Specs in these files again, as a hint.
 	Regenerate(files ...string) string
-	// IsDevice reports whether the path is that of a device node of one whole device.
+	// IsDevice reports whether the path is that of the device node of a whole device.
 	IsDevice(node string) bool
-	// NodeOf returns the device node of the whole device with this id, or "" where the id does not tell.
+	// NodeOf returns the device node of the whole device with this id, or "" if the id does not tell.
 	NodeOf(id string) string
 	// HostNodes returns the device nodes of all whole devices of the host.
 	HostNodes() []string
 }
 
-// Delegate is the vendor's own hook, where gpu-hook runs it.
+// Delegate is the vendor's own hook, as gpu-hook runs it.
 type Delegate interface {
 	// Found returns why the hook, or a program that it runs, is missing or cannot be used, or nil.
 	Found() error
 	// CheckID returns why the hook cannot serve the id of the part ("" for devices), or nil.
 	CheckID(part, id string) error
-	// Run plans one run of the hook that serves all of the order, or returns why it cannot.
+	// Run plans one run of the hook that serves the whole order, or returns why it cannot: before all else, what Found
+	// returns.
 	Run(o Order) (*Delegation, error)
-	// Given reports whether the spec has what the hook would inject for these ids already.
+	// Given reports whether the spec already has what the hook would inject for these ids.
 	Given(spec *specs.Spec, ids []string) bool
 }
 
-// Order is what a vendor's own hook is to serve, all at once: it can be run only once for a container.
+// Order is everything that a vendor's own hook must serve in its one run: it cannot be run twice for a container.
 type Order struct {
 	Container Container
-	IDs       []string            // the vendor's own; none for the driver's files alone
+	IDs       []string            // as the vendor writes them; none for only the driver's files
 	Parts     map[string][]string // ids of each part, by its name
 	Demands   []Demand
-	FromEnv   bool // whether the container's environment is what requests
+	FromEnv   bool // whether the request comes from the container's environment
 }
 
 // Delegation is a run of a vendor's own hook.
 type Delegation struct {
 	Path string
-	Args []string // with argv[0]; relative to the private bundle
-	// Env are the variables that the request came to. They are in the private config.json, where the hook reads them;
-	// they are not the environment of the hook's own process.
+	Args []string // with argv[0]; paths are relative to the private bundle
+	// Env are the variables that express the request. The hook reads them in the private config.json; they are not the
+	// environment of the hook's own process.
 	Env []string
-	// Program are those of them that programs in the container look at too.
+	// Program are those of Env that programs in the container read too.
 	Program []string
-	// Files of the private bundle, by name.
+	// Files are the contents of the files in the private bundle, by name.
 	Files map[string][]byte
 }
 
-// Reserved reports whether an id is a word that means a whole list, and never a device.
+// Reserved reports whether an id is a word that stands for a whole list and never for a device.
 func Reserved(id string) bool { return id == "none" || id == "void" }

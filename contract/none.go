@@ -9,35 +9,35 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// None is the contract of a vendor without rules of its own: a dialect, and CDI Specs. A contract with some rules embeds
-// it for the others.
+// None is the contract of a vendor that has a dialect and CDI Specs, but no rules of its own. A contract that has some
+// rules embeds None for the rest.
 type None struct{ Dialect }
 
-// Asks is false: only the configured visible-devices variable counts.
+// Asks returns false: only the configured visible-devices variable counts.
 func (None) Asks(string) bool { return false }
 
-// Unset is nothing.
+// Unset returns "": without the visible-devices variable nothing is requested.
 func (None) Unset(*state.Container) (variable, unsafeValue string) { return "", "" }
 
-// ByMounts is false.
+// ByMounts returns false.
 func (None) ByMounts() bool { return false }
 
-// SeeMounts is false.
+// SeeMounts returns false.
 func (None) SeeMounts(string) bool { return false }
 
-// Parts is empty.
+// Parts returns none.
 func (None) Parts() []Part { return nil }
 
-// Features is empty.
+// Features returns none.
 func (None) Features(*state.Container) []Feature { return nil }
 
-// IsID is false: every device has a CDI name.
+// IsID returns false: every device has a CDI name.
 func (None) IsID(string) bool { return false }
 
-// Selected is empty: the driver has no parts to choose from.
+// Selected returns none: the driver has no parts to choose from.
 func (None) Selected([]string) []string { return nil }
 
-// Other is nil.
+// Other returns nil.
 func (None) Other(*state.Container) *Other { return nil }
 
 // Admit admits every demand.
@@ -45,34 +45,34 @@ func (None) Admit(_ Container, demands []Demand) (Admission, error) {
 	return Admission{Capabilities: make([][]string, len(demands))}, nil
 }
 
-// BeyondCDI is nil.
+// BeyondCDI returns nil.
 func (None) BeyondCDI(Container) error { return nil }
 
-// Drivers are not known.
+// Drivers returns "": no driver versions are known.
 func (None) Drivers(_, _ []string) (written, loaded string) { return "", "" }
 
-// Regenerate names no tool.
+// Regenerate returns a hint that does not name a tool.
 func (None) Regenerate(files ...string) string {
 	return "generate " + strings.Join(files, " and ") + " anew with the vendor's tool"
 }
 
-// IsDevice is false: nothing is known of node names.
+// IsDevice returns false: nothing is known about the names of nodes.
 func (None) IsDevice(string) bool { return false }
 
-// NodeOf is "".
+// NodeOf returns "".
 func (None) NodeOf(string) string { return "" }
 
-// HostNodes is empty.
+// HostNodes returns none.
 func (None) HostNodes() []string { return nil }
 
-// Found is an error: there is no hook.
+// Found returns an error: there is no hook.
 func (None) Found() error { return fault.New(fault.Delegate, "", "the vendor has no hook of its own") }
 
-// CheckID accepts every id.
+// CheckID returns nil for every id.
 func (None) CheckID(_, _ string) error { return nil }
 
-// Run is an error: there is no hook.
+// Run returns an error: there is no hook.
 func (n None) Run(Order) (*Delegation, error) { return nil, n.Found() }
 
-// Given is false.
+// Given returns false.
 func (None) Given(*specs.Spec, []string) bool { return false }

@@ -20,7 +20,7 @@ func BenchmarkParseSpec(b *testing.B) {
 		b.Run(spec.name, func(b *testing.B) {
 			b.SetBytes(int64(len(spec.text)))
 			for b.Loop() {
-				if _, err := parseSpec([]byte(spec.text)); err != nil {
+				if _, err := parseSpec(spec.text); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -61,7 +61,7 @@ func BenchmarkOpen(b *testing.B) {
 // "all" of a Spec of 512 devices under two names each.
 func BenchmarkEvery(b *testing.B) {
 	text := generatedSpec(512, 0, 0)
-	s, err := parseSpec([]byte(text))
+	s, err := parseSpec(text)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package devices
 import (
 	"slices"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // amdSpec gives /dev/kfd to each device itself; migSpec has two parts of one GPU beside a whole one.
@@ -56,5 +58,31 @@ func TestCarried(t *testing.T) {
 		if got := r.Covered(test.names, test.carried); got != test.want {
 			t.Errorf("%v by %v: %v", test.names, test.carried, got)
 		}
+	}
+}
+
+// Of the mounts below /dev, only those that can be a device node count: not those that engines make in every container.
+func TestNodesOf(t *testing.T) {
+	container := &specs.Spec{
+		Linux: &specs.Linux{Devices: []specs.LinuxDevice{{Path: "/dev/./nvidia0"}}},
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc"},
+			{Destination: "/dev", Type: "tmpfs"},
+			{Destination: "/dev/pts", Type: "devpts", Options: []string{"nosuid", "newinstance"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Options: []string{"nosuid"}},
+			{Destination: "/dev/mqueue/", Type: "mqueue"},
+			{Destination: "/dev/shm/", Type: "bind", Source: "/run/shm", Options: []string{"rbind"}},
+			{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: []string{"bind"}},
+			{Destination: "/dev/scratch", Type: "tmpfs"},
+			{Destination: "/dev/nvidia1", Type: "bind", Source: "/dev/nvidia1"},
+			{Destination: "/dev//nvidia2", Source: "/dev/nvidia2", Options: []string{"bind"}},
+			{Destination: "/dev/dri", Type: "none", Source: "/dev/dri", Options: []string{"rbind"}},
+			{Destination: "/dev/nvidia3", Type: "tmpfs", Source: "/dev/nvidia3", Options: []string{"bind"}},
+			{Destination: "/device", Type: "bind", Source: "/dev/nvidia4"},
+		},
+	}
+	want := []string{"/dev/nvidia0", "/dev/nvidia1", "/dev/nvidia2", "/dev/dri", "/dev/nvidia3"}
+	if got := NodesOf(container); !slices.Equal(got, want) {
+		t.Error(got)
 	}
 }

@@ -14,10 +14,11 @@ type Env struct {
 }
 
 func envList() editList {
-	return newEditList(
+	return listOf[Env, *Env]{
 		func(e *Edits) *[]*Env { return &e.Env },
 		func(c *cdispecs.ContainerEdits) []*Env { return convert(c.Env, envOf) },
-	)
+		replace[*Env],
+	}
 }
 
 func envOf(value string) *Env { return &Env{value, Late} }
@@ -39,9 +40,10 @@ func (*Env) Undone() bool { return false }
 
 func (*Env) names() (kind string, names []string) { return "", nil }
 
-func (v *Env) addTo(e *Edits) {
+// key returns the variable's name.
+func (v *Env) key() string {
 	name, _, _ := strings.Cut(v.Value, "=")
-	e.Env = replace(e.Env, v, func(o *Env) bool { return strings.HasPrefix(o.Value, name+"=") })
+	return name
 }
 
 // complete sets Present if config.json has the variable: then an engine that supports CDI has set it.

@@ -3,6 +3,7 @@ package devices
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 )
@@ -14,10 +15,11 @@ type GID struct {
 }
 
 func gidList() editList {
-	return newEditList(
+	return listOf[GID, *GID]{
 		func(e *Edits) *[]*GID { return &e.AdditionalGIDs },
 		func(c *cdispecs.ContainerEdits) []*GID { return convert(c.AdditionalGIDs, gidOf) },
-	)
+		replace[*GID],
+	}
 }
 
 // gidOf returns nil for root's group, as the CDI library does: a Spec cannot give it.
@@ -45,9 +47,7 @@ func (*GID) Undone() bool { return false }
 
 func (*GID) names() (kind string, names []string) { return "", nil }
 
-func (g *GID) addTo(e *Edits) {
-	e.AdditionalGIDs = replace(e.AdditionalGIDs, g, func(o *GID) bool { return o.Value == g.Value })
-}
+func (g *GID) key() string { return strconv.FormatUint(uint64(g.Value), 10) }
 
 // complete sets Present if config.json has the group.
 func (g *GID) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -25,10 +26,11 @@ type Hook struct {
 }
 
 func hookList() editList {
-	return newEditList(
+	return listOf[Hook, *Hook]{
 		func(e *Edits) *[]*Hook { return &e.Hooks },
 		func(c *cdispecs.ContainerEdits) []*Hook { return convert(c.Hooks, hookOf) },
-	)
+		replace[*Hook],
+	}
 }
 
 func hookOf(h *cdispecs.Hook) *Hook {
@@ -76,11 +78,8 @@ func (h *Hook) names() (kind string, names []string) {
 	return kindHook, names
 }
 
-func (h *Hook) addTo(e *Edits) { e.Hooks = replace(e.Hooks, h, h.same) }
-
-func (h *Hook) same(o *Hook) bool {
-	return h.HookName == o.HookName && h.Path == o.Path && slices.Equal(h.Args, o.Args) && slices.Equal(h.Env, o.Env)
-}
+// key returns all of the hook but its timeout, quoted, so that no two hooks come to one text.
+func (h *Hook) key() string { return fmt.Sprintf("%q %q %q %q", h.HookName, h.Path, h.Args, h.Env) }
 
 // complete checks that a hook that gpu-hook is to run is trusted. A hook that config.json already has, because the
 // engine applied the same Spec, becomes Present.

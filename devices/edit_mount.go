@@ -1,10 +1,10 @@
 package devices
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -25,10 +25,11 @@ type Mount struct {
 }
 
 func mountList() editList {
-	return newEditList(
+	return listOf[Mount, *Mount]{
 		func(e *Edits) *[]*Mount { return &e.Mounts },
 		func(c *cdispecs.ContainerEdits) []*Mount { return convert(c.Mounts, mountOf) },
-	)
+		addMounts,
+	}
 }
 
 func mountOf(m *cdispecs.Mount) *Mount {
@@ -56,22 +57,44 @@ func (m *Mount) names() (kind string, names []string) {
 	return kindMount, []string{path.Clean(m.ContainerPath)}
 }
 
-// addTo replaces the mount on the same path. A new mount goes behind those with paths of the same or less depth, so
-// that none hides one that was made before it.
-func (m *Mount) addTo(e *Edits) {
-	same := func(o *Mount) bool { return path.Clean(o.ContainerPath) == path.Clean(m.ContainerPath) }
-	if i := slices.IndexFunc(e.Mounts, same); i >= 0 {
-		e.Mounts[i] = m
-		return
+// key returns the mount's path in the container.
+func (m *Mount) key() string { return path.Clean(m.ContainerPath) }
+
+// addMounts adds mounts to the list. One that replaces none goes before the first with a path of more depth, so that
+// none hides one that is made before it.
+func addMounts(list, more []*Mount) []*Mount {
+	n := len(list)
+	if list = replace(list, more); len(list) == n {
+		return list
 	}
-	behind := len(e.Mounts)
-	if i := slices.IndexFunc(e.Mounts, func(o *Mount) bool { return o.depth() > m.depth() }); i >= 0 {
-		behind = i
+	old, fresh := deepMounts(list[:n]), deepMounts(list[n:])
+	slices.SortStableFunc(fresh, func(a, b deepMount) int { return cmp.Compare(a.depth, b.depth) })
+	list = list[:0]
+	for _, m := range old {
+		for len(fresh) > 0 && fresh[0].depth < m.depth {
+			list, fresh = append(list, fresh[0].Mount), fresh[1:]
+		}
+		list = append(list, m.Mount)
 	}
-	e.Mounts = slices.Insert(e.Mounts, behind, m)
+	for _, m := range fresh {
+		list = append(list, m.Mount)
+	}
+	return list
 }
 
-func (m *Mount) depth() int { return strings.Count(path.Clean(m.ContainerPath), "/") }
+// deepMount is a mount with the depth of its path, which takes too long to be found for each comparison.
+type deepMount struct {
+	*Mount
+	depth int
+}
+
+func deepMounts(mounts []*Mount) []deepMount {
+	out := make([]deepMount, 0, len(mounts))
+	for _, m := range mounts {
+		out = append(out, deepMount{m, strings.Count(m.key(), "/")})
+	}
+	return out
+}
 
 func (m *Mount) complete(h *host) error {
 	what := "mount of " + m.HostPath
@@ -89,7 +112,7 @@ func (m *Mount) complete(h *host) error {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("correct the options in the CDI Spec")
 	}
 	if !m.Tmpfs() {
-		if err := m.checkSource(what, h.root); err != nil {
+		if err := m.checkSource(what, h); err != nil {
 			return err
 		}
 	}
@@ -100,12 +123,12 @@ func (m *Mount) complete(h *host) error {
 }
 
 // checkSource checks the host path of a bind mount.
-func (m *Mount) checkSource(what, root string) error {
+func (m *Mount) checkSource(what string, h *host) error {
 	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
 		return fault.New(fault.Mount, what, "the path must be that of a file or directory below /").
 			WithHint("correct hostPath in the CDI Spec")
 	}
-	resolved, err := filepath.EvalSymlinks(m.HostPath)
+	resolved, err := h.sources.resolve(m.HostPath)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.New(fault.Mount, what, "it is missing on this host").
 			WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec anew")
@@ -116,7 +139,7 @@ func (m *Mount) checkSource(what, root string) error {
 	if resolved == "/" {
 		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
-	if root != "" && strings.HasPrefix(resolved+"/", root+"/") {
+	if h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/") {
 		return fault.New(fault.Mount, what, "it is in the container's own root filesystem").
 			WithHint("name a file of the host as hostPath in the CDI Spec")
 	}

@@ -24,10 +24,11 @@ type NetDevice struct {
 }
 
 func netDeviceList() editList {
-	return newEditList(
+	return listOf[NetDevice, *NetDevice]{
 		func(e *Edits) *[]*NetDevice { return &e.NetDevices },
 		func(c *cdispecs.ContainerEdits) []*NetDevice { return convert(c.NetDevices, netDeviceOf) },
-	)
+		replace[*NetDevice],
+	}
 }
 
 func netDeviceOf(n *cdispecs.LinuxNetDevice) *NetDevice {
@@ -53,10 +54,8 @@ func (*NetDevice) Undone() bool { return true }
 
 func (*NetDevice) names() (kind string, names []string) { return "", nil }
 
-func (n *NetDevice) addTo(e *Edits) {
-	same := func(o *NetDevice) bool { return o.HostInterfaceName == n.HostInterfaceName }
-	e.NetDevices = replace(e.NetDevices, n, same)
-}
+// key returns the device's name on the host.
+func (n *NetDevice) key() string { return n.HostInterfaceName }
 
 // The kernel's bounds, in bytes, of the name of a network device and of its alternative names.
 const (

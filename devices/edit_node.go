@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -37,10 +36,11 @@ type DeviceNode struct {
 }
 
 func nodeList() editList {
-	return newEditList(
+	return listOf[DeviceNode, *DeviceNode]{
 		func(e *Edits) *[]*DeviceNode { return &e.DeviceNodes },
 		func(c *cdispecs.ContainerEdits) []*DeviceNode { return convert(c.DeviceNodes, nodeOf) },
-	)
+		addNodes,
+	}
 }
 
 func nodeOf(d *cdispecs.DeviceNode) *DeviceNode {
@@ -76,10 +76,22 @@ func (d *DeviceNode) names() (kind string, names []string) {
 	return kindNode, []string{path.Clean(d.Path)}
 }
 
-func (d *DeviceNode) addTo(e *Edits) {
-	same := func(o *DeviceNode) bool { return path.Clean(o.Path) == path.Clean(d.Path) }
-	d.Own = d.Own || slices.ContainsFunc(e.DeviceNodes, func(o *DeviceNode) bool { return o.Own && same(o) })
-	e.DeviceNodes = replace(e.DeviceNodes, d, same)
+// key returns the node's path in the container.
+func (d *DeviceNode) key() string { return path.Clean(d.Path) }
+
+// addNodes adds nodes to the list. A node that replaces one of a requested device itself is Own, too.
+func addNodes(list, more []*DeviceNode) []*DeviceNode {
+	own := map[string]bool{}
+	for _, d := range list {
+		if d.Own {
+			own[d.key()] = true
+		}
+	}
+	for _, d := range more {
+		d.Own = d.Own || own[d.key()]
+		own[d.key()] = d.Own
+	}
+	return replace(list, more)
 }
 
 func (d *DeviceNode) complete(h *host) error {

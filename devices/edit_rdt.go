@@ -18,10 +18,11 @@ type IntelRdt struct {
 }
 
 func rdtList() editList {
-	return newEditList(
+	return listOf[IntelRdt, *IntelRdt]{
 		func(e *Edits) *[]*IntelRdt { return &e.IntelRdt },
 		func(c *cdispecs.ContainerEdits) []*IntelRdt { return convert([]*cdispecs.IntelRdt{c.IntelRdt}, rdtOf) },
-	)
+		replace[*IntelRdt],
+	}
 }
 
 func rdtOf(setting *cdispecs.IntelRdt) *IntelRdt {
@@ -48,8 +49,8 @@ func (*IntelRdt) Undone() bool { return false }
 
 func (*IntelRdt) names() (kind string, names []string) { return "", nil }
 
-// addTo replaces any other setting: a container has one.
-func (rdt *IntelRdt) addTo(e *Edits) { e.IntelRdt = []*IntelRdt{rdt} }
+// key is the same for all settings: a container has one.
+func (*IntelRdt) key() string { return "" }
 
 // complete sets Present if config.json has the setting.
 func (rdt *IntelRdt) complete(h *host) error { //nolint:unparam // the signature is that of [Edit]

@@ -1,7 +1,6 @@
 package devices
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -142,24 +141,28 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 	return out, nil
 }
 
-// names returns the names of all devices in the order of [Natural].
-func (r *Registry) names() []string {
-	r.need("")
-	return r.known()
-}
+// names returns the names of all devices in the order of [Natural]. The list belongs to the registry.
+func (r *Registry) names() []string { return r.namesOf("") }
 
-// namesOf returns the names of the devices of the kind, in the same order.
+// namesOf returns the names of the devices of the kind, or of all kinds where it is "", in the order of [Natural]. The
+// list belongs to the registry.
 func (r *Registry) namesOf(kind string) []string {
 	r.need(kind)
-	return slices.DeleteFunc(slices.Clone(r.known()), func(name string) bool { return kindOf(name) != kind })
-}
-
-// known returns the names of the devices of all Specs that were read, in the same order.
-func (r *Registry) known() []string {
-	if r.sorted == nil {
-		r.sorted = slices.SortedFunc(maps.Keys(r.devices), Natural)
+	if names, known := r.sorted[kind]; known {
+		return names
 	}
-	return r.sorted
+	var names []string
+	for name := range r.devices {
+		if kind == "" || kindOf(name) == kind {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, Natural)
+	if r.sorted == nil {
+		r.sorted = map[string][]string{}
+	}
+	r.sorted[kind] = names
+	return names
 }
 
 // aliases returns the other names of the device.

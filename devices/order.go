@@ -1,9 +1,6 @@
 package devices
 
-import (
-	"cmp"
-	"strings"
-)
+import "cmp"
 
 // Natural compares two names as people order them. A run of digits is compared by its number, so that gpu2 comes before
 // gpu10, and everything else by bytes. A run that begins with a zero has a fixed width, as in a PCI address, and is
@@ -28,7 +25,10 @@ func Natural(a, b string) int {
 // number returns the length of the number at the beginning of s, or 0 if there is none. A number does not begin with a
 // zero before other digits.
 func number(s string) int {
-	n := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	n := 0
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
 	if n > 1 && s[0] == '0' {
 		return 0
 	}

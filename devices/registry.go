@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +25,7 @@ type Registry struct {
 	files   []*file  // in the order of directories and names
 	kinds   []string // that were needed so far, "" for all
 	devices map[string]*device
-	sorted  []string // the names of the devices, or nil
+	sorted  map[string][]string // what [Registry.namesOf] has returned since the last Spec was added
 }
 
 type dir struct {
@@ -56,9 +57,9 @@ func Load(dirs []string, owner trust.Owner) *Registry {
 	return r
 }
 
-// Open is like Load, but reads Specs when they are needed. The first question about a kind opens every file. A Spec whose
-// kind is another, see [plainyaml.Find], is decoded once somebody asks about that kind, or about all kinds. Until then it
-// defines nothing, and what is wrong with it is not among the problems.
+// Open is like Load, but reads Specs when they are needed. The first question about a kind opens every file. A Spec
+// whose kind is another, see [plainyaml.Find], is decoded once somebody asks about that kind, or about all kinds. Until
+// then it defines nothing, and what is wrong with it is not among the problems.
 func Open(dirs []string, owner trust.Owner) *Registry {
 	r := &Registry{owner: owner, devices: map[string]*device{}}
 	for priority, path := range dirs {
@@ -89,8 +90,9 @@ func (r *Registry) need(kind string) {
 	}
 	r.kinds = append(r.kinds, kind)
 	var found bool
+	var buffer bytes.Buffer
 	for _, f := range r.files {
-		if f.read(kind, r.owner) {
+		if f.read(kind, r.owner, &buffer) {
 			found = true
 		}
 	}
@@ -98,7 +100,7 @@ func (r *Registry) need(kind string) {
 		return
 	}
 	// Which definition of a name holds depends on the order of the files, not on that in which they were needed.
-	r.devices = map[string]*device{}
+	clear(r.devices)
 	for _, f := range r.files {
 		if f.spec != nil {
 			r.add(f.spec)
@@ -107,11 +109,11 @@ func (r *Registry) need(kind string) {
 }
 
 // read reads the file unless it was read, or is known to be of another kind. It reports whether that made it a Spec.
-func (f *file) read(kind string, owner trust.Owner) bool {
+func (f *file) read(kind string, owner trust.Owner, buffer *bytes.Buffer) bool {
 	if f.spec != nil || f.problem != nil || (kind != "" && f.kind != "" && f.kind != kind) {
 		return false
 	}
-	data, err := readSpec(f.path, owner)
+	data, err := readSpec(f.path, owner, buffer)
 	if err == nil && kind != "" {
 		if other, ok := plainyaml.Find(data, "kind"); ok && other != kind {
 			f.kind = other
@@ -129,10 +131,15 @@ func (f *file) read(kind string, owner trust.Owner) bool {
 
 func (r *Registry) add(s *spec) {
 	r.sorted = nil
+	if len(r.devices) == 0 {
+		r.devices = make(map[string]*device, len(s.raw.Devices))
+	}
+	defined, kind := make([]device, len(s.raw.Devices)), s.raw.Kind
 	for i := range s.raw.Devices {
 		raw := &s.raw.Devices[i]
-		name := Name{s.vendor, s.class, raw.Name}.String()
-		d := &device{spec: s, raw: raw}
+		name := kind + "=" + raw.Name
+		d := &defined[i]
+		d.spec, d.raw = s, raw
 		if old, ok := r.devices[name]; ok && old.spec.priority == s.priority {
 			d.rival = old.spec.path
 		}

@@ -1,7 +1,6 @@
 package devices
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +24,7 @@ var errNothing = errors.New("it holds nothing")
 
 // decodeSpec decodes the CDI Spec in data, which is YAML or JSON. Fields that are not known here are ignored, and the
 // notes name each with its place. The values of the fields are not checked, except that no element of a list is null.
-func decodeSpec(data []byte) (*cdispecs.Spec, []string, error) {
+func decodeSpec(data string) (*cdispecs.Spec, []string, error) {
 	raw := &cdispecs.Spec{}
 	if unknown, ok := plainyaml.Decode(data, raw); ok {
 		var notes []string
@@ -42,8 +41,8 @@ func unknownField(place string, line int) string {
 }
 
 // decodeYAML is decodeSpec for any document, and takes some ten times as long as [plainyaml.Decode].
-func decodeYAML(data []byte) (*cdispecs.Spec, []string, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
+func decodeYAML(data string) (*cdispecs.Spec, []string, error) {
+	decoder := yaml.NewDecoder(strings.NewReader(data))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):

@@ -101,8 +101,9 @@ containerEdits: {}
 `
 
 // sameSpec compares a plain document with what the library makes of it, and reports whether it was plain.
-func sameSpec(t *testing.T, data []byte) bool {
+func sameSpec(t *testing.T, document []byte) bool {
 	t.Helper()
+	data := string(document)
 	if _, ok := plainyaml.Decode(data, &cdispecs.Spec{}); !ok {
 		return false
 	}
@@ -176,6 +177,19 @@ func TestChangedSpecs(t *testing.T) {
 	}
 }
 
+// The same where a block of lines is there three times, in the same column and in another, with an unknown field
+// behind.
+func TestChangedRepeats(t *testing.T) {
+	const edits = "\n    containerEdits:\n      mounts:\n      - hostPath: /a\n        options:\n        - ro\n"
+	text := "kind: a/b\ndevices:\n  - name: a" + edits + "  - name: b" + edits + "    x: y\n  - name: c" + edits +
+		"containerEdits:\n      mounts:\n      - hostPath: /a\n        options:\n        - ro\nz: 1\n"
+	testChanged(t, text, 1000)
+	unknown := strings.ReplaceAll(text, "hostPath", "path")
+	if !sameSpec(t, []byte(text)) || !sameSpec(t, []byte(unknown)) {
+		t.Error("not plain")
+	}
+}
+
 // testChanged changes every byte of the text, and inserts some, which must leave as many plain documents.
 func testChanged(t *testing.T, text string, least int) {
 	t.Helper()
@@ -207,6 +221,7 @@ func FuzzDecodeSpec(f *testing.F) {
 	for _, data := range asJSON(f, everyField+"colour: red\n") {
 		f.Add(data)
 	}
+	f.Add([]byte(generatedSpec(2, 2, 1) + "x: y\n"))
 	f.Add([]byte("# a\nkind: a/b\n# b\n  # c\n"))
 	f.Add([]byte("kind: a/b\ndevices: []\ncontainerEdits:\n  mounts:\n    - options: [ro, x]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { sameSpec(t, data) })

@@ -30,7 +30,7 @@ func TestNullInEveryList(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = parseSpec(text)
+			_, err = parseSpec(string(text))
 			if want := fmt.Sprintf("%s[1] is null", place.at); err == nil || err.Error() != want {
 				t.Errorf("error %v, not %q", err, want)
 			}

@@ -1,10 +1,14 @@
 package devices
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
@@ -135,7 +139,7 @@ func FuzzParseSpec(f *testing.F) {
 	f.Add("cdiVersion: 1.1.0\nkind: a/b\n" +
 		"devices: [{name: c, containerEdits: {netDevices: [{name: d}], intelRdt: {closID: /}, mounts: [null]}}]\n---\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := parseSpec([]byte(text))
+		s, err := parseSpec(text)
 		if err != nil {
 			return
 		}
@@ -147,4 +151,28 @@ func FuzzParseSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What pathsAlone passes, the library passes: of each kind of edit by itself, and of nodes with one field.
+func TestPathsAlone(t *testing.T) {
+	check := func(name string, e cdispecs.ContainerEdits, want bool) {
+		t.Helper()
+		got := pathsAlone(e)
+		if got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if err := (&cdi.ContainerEdits{ContainerEdits: &e}).Validate(); got && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	check("nothing", cdispecs.ContainerEdits{}, true)
+	all := reflect.ValueOf(*twoOfEach(t))
+	for i := range all.NumField() {
+		e, name := cdispecs.ContainerEdits{}, all.Type().Field(i).Name
+		reflect.ValueOf(&e).Elem().Field(i).Set(all.Field(i))
+		check(name, e, name == "DeviceNodes" || name == "AdditionalGIDs")
+	}
+	for _, node := range []cdispecs.DeviceNode{{}, {Path: "/a", Type: "x"}, {Path: "/a", Permissions: "x"}} {
+		check(fmt.Sprintf("%+v", node), cdispecs.ContainerEdits{DeviceNodes: []*cdispecs.DeviceNode{&node}}, false)
+	}
 }

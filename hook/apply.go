@@ -12,9 +12,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves no
-// trace. For any other the outcome is in the report, in its record and, if there was something to say, in the system's
-// log; on failure the container must not start.
+// Apply carries the plan out, until ctx ends or the configured time is over. A container that asks for nothing leaves
+// no trace. For any other the outcome is in the report, in its record and, if there was something to say, in the
+// system's log; on failure the container must not start.
 func (s *Start) Apply(ctx context.Context) {
 	if s.process != nil {
 		defer s.process.Close()
@@ -23,7 +23,7 @@ func (s *Start) Apply(ctx context.Context) {
 		s.Report.Tell()
 		return
 	}
-	if !s.plan.Failed() && !s.draft.Notable() {
+	if s.Silent() {
 		return
 	}
 	if s.plan.Ready() {
@@ -37,8 +37,8 @@ func (s *Start) Apply(ctx context.Context) {
 	s.Report.Tell()
 }
 
-// apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts without
-// it.
+// apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts
+// without it.
 func (s *Start) apply(ctx context.Context) plan.Outcome {
 	p, o := s.plan.Copy(), plan.NewOutcome()
 	o.Edits = p.Edits()
@@ -75,8 +75,8 @@ func (s *Start) apply(ctx context.Context) plan.Outcome {
 	return o
 }
 
-// carryOut carries one part of the plan out and adds to the outcome what there is to say of it. left is what could not be
-// undone of a wish that failed.
+// carryOut carries one part of the plan out and adds to the outcome what there is to say of it. left is what could not
+// be undone of a wish that failed.
 func (s *Start) carryOut(ctx context.Context, p plan.Part, wish bool, o *plan.Outcome) (left, err error) {
 	// Edits that are present need nothing, but their device rules may.
 	if len(p.Requests) == 0 {
@@ -105,7 +105,8 @@ func (s *Start) carryOut(ctx context.Context, p plan.Part, wish bool, o *plan.Ou
 	}
 	if len(p.Delegates) > 0 && len(result.Delegated) == 0 {
 		o.Warn(fault.New(fault.NoNode, "delegate "+p.Delegates[0].Path,
-			"it ended well, but no new device node has appeared in the container's own /dev; those that were there keep their rules").
+			"it ended well, but no new device node has appeared in the container's own /dev; those that were there keep "+
+				"their rules").
 			WithHint("look at its own log: debug under [nvidia-container-cli] in %s", s.config.NVIDIA.RuntimeConfig))
 	}
 	return nil, nil

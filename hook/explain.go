@@ -14,16 +14,16 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Example is a container that is not there: what explain is asked about without a bundle.
+// Example describes a container that does not exist, for explain without a bundle.
 type Example struct {
-	GPUs        *string // value of gpu-hook/gpus, as --gpus
+	GPUs        *string // what Docker's --gpus would be, in place of the annotation gpu-hook/gpus; nil for nothing
 	Env         []string
 	Annotations map[string]string
 	Mounts      []string // SRC:DST
 	Privileged  bool
 }
 
-// Explain reports the plan for a container that is not there. It has no root filesystem.
+// Explain returns the report on the plan for the example, which has no root filesystem.
 func (e Example) Explain(o Options) (*report.Report, error) {
 	process := &specs.Process{Env: e.Env, Capabilities: &specs.LinuxCapabilities{}}
 	if e.Privileged {
@@ -40,14 +40,15 @@ func (e Example) Explain(o Options) (*report.Report, error) {
 	return explain(o, &state.Container{Spec: spec}, e.GPUs, false), nil
 }
 
-// ExplainBundle reports the plan for the bundle: what createRuntime would do, without a process to check or change.
+// ExplainBundle returns the report on the plan for the bundle: what createRuntime would do. There is no process to
+// check or change.
 func ExplainBundle(o Options, bundle string) *report.Report {
 	var s state.State
 	s.Bundle = bundle
 	return explainState(o, s)
 }
 
-// ExplainState reports the plan for the container whose state is read from r.
+// ExplainState returns the report on the plan for the container whose state is read from r.
 func ExplainState(o Options, r io.Reader) *report.Report {
 	s, err := state.Read(r)
 	if err != nil {
@@ -56,6 +57,7 @@ func ExplainState(o Options, r io.Reader) *report.Report {
 	return explainState(o, s)
 }
 
+// explainState returns the report on the plan for the container with this state.
 func explainState(o Options, s state.State) *report.Report {
 	container, err := state.Load(s)
 	if err != nil {
@@ -66,8 +68,10 @@ func explainState(o Options, s state.State) *report.Report {
 	return explain(o, container, nil, true)
 }
 
+// explain returns the report on the plan for the container. flag is a request in Docker's syntax, or nil. Without
+// hasRoot the container's root filesystem is not checked.
 func explain(o Options, container *state.Container, flag *string, hasRoot bool) *report.Report {
-	// Of a rootless podman's bundle nothing else tells: the hook will know it by the runtime's parent.
+	// The hook knows a rootless podman by the runtime's parent. Here only the flag or the bundle can name the engine.
 	container.Identify(cmp.Or(o.Engine, container.Claimed()), nil)
 	s := newStart(StageCreateRuntime)
 	s.container = container
@@ -80,7 +84,7 @@ func explain(o Options, container *state.Container, flag *string, hasRoot bool) 
 	return s.finish().Report
 }
 
-// ParseAnnotation reads K=V.
+// ParseAnnotation splits an annotation written as KEY=VALUE. The key must not be empty.
 func ParseAnnotation(pair string) (key, value string, err error) {
 	key, value, found := strings.Cut(pair, "=")
 	if !found || key == "" {
@@ -89,8 +93,9 @@ func ParseAnnotation(pair string) (key, value string, err error) {
 	return key, value, nil
 }
 
-// Last reads the newest record, or the one of the container whose id is, or alone begins with, id. A configuration that
-// cannot be read is a warning: the records of the runs that it made fail are worth reading.
+// Last returns the newest record or, if id is not "", that of the container with this id. The beginning of an id is
+// enough if no other begins so. A configuration that cannot be read is a warning, because the records of the runs that
+// failed for it are worth reading.
 func Last(o Options, id string) (*report.Report, error) {
 	c, configErr := o.Load()
 	r, err := report.Last(c.RunDir(), id)

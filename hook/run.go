@@ -70,6 +70,10 @@ func Plan(o Options, stdin io.Reader) *Start {
 	return s.finish()
 }
 
+// Silent reports whether there is nothing to do and nothing to say: the container requests nothing, or nothing but an
+// explicit nothing. [Start.Apply] does nothing then.
+func (s *Start) Silent() bool { return s.container != nil && !s.plan.Failed() && !s.draft.Notable() }
+
 // load reads the bundle of a state, and finds out which engine the container is of.
 func (s *Start) load(o Options, st state.State) (err error) {
 	s.run.Container.ID, s.run.Container.Bundle = st.ID, st.Bundle

@@ -10,15 +10,16 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Admit implements [contract.Preconditions]: the right to configure MIG devices, driver capabilities, and what the image
-// requires of the host's driver.
+// Admit implements [contract.Preconditions]. It checks the right to configure MIG devices, the driver capabilities, and
+// what the image requires of the host's driver.
 func (n Contract) Admit(c contract.Container, demands []contract.Demand) (contract.Admission, error) {
 	var a contract.Admission
 	if variable, value := migVariable(c); variable != "" {
 		what := fmt.Sprintf("env:%s %q", variable, value)
 		switch {
 		case c.EnvCounts && !c.Privileged():
-			return a, fault.New(fault.Policy, what, "only a privileged container (CAP_SYS_ADMIN) may configure or watch MIG devices").
+			return a, fault.New(fault.Policy, what,
+				"only a privileged container (CAP_SYS_ADMIN) may configure or watch MIG devices").
 				WithHint("remove the variable, or run the container privileged")
 		case !c.EnvCounts:
 			a.Warnings = append(a.Warnings, fault.New(fault.Refused, what, "environment does not count for this container").
@@ -34,7 +35,7 @@ func (n Contract) Admit(c contract.Container, demands []contract.Demand) (contra
 	return a, err
 }
 
-// BeyondCDI implements [contract.Preconditions].
+// BeyondCDI implements [contract.Preconditions]: no CDI device stands for the right to configure or watch MIG devices.
 func (Contract) BeyondCDI(c contract.Container) error {
 	variable := mig(c)
 	if variable == "" {
@@ -44,8 +45,8 @@ func (Contract) BeyondCDI(c contract.Container) error {
 		WithHint("only nvidia-container-runtime-hook gives it: let the driver nvidia.runtime-hook serve the container")
 }
 
-// mig returns the first variable that requests the right to configure or to watch MIG devices, "" if there is none or
-// environment does not count.
+// mig returns the first variable that requests the right to configure or watch MIG devices. It returns "" if there is
+// none, or if the container's environment does not count.
 func mig(c contract.Container) string {
 	if !c.EnvCounts {
 		return ""
@@ -54,6 +55,8 @@ func mig(c contract.Container) string {
 	return variable
 }
 
+// migVariable returns the first MIG variable that is set and not empty, and its value, whether or not the environment
+// counts.
 func migVariable(c contract.Container) (variable, value string) {
 	for _, variable := range []string{MIGConfigDevices, MIGMonitorDevices} {
 		if value, _ := c.Env(variable); value != "" {
@@ -63,7 +66,8 @@ func migVariable(c contract.Container) (variable, value string) {
 	return "", ""
 }
 
-// capabilities returns the driver capabilities that each demand comes to: its own or, where it names none, the image's.
+// capabilities returns the driver capabilities that each demand gets: those that it names or, if it names none, those
+// that the image requests.
 func (n Contract) capabilities(c contract.Container, demands []contract.Demand) ([][]string, error) {
 	var out [][]string
 	for _, d := range demands {
@@ -90,6 +94,7 @@ func (n Contract) union(c contract.Container, demands []contract.Demand) ([]stri
 	return sorted(slices.Concat(each...)), err
 }
 
+// refused returns the error of a demand, named what, whose driver capabilities were refused with err.
 func (n Contract) refused(what string, err error) error {
 	var unsupported *UnsupportedError
 	if errors.As(err, &unsupported) {
@@ -99,7 +104,8 @@ func (n Contract) refused(what string, err error) error {
 	return fault.New(fault.Request, what, "%w", err).WithHint("ask for supported ones alone")
 }
 
-// require checks what the image requires against the host's driver. What cannot be known is a warning.
+// require checks the image's requirements against the host's driver. A requirement of which it is not known whether the
+// host meets it becomes a warning.
 func (n Contract) require(c contract.Container) (warnings []*fault.Error, err error) {
 	if n.Requirements == RequirementsIgnore {
 		return nil, nil
@@ -136,7 +142,7 @@ func (n Contract) require(c contract.Container) (warnings []*fault.Error, err er
 	return warnings, nil
 }
 
-// unmet makes an unmet requirement what policy has it be: the error, or one more warning.
+// unmet handles f, an unmet requirement, as the policy wants it: f is the error, or it is added to the warnings.
 func (n Contract) unmet(warnings []*fault.Error, f *fault.Error) ([]*fault.Error, error) {
 	if n.Requirements == RequirementsEnforce {
 		return warnings, f
@@ -144,6 +150,7 @@ func (n Contract) unmet(warnings []*fault.Error, f *fault.Error) ([]*fault.Error
 	return append(warnings, f.WithCode(fault.RequireNote)), nil
 }
 
+// name returns the driver's version for messages.
 func (d Driver) name() string {
 	if d.Version == "" {
 		return "not known"

@@ -14,8 +14,8 @@ func Capabilities() []string {
 	return []string{"compat32", "compute", "display", "graphics", "ngx", "utility", "video"}
 }
 
-// Selected returns those of a request's capabilities that are NVIDIA's driver capabilities, in the request's order:
-// Docker's "gpu" and "nvidia" choose a vendor and mean no part of a driver.
+// Selected returns those of a request's capabilities that are NVIDIA's driver capabilities, in the request's order.
+// Docker's "gpu" and "nvidia" are left out: they choose a vendor, not a part of its driver.
 func Selected(requested []string) []string {
 	var out []string
 	for _, c := range requested {
@@ -26,9 +26,11 @@ func Selected(requested []string) []string {
 	return out
 }
 
-// DriverCapabilitiesOf resolves what an image says of driver capabilities: the value of NVIDIA_DRIVER_CAPABILITIES, if
-// it is set, within the supported ones, sorted. "all" and, for a legacy image, an unset variable mean all that are
-// supported; unset or empty otherwise means those of utility and compute that are.
+// DriverCapabilitiesOf returns, sorted, the driver capabilities that an image requests by the value of
+// NVIDIA_DRIVER_CAPABILITIES. Whatever it requests must be supported.
+//
+// "all" means all supported ones. So does an unset variable for a legacy image. In every other case an unset or empty
+// variable means utility and compute, as far as they are supported.
 func DriverCapabilitiesOf(value string, set, legacy bool, supported []string) ([]string, error) {
 	var wanted []string
 	for c := range strings.SplitSeq(value, ",") {
@@ -40,13 +42,15 @@ func DriverCapabilitiesOf(value string, set, legacy bool, supported []string) ([
 	case !set && legacy:
 		return sorted(supported), nil
 	case len(wanted) == 0:
-		return sorted(slices.DeleteFunc(slices.Clone(supported), func(c string) bool { return c != "utility" && c != "compute" })), nil
+		isExtra := func(c string) bool { return c != "utility" && c != "compute" }
+		return sorted(slices.DeleteFunc(slices.Clone(supported), isExtra)), nil
 	}
 	return Within(wanted, supported)
 }
 
-// Within checks that every driver capability is supported and returns them sorted, each once, "all" as all of them. An
-// error names the one that is not, and those that are.
+// Within checks that every wanted driver capability is supported, and returns them sorted, each once. "all" stands for
+// all supported ones. The error names the first that is not supported, and all that are; it is an [*UnsupportedError]
+// if NVIDIA's tools know the capability.
 func Within(wanted, supported []string) ([]string, error) {
 	if slices.Contains(wanted, CapabilityAll) {
 		return sorted(supported), nil
@@ -63,16 +67,18 @@ func Within(wanted, supported []string) ([]string, error) {
 	return sorted(wanted), nil
 }
 
-// UnsupportedError is a driver capability that there is, but that the administrator does not give.
+// UnsupportedError is the error about a driver capability that exists, but that the administrator does not support.
 type UnsupportedError struct {
 	Capability string
 	Supported  []string
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("driver capability %q is not supported on this host; supported: %s", e.Capability, strings.Join(e.Supported, ", "))
+	return fmt.Sprintf("driver capability %q is not supported on this host; supported: %s",
+		e.Capability, strings.Join(e.Supported, ", "))
 }
 
+// sorted returns a sorted copy of the list with each element once.
 func sorted(list []string) []string {
 	out := slices.Clone(list)
 	slices.Sort(out)

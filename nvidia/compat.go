@@ -14,7 +14,8 @@ import (
 // compatDir is where CUDA images keep the libraries of a newer driver, for forward compatibility.
 const compatDir = "/usr/local/cuda/compat"
 
-// compatibility says whether the image's compatibility libraries would help with an unmet requirement.
+// compatibility returns the end of a message about an unmet requirement. It says whether the image has compatibility
+// libraries and, if it has, whether they would help.
 func compatibility(c contract.Container, r Requirement, host Driver) string {
 	driver, found := compatDriver(c.Root)
 	if !found {
@@ -32,8 +33,8 @@ func compatibility(c contract.Container, r Requirement, host Driver) string {
 	return text + "would meet it on a GPU for data centres"
 }
 
-// compatDriver returns the driver whose libraries are in the image. It lists one directory by handle and opens nothing in
-// it. rootfs may be "".
+// compatDriver returns the driver whose compatibility libraries are in the image, and whether there are any. It lists
+// one directory by handle and opens no file in it. Without a root filesystem, rootfs is "" and nothing is found.
 func compatDriver(rootfs string) (Driver, bool) {
 	if rootfs == "" {
 		return Driver{}, false

@@ -2,12 +2,12 @@ package nvidia
 
 import "github.com/gpu-hook/gpu-hook/contract"
 
-// Compatible is the contract of a vendor without rules of its own, whose own hook, if it has one, is run as NVIDIA's is:
+// Compatible is the contract of a vendor without rules of its own. If the vendor has a hook, it is run as NVIDIA's is:
 // with the argument "prestart", on a config.json whose environment names the devices.
 type Compatible struct {
 	contract.None
 	Toolkit  Toolkit
-	Variable string // in which the hook looks for devices
+	Variable string // the visible-devices variable that the hook reads
 }
 
 // Found implements [contract.Delegate].
@@ -18,6 +18,7 @@ func (c Compatible) Run(o contract.Order) (*contract.Delegation, error) {
 	return c.Toolkit.Delegate(c.request(o))
 }
 
+// request returns the order in the hook's terms, without what only NVIDIA's hook knows.
 func (c Compatible) request(o contract.Order) Request {
 	return Request{
 		Container: o.Container.Container, Root: o.Container.Root, Variable: c.Variable, IDs: o.IDs, FromEnv: o.FromEnv,

@@ -17,19 +17,19 @@ import (
 // Contract is NVIDIA's [contract.Vendor].
 type Contract struct {
 	Compatible
-	Supported         []string // driver capabilities that the administrator gives
-	Requirements      string   // what becomes of requirements that the host does not meet: one of the policies below
-	DriverVersionFile string   // where the host's driver tells its version
-	ConfigFile        string   // where the administrator decides, for hints
+	Supported         []string // driver capabilities that the administrator supports
+	Requirements      string   // policy for requirements that the host does not meet: one of those below
+	DriverVersionFile string   // file in which the loaded driver states its version
+	ConfigFile        string   // path of gpu-hook's configuration file, for hints
 }
 
-// Policies for what an image requires of the driver. With any other value, unmet requirements are a warning.
+// Policies for what an image requires of the driver. With any other value, an unmet requirement is a warning.
 const (
 	RequirementsEnforce = "enforce" // the container does not start
 	RequirementsIgnore  = "ignore"  // NVIDIA_REQUIRE_* variables are not read
 )
 
-// PartIMEX is the part of NVIDIA's contract that IMEX channels are.
+// PartIMEX is the name of the [contract.Part] that IMEX channels are.
 const PartIMEX = "imex"
 
 // channelDir is where the driver makes the nodes of IMEX channels.
@@ -43,13 +43,14 @@ func (Dialect) ParseVisible(unsafeValue string) (contract.Visible, error) {
 	return ParseVisible(unsafeValue)
 }
 
-// Unknown has nothing to add: NVIDIA's Specs can name devices in every form that the variable knows.
+// Unknown implements [contract.Dialect]. It returns "": NVIDIA's Specs can name devices in every form that the variable
+// takes.
 func (Dialect) Unknown(string) (why, hint string) { return "", "" }
 
 // Asks implements [contract.Requests].
 func (Contract) Asks(variable string) bool { return Asks(variable) }
 
-// Unset implements [contract.Requests]: images older than the variable request all devices.
+// Unset implements [contract.Requests]: images older than NVIDIA_VISIBLE_DEVICES request all devices.
 func (Contract) Unset(c *state.Container) (variable, unsafeValue string) {
 	if !LegacyImage(c) {
 		return "", ""
@@ -61,7 +62,7 @@ func (Contract) Unset(c *state.Container) (variable, unsafeValue string) {
 // ByMounts implements [contract.Requests].
 func (Contract) ByMounts() bool { return true }
 
-// SeeMounts implements [contract.Requests]: device plugins set the variable to the folder of the mounts.
+// SeeMounts implements [contract.Requests]: device plugins set the variable to the directory of the mounts.
 func (Contract) SeeMounts(unsafeValue string) bool { return unsafeValue == MountRoot }
 
 // Parts implements [contract.Requests]. "all" requests no channel, as with NVIDIA's own tools.
@@ -91,7 +92,7 @@ func (n Contract) Other(c *state.Container) *contract.Other {
 		name  string
 		hooks []specs.Hook
 	}{
-		{"prestart", c.Spec.Hooks.Prestart}, //nolint:staticcheck // deprecated, and what NVIDIA's tools write
+		{"prestart", c.Spec.Hooks.Prestart}, //nolint:staticcheck // deprecated, but NVIDIA's tools write it
 		{"createRuntime", c.Spec.Hooks.CreateRuntime},
 	} {
 		for _, h := range stage.hooks {
@@ -103,8 +104,9 @@ func (n Contract) Other(c *state.Container) *contract.Other {
 	return nil
 }
 
+// other returns what the hook at this path, which config.json runs at this stage, will serve.
 func (n Contract) other(c *state.Container, hook, stage string) *contract.Other {
-	// Whatever hook gpu-hook itself would run, this one reads the same configuration.
+	// gpu-hook may be configured to run another hook, but this one reads the same configuration.
 	serves, variable, value := Toolkit{Config: n.Toolkit.Config, Owner: n.Toolkit.Owner}.Serves(c)
 	capabilities, _ := c.Env(DriverCapabilities)
 	return &contract.Other{
@@ -113,7 +115,7 @@ func (n Contract) other(c *state.Container, hook, stage string) *contract.Other 
 	}
 }
 
-// Drivers implements [contract.Specs].
+// Drivers implements [contract.Specs]. It compares the versions that the Spec names with that of the loaded driver.
 func (n Contract) Drivers(files, arguments []string) (written, loaded string) {
 	named := DriversNamed(files, arguments)
 	loaded = ReadDriver(n.DriverVersionFile).Version
@@ -123,7 +125,7 @@ func (n Contract) Drivers(files, arguments []string) (written, loaded string) {
 	return strings.Join(named, " and "), loaded
 }
 
-// Regenerate implements [contract.Specs].
+// Regenerate implements [contract.Specs]. For one file it names the command.
 func (n Contract) Regenerate(files ...string) string {
 	if len(files) != 1 {
 		return n.None.Regenerate(files...)
@@ -134,7 +136,7 @@ func (n Contract) Regenerate(files ...string) string {
 // IsDevice implements [contract.Specs].
 func (Contract) IsDevice(node string) bool { return IsGPU(node) }
 
-// NodeOf implements [contract.Specs]: an index tells the node, a UUID does not.
+// NodeOf implements [contract.Specs]. Only an index tells the node; a UUID does not.
 func (Contract) NodeOf(id string) string {
 	if node := "/dev/nvidia" + id; IsGPU(node) {
 		return node
@@ -154,7 +156,8 @@ func (Contract) HostNodes() []string {
 	return out
 }
 
-// CheckID implements [contract.Delegate]: NVIDIA's hook fails without a word for a channel that the host does not have.
+// CheckID implements [contract.Delegate]. It checks that the host has an IMEX channel, because NVIDIA's hook fails
+// without a message if it does not.
 func (Contract) CheckID(part, id string) error {
 	if part != PartIMEX {
 		return nil
@@ -169,6 +172,10 @@ func (Contract) CheckID(part, id string) error {
 
 // Run implements [contract.Delegate].
 func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
+	there, err := n.Toolkit.find()
+	if err != nil {
+		return nil, err
+	}
 	r := n.request(o)
 	r.Channels = o.Parts[PartIMEX]
 	r.NoRequire = n.Requirements != RequirementsEnforce
@@ -176,19 +183,20 @@ func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
 		r.MIGConfig, _ = o.Container.Env(MIGConfigDevices)
 		r.MIGMonitor, _ = o.Container.Env(MIGMonitorDevices)
 	}
-	var err error
 	if r.Capabilities, err = n.union(o.Container, o.Demands); err != nil {
 		return nil, err
 	}
-	if len(r.Capabilities) == 0 { // to the hook an empty list means its own defaults
-		return nil, fault.New(fault.Policy, DriverCapabilities, "of the driver capabilities asked for none is supported on this host").
+	if len(r.Capabilities) == 0 { // the hook would take an empty list for its own defaults
+		return nil, fault.New(fault.Policy, DriverCapabilities,
+			"of the driver capabilities asked for none is supported on this host").
 			WithHint("ask for supported ones, or add some to supported-capabilities under [nvidia] in %s", n.ConfigFile)
 	}
-	return n.Toolkit.Delegate(r)
+	return n.Toolkit.delegate(there, r)
 }
 
-// Given implements [contract.Delegate]: whether config.json has the node of each device, requested by index, and a library
-// of the driver. A node alone is no evidence: --privileged and --device give that, and nothing else.
+// Given implements [contract.Delegate]. It reports whether config.json has the node of each device, requested by index,
+// and a mount of one of the driver's libraries. Nodes alone prove nothing: --privileged and --device give nodes without
+// libraries.
 func (Contract) Given(spec *specs.Spec, ids []string) bool {
 	if len(ids) == 0 || spec.Linux == nil {
 		return false

@@ -21,61 +21,95 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// maxConfig bounds the administrator's configuration of NVIDIA's hook, in bytes.
+// maxConfig bounds the size of the administrator's configuration of NVIDIA's hook, in bytes.
 const maxConfig = 1 << 20
 
-// installHint is what to do where a part of the delegate is missing.
-const installHint = "install NVIDIA's container toolkit, or make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+// installHint is the hint of errors about a program of the toolkit that is missing.
+const installHint = "install NVIDIA's container toolkit, or make CDI serve the request: " +
+	"nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 
+// configHint is the hint of errors about the contents of the administrator's configuration of the toolkit.
 const configHint = "correct the file by the documentation of NVIDIA's container toolkit"
 
-// Files of the private bundle that the hook is run from.
+// Names of the files in the private bundle from which the hook is run.
 const (
 	configFile = "config.toml"
 	specFile   = "config.json"
 )
 
-// Request is what the hook is to serve, all at once: it can be run but once for a container.
+// Request is everything that the hook must serve in its one run: it cannot be run twice for a container.
 type Request struct {
 	Container    *state.Container
-	Root         string   // absolute path of the root filesystem; "" in a plan that is not carried out
+	Root         string   // absolute path of the root filesystem; "" if the container has none
 	Variable     string   // name of the visible-devices variable
-	IDs          []string // the vendor's own: index, UUID, MIG form or "all"; none for the driver's files alone
+	IDs          []string // as the vendor writes them: index, UUID, MIG form or "all"; none for only the driver's files
 	Capabilities []string // driver capabilities, resolved
 	Channels     []string // IMEX channels
 	MIGConfig    string   // values of the MIG variables
 	MIGMonitor   string
-	FromEnv      bool // the container's environment is what asks
-	NoRequire    bool // what the image requires of the driver is not to be held against it
+	FromEnv      bool // whether the request comes from the container's environment
+	NoRequire    bool // whether the hook must ignore what the image requires of the driver
+}
+
+// Keys of the administrator's configuration of the hook: by what a container may request devices.
+const (
+	acceptUnprivileged = "accept-nvidia-visible-devices-envvar-when-unprivileged"
+	acceptMounts       = "accept-nvidia-visible-devices-as-volume-mounts"
+)
+
+// acceptsUnprivileged reports whether the hook's configuration lets containers without privileges request devices by
+// environment. That is so unless it is turned off.
+func acceptsUnprivileged(config map[string]any) bool {
+	accept, set := config[acceptUnprivileged].(bool)
+	return accept || !set
 }
 
 // Toolkit is NVIDIA's container toolkit on this host.
 type Toolkit struct {
 	Hook   string // path of nvidia-container-runtime-hook
-	Config string // path of the administrator's config.toml for it; "" for another vendor's hook, which has none
+	Config string // path of the administrator's config.toml for the hook; "" for another vendor's hook, which has none
 	Owner  trust.Owner
 }
 
-// Found reports whether the hook and what it runs are there, or why not.
+// Found returns why the hook, or the nvidia-container-cli that it runs, is missing or cannot be used, or nil.
 func (t Toolkit) Found() error {
-	if err := t.executable(t.Hook); err != nil || t.Config == "" {
-		return err
-	}
-	config, err := t.readConfig()
-	if err != nil {
-		return err
-	}
-	_, err = t.findCLI(config)
+	_, err := t.find()
 	return err
 }
 
-// Delegate plans the run of the hook, or says why it could not serve the request. The hook is held to its legacy mode,
-// where it refuses nothing, and away from cgroups, which are gpu-hook's to set (facts of systemd and of crun's BPF
-// programs are not known to it); all else in the administrator's configuration holds.
+// onHost is what is installed of a toolkit. Another vendor's hook has neither.
+type onHost struct {
+	config map[string]any // of the administrator
+	cli    string         // path of nvidia-container-cli
+}
+
+func (t Toolkit) find() (there onHost, err error) {
+	if err := t.executable(t.Hook); err != nil || t.Config == "" {
+		return there, err
+	}
+	if there.config, err = t.readConfig(); err != nil {
+		return there, err
+	}
+	there.cli, err = t.findCLI(there.config)
+	return there, err
+}
+
+// Delegate plans the run of the hook, or returns why the hook could not serve the request.
+//
+// The hook runs with a copy of the administrator's configuration, in which pin sets what gpu-hook has already decided.
+// The hook runs in its legacy mode, in which it refuses nothing. It leaves cgroups alone: gpu-hook sets the device
+// rules itself, because the hook knows neither systemd's rules nor crun's BPF programs. Everything else that the
+// administrator has configured applies.
 func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
-	if err := t.executable(t.Hook); err != nil {
+	there, err := t.find()
+	if err != nil {
 		return nil, err
 	}
+	return t.delegate(there, r)
+}
+
+// delegate is [Toolkit.Delegate] for what was found.
+func (t Toolkit) delegate(there onHost, r Request) (*contract.Delegation, error) {
 	env := r.variables()
 	spec, err := json.Marshal(r.spec(env))
 	if err != nil {
@@ -91,29 +125,23 @@ func (t Toolkit) Delegate(r Request) (*contract.Delegation, error) {
 	if t.Config == "" {
 		return d, nil
 	}
-	config, err := t.readConfig()
-	if err != nil {
-		return nil, err
-	}
-	if accept, ok := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); ok && !accept && r.FromEnv && !r.Container.Privileged() {
-		return nil, fault.New(fault.Policy, t.Config, "accept-nvidia-visible-devices-envvar-when-unprivileged is false, and this container is not privileged").
+	if r.FromEnv && !r.Container.Privileged() && !acceptsUnprivileged(there.config) {
+		return nil, fault.New(fault.Policy, t.Config,
+			acceptUnprivileged+" is false, and this container is not privileged").
 			WithHint("ask by the annotation gpu-hook/gpus instead of by environment")
 	}
-	cli, err := t.findCLI(config)
-	if err != nil {
+	if err := t.supported(there.config, r.Capabilities); err != nil {
 		return nil, err
 	}
-	if err := t.supported(config, r.Capabilities); err != nil {
-		return nil, err
-	}
-	if d.Files[configFile], err = pin(config, cli); err != nil {
+	if d.Files[configFile], err = pin(there.config, there.cli); err != nil {
 		return nil, fault.New(fault.Config, t.Config, "%w", err).WithHint(configHint)
 	}
 	d.Args = []string{filepath.Base(t.Hook), "-config", configFile, "prestart"}
 	return d, nil
 }
 
-// supported checks the capabilities against the administrator's configuration of the hook, which is fatal to it there.
+// supported checks the driver capabilities against the administrator's configuration of the hook. The hook itself would
+// fail on one that is not supported there.
 func (t Toolkit) supported(config map[string]any, capabilities []string) error {
 	list, ok := config["supported-driver-capabilities"].(string)
 	if !ok || list == CapabilityAll {
@@ -122,17 +150,21 @@ func (t Toolkit) supported(config map[string]any, capabilities []string) error {
 	var known []string
 	for c := range strings.SplitSeq(list, ",") {
 		if c = strings.TrimSpace(c); c != "" && !slices.Contains(Capabilities(), c) {
-			return fault.New(fault.Config, t.Config, "supported-driver-capabilities: %q is not known, and ends the hook without a word", c).WithHint(configHint)
+			return fault.New(fault.Config, t.Config,
+				"supported-driver-capabilities: %q is not known, and ends the hook without a word", c).
+				WithHint(configHint)
 		}
 		known = append(known, strings.TrimSpace(c))
 	}
 	if _, err := Within(capabilities, known); err != nil {
-		return fault.New(fault.Policy, t.Config, "%w", err).WithHint("ask for a supported one, or add it to supported-driver-capabilities there")
+		return fault.New(fault.Policy, t.Config, "%w", err).
+			WithHint("ask for a supported one, or add it to supported-driver-capabilities there")
 	}
 	return nil
 }
 
-// variables are what the request comes to in the hook's own terms.
+// variables returns the environment variables by which the hook is told the request. The first is the visible-devices
+// variable; if the request has driver capabilities, the second is that of the capabilities.
 func (r Request) variables() []string {
 	ids := "none"
 	if len(r.IDs) > 0 {
@@ -155,22 +187,40 @@ func (r Request) variables() []string {
 	return env
 }
 
-// spec is the part of config.json that the hook reads, with the request's variables in place of the container's.
-func (r Request) spec(env []string) specs.Spec {
-	process := specs.Process{Capabilities: nil}
+// hookSpec is the part of config.json that the hook reads. For the whole of [specs.Spec], encoding/json would make an
+// encoder of every type in it: a tenth of the processor time of a start by delegation.
+type hookSpec struct {
+	Version string      `json:"ociVersion"`
+	Process hookProcess `json:"process"`
+	Root    specs.Root  `json:"root"`
+}
+
+// hookProcess is the part of [specs.Process] that the hook reads.
+type hookProcess struct {
+	User         specs.User               `json:"user"`
+	Args         []string                 `json:"args,omitempty"`
+	Env          []string                 `json:"env,omitempty"`
+	Cwd          string                   `json:"cwd"`
+	Capabilities *specs.LinuxCapabilities `json:"capabilities,omitempty"`
+}
+
+// spec returns the hook's config.json, in which env replaces the container's own variables that request devices.
+func (r Request) spec(env []string) hookSpec {
+	var process hookProcess
 	if p := r.Container.Spec.Process; p != nil {
-		process = specs.Process{User: p.User, Args: p.Args, Cwd: p.Cwd, Capabilities: p.Capabilities, Env: slices.Clone(p.Env)}
+		process = hookProcess{p.User, p.Args, slices.Clone(p.Env), p.Cwd, p.Capabilities}
 	}
-	// What was not granted must not ask again; an entry without "=" is fatal to the hook, and a runtime ignores it.
+	// The hook must not see requests that were not granted. It fails on an entry without "=", which runtimes ignore.
 	ask := []string{r.Variable, VisibleDevices, DriverCapabilities, IMEXChannels, MIGConfigDevices, MIGMonitorDevices}
 	process.Env = slices.DeleteFunc(process.Env, func(o string) bool {
 		name, _, found := strings.Cut(o, "=")
 		return !found || slices.Contains(ask, name)
 	})
 	process.Env = append(process.Env, env...)
-	return specs.Spec{Version: r.Container.Spec.Version, Process: &process, Root: &specs.Root{Path: r.Root}}
+	return hookSpec{r.Container.Spec.Version, process, specs.Root{Path: r.Root}}
 }
 
+// executable returns an error with a hint that says why the program at path must not be run, or nil.
 func (t Toolkit) executable(path string) error {
 	err := t.Owner.Executable(path)
 	switch {
@@ -184,7 +234,8 @@ func (t Toolkit) executable(path string) error {
 	return fault.New(fault.Delegate, path, "%w", err).WithHint(installHint)
 }
 
-// readConfig reads the administrator's file; a missing one stands for NVIDIA's defaults.
+// readConfig reads the administrator's configuration of the hook. A missing file gives an empty table, which stands for
+// NVIDIA's defaults.
 func (t Toolkit) readConfig() (map[string]any, error) {
 	config := map[string]any{}
 	file, err := t.Owner.OpenFile(t.Config)
@@ -210,8 +261,8 @@ func (t Toolkit) readConfig() (map[string]any, error) {
 	return config, nil
 }
 
-// findCLI returns the nvidia-container-cli that the hook would run: the configured one, else the first in the
-// directories where the hook looks, below the driver's root first.
+// findCLI returns the nvidia-container-cli that the hook would run. It is the configured one or else the first in the
+// directories where the hook looks, those below the driver's root first.
 func (t Toolkit) findCLI(config map[string]any) (string, error) {
 	table, _ := config["nvidia-container-cli"].(map[string]any)
 	if configured, _ := table["path"].(string); configured != "" {
@@ -231,10 +282,12 @@ func (t Toolkit) findCLI(config map[string]any) (string, error) {
 			return cli, t.executable(cli)
 		}
 	}
-	return "", fault.New(fault.Delegate, "nvidia-container-cli", "it is not installed (looked in %s)", strings.Join(dirs, ", ")).WithHint(installHint)
+	return "", fault.New(fault.Delegate, "nvidia-container-cli", "it is not installed (looked in %s)",
+		strings.Join(dirs, ", ")).
+		WithHint(installHint)
 }
 
-// pin returns the configuration with what gpu-hook has decided already. It changes config.
+// pin returns the hook's configuration, in which what gpu-hook has already decided is set. It changes config.
 func pin(config map[string]any, cli string) ([]byte, error) {
 	set := func(table, key string, value any) error {
 		t, ok := config[table].(map[string]any)
@@ -249,8 +302,8 @@ func pin(config map[string]any, cli string) ([]byte, error) {
 		return nil
 	}
 	config["swarm-resource"] = ""
-	config["accept-nvidia-visible-devices-envvar-when-unprivileged"] = true
-	config["accept-nvidia-visible-devices-as-volume-mounts"] = false
+	config[acceptUnprivileged] = true
+	config[acceptMounts] = false
 	err := errors.Join(
 		set("nvidia-container-runtime", "mode", "legacy"),
 		set("nvidia-container-cli", "no-cgroups", true),

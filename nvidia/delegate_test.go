@@ -22,8 +22,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// installed is a host with a toolkit in a directory of its own; config is the administrator's, with @ for the directory,
-// or "" for none.
+// installed is a host with a toolkit in a directory of its own; config is the administrator's, with @ for the
+// directory, or "" for none.
 func installed(t *testing.T, config string) (Toolkit, string) {
 	t.Helper()
 	top := t.TempDir()
@@ -243,7 +243,8 @@ func TestAcceptEnvironment(t *testing.T) {
 				process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}
 			}
 			_, err := toolkit.Delegate(Request{Container: container(process), Root: "/r", IDs: []string{"0"}, FromEnv: test.fromEnv, Variable: VisibleDevices})
-			want := toolkit.Config + ": accept-nvidia-visible-devices-envvar-when-unprivileged is false, and this container is not privileged"
+			want := toolkit.Config + ": accept-nvidia-visible-devices-envvar-when-unprivileged is false, and this container " +
+				"is not privileged"
 			if (err == nil) != test.want || (err != nil && (!fault.Is(err, fault.Policy) || err.Error() != want)) {
 				t.Error(err)
 			}
@@ -272,17 +273,22 @@ func TestDelegateRefuses(t *testing.T) {
 		err    string
 	}{
 		{"no hook", withCLI, remove(hook), fault.Delegate, "@/nvidia-container-runtime-hook: it is not installed"},
-		{"a stranger's hook", withCLI, give(hook), fault.Trust, "@/nvidia-container-runtime-hook: not trusted: it is owned by uid 65534"},
-		{"a hook that is not executable", withCLI, mode(hook, 0o644), fault.Trust, "@/nvidia-container-runtime-hook: not trusted: it is not executable"},
+		{"a stranger's hook", withCLI, give(hook), fault.Trust, "@/nvidia-container-runtime-hook: not trusted: it is " +
+			"owned by uid 65534"},
+		{"a hook that is not executable", withCLI, mode(hook, 0o644), fault.Trust, "@/nvidia-container-runtime-hook: not " +
+			"trusted: it is not executable"},
 		{"a stranger's directory", withCLI, give(""), fault.Trust, "@: not trusted: the directory is owned by uid 65534"},
 		{"no cli", withCLI, remove(cli), fault.Delegate, "@/cli: it is not installed"},
 		{"a stranger's cli", withCLI, give(cli), fault.Trust, "@/cli: not trusted: it is owned by uid 65534"},
 		{"a cli by name", "nvidia-container-cli.path = 'cli'", nil, fault.Trust, `"cli": not trusted: the path is not absolute and clean`},
 		{"a stranger's cli below the driver's root", "nvidia-container-cli.root = '@/driver'", give("/driver/usr/bin/nvidia-container-cli"), fault.Trust, "@/driver/usr/bin/nvidia-container-cli: not trusted: it is owned by uid 65534"},
-		{"a stranger's configuration", withCLI, give(config), fault.Trust, "@/config.toml: not trusted: it is owned by uid 65534"},
-		{"a configuration that others may write", withCLI, mode(config, 0o666), fault.Trust, "@/config.toml: not trusted: it is writable by group or others (mode 0666)"},
+		{"a stranger's configuration", withCLI, give(config), fault.Trust, "@/config.toml: not trusted: it is owned by " +
+			"uid 65534"},
+		{"a configuration that others may write", withCLI, mode(config, 0o666), fault.Trust, "@/config.toml: not trusted: " +
+			"it is writable by group or others (mode 0666)"},
 		{"no TOML", "x", nil, fault.Config, "@/config.toml: toml: line 1: "},
-		{"a table that is none", withCLI + "nvidia-container-runtime = 'legacy'", nil, fault.Config, "@/config.toml: nvidia-container-runtime is not a table"},
+		{"a table that is none", withCLI + "nvidia-container-runtime = 'legacy'", nil, fault.Config, "@/config.toml: " +
+			"nvidia-container-runtime is not a table"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			toolkit, top := installed(t, test.config)
@@ -345,7 +351,8 @@ func TestNoCLI(t *testing.T) {
 	for _, test := range []struct{ name, root, looked string }{
 		{"no root", "", "/usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin"},
 		{"the host's root", "/", "/usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin"},
-		{"another", "/nowhere", "/nowhere/usr/local/sbin, /nowhere/usr/local/bin, /nowhere/usr/sbin, /nowhere/usr/bin, /nowhere/sbin, /nowhere/bin, /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin"},
+		{"another", "/nowhere", "/nowhere/usr/local/sbin, /nowhere/usr/local/bin, /nowhere/usr/sbin, /nowhere/usr/bin, " +
+			"/nowhere/sbin, /nowhere/bin, /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := Toolkit{}.findCLI(map[string]any{"nvidia-container-cli": map[string]any{"root": test.root}})

@@ -5,7 +5,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Features returns what the container's environment enables beside GPUs, in a fixed order.
+// Features returns the features that the container's environment enables beside GPUs, in a fixed order.
 func Features(c *state.Container) []contract.Feature {
 	const enabled = "enabled" // no other value counts
 	var out []contract.Feature

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// hostDriverFlag is how a CDI Spec's enable-cuda-compat hook is told the driver that the Spec was written for.
+// hostDriverFlag is the flag of a CDI Spec's enable-cuda-compat hook that names the driver of the Spec.
 const hostDriverFlag = "--host-driver-version"
 
-// DriversNamed returns the driver versions that a CDI Spec names, by the libraries among the host files that it mounts
-// (libcuda.so.VERSION, libnvidia-ml.so.VERSION) and by the arguments of its hooks. A Spec of one driver names one; one
-// that names none was not written for any.
+// DriversNamed returns the driver versions that a CDI Spec names, each once. It finds them in the names of the
+// libraries among the host files that the Spec mounts (libcuda.so.VERSION, libnvidia-ml.so.VERSION) and in the
+// arguments of its hooks. A Spec written for one driver names one version; a Spec that names none is not for a
+// particular driver.
 func DriversNamed(files, arguments []string) []string {
 	var versions []string
 	add := func(version string) {

@@ -10,8 +10,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Answer is what is known of a requirement. The order matters: of several that must all hold the least counts, of
-// several of which one must hold the greatest.
+// Answer tells whether a requirement is met. The order matters: of several requirements that must all hold, the least
+// answer counts; of several of which one must hold, the greatest.
 type Answer int
 
 // Answers.
@@ -21,25 +21,28 @@ const (
 	Met
 )
 
-// Requirement is one of an image's requirements, with the variable that it stands in.
+// Requirement is one of an image's requirements, with the variable that states it.
 type Requirement struct {
 	Variable, Value string
-	terms           []term // of which one must hold; none: it holds
+	terms           []term // at least one must hold; if there are none, the requirement is met
 }
 
-// term are clauses that must all hold.
+// term is a list of clauses that must all hold.
 type term []clause
 
+// clause is one comparison, such as cuda>=12.4.
 type clause struct {
 	property, operator, value string
-	number                    version // of value, but for brand
+	number                    version // the value as a version; not set for brand
 }
 
 func (c clause) String() string { return c.property + c.operator + c.value }
 
-// Requirements reads the container's NVIDIA_REQUIRE_* variables, sorted by name, and what a legacy image's CUDA_VERSION
-// requires; none at all with NVIDIA_DISABLE_REQUIRE. In a value a space is an or, a comma an and that binds tighter.
-// Those of JetPack, and properties that nobody knows, are left out. A clause that cannot be read is an error.
+// Requirements returns what the container's NVIDIA_REQUIRE_* variables require, and what a legacy image's CUDA_VERSION
+// requires, sorted by the variable's name. There are none if NVIDIA_DISABLE_REQUIRE is true.
+//
+// In a value a space means "or" and a comma means "and", which binds tighter. NVIDIA_REQUIRE_JETPACK* variables and
+// clauses about unknown properties are ignored. A clause that cannot be read is an error.
 func Requirements(c *state.Container) ([]Requirement, error) {
 	off, _ := c.Env(DisableRequire)
 	if disabled, err := strconv.ParseBool(off); err == nil && disabled {
@@ -71,6 +74,7 @@ func Requirements(c *state.Container) ([]Requirement, error) {
 	return out, nil
 }
 
+// parseRequirement reads the value of the variable with this name.
 func parseRequirement(name, value string) (Requirement, error) {
 	r := Requirement{Variable: name, Value: value}
 	for alternative := range strings.FieldsSeq(value) {
@@ -91,6 +95,7 @@ func parseRequirement(name, value string) (Requirement, error) {
 	return r, nil
 }
 
+// parseClause reads one comparison. known reports whether its property is one that gpu-hook knows.
 func parseClause(text string) (c clause, known bool, err error) {
 	const operators = "<>=!"
 	i := strings.IndexAny(text, operators)
@@ -115,8 +120,8 @@ func parseClause(text string) (c clause, known bool, err error) {
 	return clause{}, false, nil
 }
 
-// Check reports whether the driver meets the requirement and, where it does not or that is not known, which clauses are the
-// reason.
+// Check reports whether the driver meets the requirement. If it does not, or if that is not known, Check also returns
+// the clauses that are the reason.
 func (r Requirement) Check(d Driver) (Answer, []string) {
 	if len(r.terms) == 0 {
 		return Met, nil
@@ -133,6 +138,7 @@ func (r Requirement) Check(d Driver) (Answer, []string) {
 	return best, slices.Compact(slices.Sorted(slices.Values(reasons[best])))
 }
 
+// check reports whether all clauses hold, and returns the clauses that decided the answer.
 func (t term) check(d Driver) (answer Answer, why []string) {
 	answer = Met
 	for _, c := range t {
@@ -146,7 +152,7 @@ func (t term) check(d Driver) (answer Answer, why []string) {
 	return answer, why
 }
 
-// check knows nothing of brand and arch, which only the GPU tells.
+// check reports whether the clause holds. Of brand and arch that is not known: only the GPU could tell.
 func (c clause) check(d Driver) Answer {
 	switch {
 	case d.Version == "":
@@ -159,7 +165,8 @@ func (c clause) check(d Driver) Answer {
 	return Unknown
 }
 
-// within reports whether the clause holds for a value from oldest to newest, which is nil where there is no upper end.
+// within reports whether the clause holds for a version of which only the bounds are known: oldest, and newest, which
+// is nil if there is no upper bound.
 func (c clause) within(oldest version, newest *version) Answer {
 	low := oldest.compare(c.number)
 	high := 1
@@ -181,6 +188,7 @@ func (c clause) within(oldest version, newest *version) Answer {
 	return known(low == 0 && high == 0, low > 0 || high < 0)
 }
 
+// known returns Met if yes is certain, Unmet if no is certain, and Unknown otherwise.
 func known(yes, no bool) Answer {
 	switch {
 	case yes:

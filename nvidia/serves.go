@@ -8,10 +8,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// MountRoot is the folder below which mounts of /dev/null ask for devices, by NVIDIA's convention.
+// MountRoot is the directory below which mounts of /dev/null request devices, by NVIDIA's convention.
 const MountRoot = "/var/run/nvidia-container-devices"
 
-// BelowMountRoot returns what the container's mounts of /dev/null name below [MountRoot], by whole components.
+// BelowMountRoot returns the paths below [MountRoot], relative to it, on which the container mounts /dev/null.
 func BelowMountRoot(c *state.Container) (unsafePaths []string) {
 	for _, m := range c.Spec.Mounts {
 		below, found := strings.CutPrefix(path.Clean(m.Destination), MountRoot+"/")
@@ -22,21 +22,22 @@ func BelowMountRoot(c *state.Container) (unsafePaths []string) {
 	return unsafePaths
 }
 
-// Serves is what NVIDIA's hook serves of its own accord where an engine runs it for a container, by its own rules and the
-// administrator's configuration of it, and the variable that it goes by, "" where it goes by mounts. A configuration that cannot be read is taken for
-// NVIDIA's defaults.
+// Serves returns what NVIDIA's hook serves when an engine runs it for the container: it decides by its own rules and
+// the administrator's configuration of it. variable is the variable that it decides by, or "" if it decides by mounts,
+// and value is what that variable or those mounts name. A configuration that cannot be read is taken for NVIDIA's
+// defaults.
 func (t Toolkit) Serves(c *state.Container) (v contract.Visible, variable, value string) {
 	config, err := t.readConfig()
 	if err != nil {
 		config = map[string]any{}
 	}
-	if mounts, _ := config["accept-nvidia-visible-devices-as-volume-mounts"].(bool); mounts {
+	if mounts, _ := config[acceptMounts].(bool); mounts {
 		if below := BelowMountRoot(c); len(below) > 0 {
 			v, _ = VisibleOf(below)
 			return v, "", strings.Join(below, ",")
 		}
 	}
-	if accept, set := config["accept-nvidia-visible-devices-envvar-when-unprivileged"].(bool); set && !accept && !c.Privileged() {
+	if !c.Privileged() && !acceptsUnprivileged(config) {
 		return contract.Visible{Nothing: "closed"}, "", ""
 	}
 	preferred, _ := config["swarm-resource"].(string)

@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// version has one to three numbers; what is left out is 0.
+// version is a version of up to three numbers. Those that are left out are 0.
 type version [3]uint64
 
+// compare returns -1, 0 or 1 if v is older than, equal to or newer than o.
 func (v version) compare(o version) int { return slices.Compare(v[:], o[:]) }
 
-// String is major.minor, as CUDA versions are written.
+// String returns major.minor, as CUDA versions are written.
 func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
 
-// parseVersion reads "12.4", "535.104.05", "v8": NVIDIA's tools take no more than three numbers.
+// parseVersion reads a version such as "12.4", "535.104.05" or "v8". NVIDIA's tools take no more than three numbers.
 func parseVersion(text string) (version, error) {
 	var v version
 	parts := strings.Split(strings.TrimPrefix(text, "v"), ".")
@@ -38,13 +39,13 @@ func parseVersion(text string) (version, error) {
 	return v, nil
 }
 
-// branch is a driver branch with the CUDA version that its drivers bring.
+// branch is a driver branch and the CUDA version that its drivers support.
 type branch struct {
 	driver uint64
 	cuda   version
 }
 
-// branches are NVIDIA's driver branches for data centres and desktops, oldest first (CUDA Toolkit release notes,
+// branches returns NVIDIA's driver branches for data centres and desktops, oldest first (CUDA Toolkit release notes,
 // "CUDA Toolkit and Corresponding Driver Versions").
 func branches() []branch {
 	return []branch{
@@ -89,13 +90,13 @@ func branches() []branch {
 type Driver struct {
 	Version string // "" if it is not known
 	number  version
-	// The CUDA version that it brings lies between these two. newest is nil for a branch newer than the table.
+	// The CUDA version that it supports lies between these two. newest is nil for a branch newer than the table.
 	cuda   version
 	newest *version
 }
 
-// ReadDriver reads the version of the loaded driver from a file as /sys/module/nvidia/version is. Without the file, or
-// with one that makes no sense, the driver is not known: that is no error.
+// ReadDriver reads the version of the loaded driver from a file with the format of /sys/module/nvidia/version. If the
+// file is missing or does not hold a version, the driver is not known, which is not an error.
 func ReadDriver(path string) Driver {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -113,7 +114,7 @@ func ReadDriver(path string) Driver {
 	return d
 }
 
-// ParseDriver reads a driver's version.
+// ParseDriver returns the driver of this version. A driver older than any known branch is an error.
 func ParseDriver(text string) (Driver, error) {
 	number, err := parseVersion(text)
 	if err != nil {
@@ -135,13 +136,13 @@ func ParseDriver(text string) (Driver, error) {
 	return d, nil
 }
 
-// WithCUDA is the driver with the CUDA of another's libraries, as an image's compatibility libraries bring it.
+// WithCUDA returns d with the CUDA version of o. An image's compatibility libraries have that effect.
 func (d Driver) WithCUDA(o Driver) Driver {
 	d.cuda, d.newest = o.cuda, o.newest
 	return d
 }
 
-// CUDA is the CUDA version that the driver brings, for people.
+// CUDA returns the CUDA version that the driver supports, for messages.
 func (d Driver) CUDA() string {
 	switch {
 	case d.Version == "":

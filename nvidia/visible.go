@@ -1,6 +1,6 @@
-// Package nvidia is NVIDIA's contract with GPU images and with its own runtime hook: the variables that ask for devices
-// and driver capabilities, what images require of the driver, and what its hook must be handed to serve a request. It
-// changes nothing and runs nothing.
+// Package nvidia is NVIDIA's contract with GPU images and with its own runtime hook: the variables that request devices
+// and driver capabilities, what images require of the driver, and what NVIDIA's hook must be given to serve a request.
+// It changes nothing and runs nothing.
 package nvidia
 
 import (
@@ -27,15 +27,15 @@ const (
 // IMEXKind is the CDI kind of IMEX channels.
 const IMEXKind = "nvidia.com/imex-channel"
 
-// maxIDs and maxValue bound a list of devices, in ids and bytes: more than any host has.
+// maxIDs and maxValue bound a list of devices, in ids and in bytes. No host has as many devices.
 const (
 	maxIDs   = 4096
 	maxValue = 64 << 10
 )
 
 // ParseVisible reads the value of NVIDIA_VISIBLE_DEVICES, or of another vendor's variable of that kind, as NVIDIA
-// documents it: a comma list, blanks dropped; "void" anywhere empties it; the first of "all" and "none" decides for the
-// whole list. A duplicate id is one id.
+// documents it. The value is a list of ids separated by commas; blanks are dropped and duplicates count once. "void"
+// anywhere empties the list. Otherwise the first of "all" and "none" decides for the whole list.
 func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	if len(unsafeValue) > maxValue {
 		return contract.Visible{}, fmt.Errorf("it is longer than %d bytes", maxValue)
@@ -43,7 +43,7 @@ func ParseVisible(unsafeValue string) (contract.Visible, error) {
 	return VisibleOf(strings.Split(unsafeValue, ","))
 }
 
-// VisibleOf is [ParseVisible] of a list that is split already.
+// VisibleOf is [ParseVisible] of a list that is already split.
 func VisibleOf(unsafeIDs []string) (contract.Visible, error) {
 	var ids []string
 	seen := map[string]bool{}
@@ -70,8 +70,8 @@ func VisibleOf(unsafeIDs []string) (contract.Visible, error) {
 	return contract.Visible{None: true}, nil
 }
 
-// IsMIGInstance reports whether id is a MIG device by its GPU, GPU instance and compute instance,
-// MIG-GPU-<uuid>/<gi>/<ci>: an id of NVIDIA's that CDI has no name for.
+// IsMIGInstance reports whether id names a MIG device by its GPU, GPU instance and compute instance:
+// MIG-GPU-<uuid>/<gi>/<ci>. CDI has no name for such an id.
 func IsMIGInstance(id string) bool {
 	const digits, hex = "0123456789", "0123456789-ABCDEFabcdef"
 	rest, found := strings.CutPrefix(id, "MIG-GPU-")
@@ -79,13 +79,15 @@ func IsMIGInstance(id string) bool {
 	return found && len(parts) == 3 && only(parts[0], hex) && only(parts[1], digits) && only(parts[2], digits)
 }
 
+// only reports whether the text is not empty and has no other characters than these letters.
 func only(text, letters string) bool { return text != "" && strings.Trim(text, letters) == "" }
 
-// maxChannel is the highest IMEX channel that a device number has room for.
+// maxChannel is the highest IMEX channel for which a device number has room.
 const maxChannel = 1<<20 - 1
 
-// ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS: numbers, also as "channel0", each
-// once. "none", "void" and nothing are none, and so is "all", which names no channel to NVIDIA's own tools either.
+// ParseChannels reads a list of IMEX channels, such as the value of NVIDIA_IMEX_CHANNELS, and returns their numbers.
+// A channel may be written as "0" or "channel0". "none", "void" and an empty list mean no channel. So does "all",
+// because it does not name a channel for NVIDIA's own tools either.
 func ParseChannels(unsafeIDs []string) ([]string, error) {
 	v, err := VisibleOf(unsafeIDs)
 	if err != nil {
@@ -105,17 +107,19 @@ func ParseChannels(unsafeIDs []string) ([]string, error) {
 	return out, nil
 }
 
-// Asks reports whether NVIDIA's contract has a container ask for something, or demand something of the host, by the
-// variable.
+// Asks reports whether a container requests something, or requires something of the host, by the variable with this
+// name.
 func Asks(name string) bool {
 	switch name {
-	case VisibleDevices, DriverCapabilities, IMEXChannels, MIGConfigDevices, MIGMonitorDevices, DisableRequire, CUDAVersion:
+	case VisibleDevices, DriverCapabilities, IMEXChannels,
+		MIGConfigDevices, MIGMonitorDevices,
+		DisableRequire, CUDAVersion:
 		return true
 	}
 	return strings.HasPrefix(name, RequirePrefix)
 }
 
-// IsGPU reports whether the path is that of the node of a whole GPU: /dev/nvidia and its number.
+// IsGPU reports whether the path is that of the device node of a whole GPU: /dev/nvidia followed by a number.
 func IsGPU(node string) bool {
 	number, found := strings.CutPrefix(node, "/dev/nvidia")
 	return found && only(number, "0123456789")

@@ -52,13 +52,15 @@ func TestVisibleLimits(t *testing.T) {
 	if got, err := VisibleOf(append(many, "0", " 1")); err != nil || len(got.IDs) != maxIDs {
 		t.Errorf("%d ids, %v", len(got.IDs), err)
 	}
-	if _, err := VisibleOf(append(many, "x")); err == nil || err.Error() != "4097 devices are more than any host has (4096)" {
+	if _, err := VisibleOf(append(many, "x")); err == nil || err.Error() != "4097 devices are more than any host has "+
+		"(4096)" {
 		t.Errorf("too many: %v", err)
 	}
 	if got, err := ParseVisible("0" + strings.Repeat(",", maxValue-1)); err != nil || len(got.IDs) != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := ParseVisible("0" + strings.Repeat(",", maxValue)); err == nil || err.Error() != "it is longer than 65536 bytes" {
+	if _, err := ParseVisible("0" + strings.Repeat(",", maxValue)); err == nil || err.Error() != "it is longer than "+
+		"65536 bytes" {
 		t.Errorf("too long: %v", err)
 	}
 }

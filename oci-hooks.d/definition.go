@@ -1,6 +1,8 @@
-// Package definition holds the hook definitions that podman and CRI-O read, ready to install (oci-hooks(5), 1.0.0). They
-// match every container: no engine can match on environment, and gpu-hook decides by itself in about the time that an
-// empty program takes. Their env is not empty, or the hook would get the engine's own.
+// Package definition holds the hook definitions that podman and CRI-O read, ready to install (oci-hooks(5), 1.0.0).
+//
+// They match every container, because no engine can match on the environment; for a container that requests nothing,
+// gpu-hook takes about as long as an empty program. Their env is not empty, because the hook would then get the
+// engine's own environment.
 package definition
 
 import (
@@ -8,9 +10,9 @@ import (
 	"encoding/json"
 )
 
-// Names of the definitions' files in a hooks directory. [Precreate] is podman's alone: CRI-O does not start where it finds
-// a stage that it does not know. The names differ, or a directory that is read later would hide one definition by the
-// other.
+// Names of the definitions' files in a hooks directory. [Precreate] is for podman alone: CRI-O does not start if a
+// definition names a stage that it does not know. The names differ, because a definition replaces one of the same name
+// in a directory that is read earlier.
 const (
 	CreateRuntime = "gpu-hook.json"
 	Precreate     = "gpu-hook-precreate.json"
@@ -22,6 +24,7 @@ var createRuntime []byte
 //go:embed gpu-hook-precreate.json
 var precreate []byte
 
+// definition is the content of a definition's file.
 type definition struct {
 	Version string          `json:"version"`
 	Hook    hook            `json:"hook"`
@@ -29,6 +32,7 @@ type definition struct {
 	Stages  []string        `json:"stages"`
 }
 
+// hook is the program that a definition makes engines run.
 type hook struct {
 	Path    string   `json:"path"`
 	Args    []string `json:"args"`
@@ -36,9 +40,11 @@ type hook struct {
 	Timeout int      `json:"timeout"`
 }
 
-// For returns the shipped definition of that name for a binary at path, with flags before the command, the engine that
-// reads it, if that is known, behind it, and variables beside the shipped ones. The engine's patience, in seconds, is the shipped one or, if that is less, twice what gpu-hook itself
-// allows: it must not be killed while it takes back what it has made.
+// For returns the shipped definition of this name for the binary at path. The flags are added before the command. The
+// engine, unless it is "", is named after the command. The variables in env are added to the shipped ones.
+//
+// allowed is the time in seconds that gpu-hook allows itself. The engine's timeout is at least twice that, so that the
+// engine does not kill gpu-hook while it undoes its changes.
 func For(name, path, engine string, flags, env []string, allowed int) ([]byte, error) {
 	shipped := createRuntime
 	if name == Precreate {

@@ -53,22 +53,19 @@ func readConfig(path string) (*specs.Spec, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errNotRegular
 	}
-	var spec *specs.Spec
-	if _, err := decode(file, maxConfig, &spec); err != nil {
-		return nil, err
-	}
-	if spec == nil {
-		return nil, errNull
-	}
-	return spec, nil
+	return decodeConfig(file, info.Size())
 }
 
 // Env returns the value of name in the process's environment, and whether it is there. Of several entries it takes the
-// last, as runtimes do.
+// last, as runtimes do. The name "" is never there: it stands for no variable.
 func (c *Container) Env(name string) (unsafeValue string, set bool) {
+	if name == "" || strings.Contains(name, "=") {
+		return "", false
+	}
 	for _, entry := range slices.Backward(c.Environment()) {
-		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
-			return v, true
+		// Not strings.Cut, which searches every entry of what may be a megabyte.
+		if rest, found := strings.CutPrefix(entry, name); found && strings.HasPrefix(rest, "=") {
+			return rest[1:], true
 		}
 	}
 	return "", false

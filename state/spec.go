@@ -6,19 +6,13 @@ import (
 	"path"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // ReadSpec reads the runtime-spec object, of 16 MiB at most, of a container that is not created yet. Of its state only
 // the id is known, and only if the cgroup's path ends with the id as podman writes it.
 func ReadSpec(raw []byte) (*Container, error) {
-	var spec *specs.Spec
-	_, err := decode(bytes.NewReader(raw), maxConfig, &spec)
-	if err == nil && spec == nil {
-		err = errNull
-	}
+	spec, err := decodeConfig(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		return nil, fault.New(fault.Bundle, "spec on standard input", "%w", err).
 			WithHint("gpu-hook precreate is run by podman; to try a bundle by hand use: gpu-hook explain --bundle DIR")

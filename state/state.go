@@ -5,6 +5,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,7 +35,7 @@ type State struct {
 // checked yet.
 func Read(r io.Reader) (State, error) {
 	var s State
-	raw, err := decode(r, maxState, &s)
+	raw, err := decode(r, 0, maxState, &s)
 	if err != nil {
 		return State{}, fault.New(fault.State, "state on standard input", "%w", err).
 			WithHint("gpu-hook createRuntime is run by a container runtime; " +
@@ -75,9 +76,10 @@ func (s State) Located(caller *Caller) State {
 // canBeBundle reports whether a path can be that of a bundle.
 func canBeBundle(bundle string) bool { return filepath.IsAbs(bundle) && filepath.Clean(bundle) != "/" }
 
-// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes.
-func decode(r io.Reader, limit int64, v any) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+// decode reads exactly one JSON value of at most limit bytes into v, and returns its bytes. size is the expected number
+// of bytes, or 0.
+func decode(r io.Reader, size, limit int64, v any) ([]byte, error) {
+	data, err := readAll(io.LimitReader(r, limit+1), size)
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,6 +89,14 @@ func decode(r io.Reader, limit int64, v any) ([]byte, error) {
 		return nil, errors.New("it is empty")
 	}
 	return data, json.Unmarshal(data, v)
+}
+
+// readAll is [io.ReadAll] of what is expected to have size bytes: it need not grow and copy its buffer.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(size, maxConfig)) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 var errTooLarge = errors.New("it is larger than gpu-hook reads")

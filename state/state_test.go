@@ -134,7 +134,7 @@ func TestEnv(t *testing.T) {
 		{"B", "", true},
 		{"AB", "3", true},
 		{"C", "x=y", true},
-		{"", "z", true},
+		{"", "", false},
 		{"D", "", false},
 		{"a", "", false},
 	} {

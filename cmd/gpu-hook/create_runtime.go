@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
@@ -21,11 +22,14 @@ func createRuntime(p process, options hook.Options, args []string) error {
 		return err
 	}
 	start := hook.PlanInTime(options, p.stdin)
+	if start.Silent() {
+		return nil
+	}
 	// Until here nothing was made, and a signal may end us as it likes. From here on, told to end, we take back what we
 	// have made; and a runtime that no longer reads our output must not be what kills us half way.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer stop()
-	signal.Ignore(unix.SIGPIPE)
+	catchPipe()
 	start.Apply(ctx)
 	err := failed(p, start.Report)
 	if err != nil {
@@ -33,6 +37,10 @@ func createRuntime(p process, options hook.Options, args []string) error {
 	}
 	return err
 }
+
+// catchPipe makes writing to a pipe that nobody reads an error, where it would end the process. Programs that are run
+// later do not inherit that, as they would inherit an ignored signal.
+func catchPipe() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
 // failed prints the errors of a report to standard error and ends in status 1, if there are any.
 func failed(p process, r *report.Report) error {

@@ -12,18 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAloud bounds what is written past crun, in bytes: a pipe takes that much in one piece or not at all, and conmon reads
-// not much more.
-const maxAloud = 4000
+// maxPastCrun bounds what is written past crun, in bytes. A pipe takes that much in one piece or not at all (PIPE_BUF),
+// and conmon does not read much more.
+const maxPastCrun = 4000
 
-// sayPastCrun writes the lines of a refusal to the standard error of crun, which throws away what a hook writes to its own:
-// conmon reads that, and podman shows it unless crun's log holds exactly one object, so one of ours is put there too. Where
-// the parent is not crun, where the administrator has given hooks a place to write to, and where something does not go as
-// it should, nothing more is said. It never waits.
+// sayPastCrun writes the lines of a refusal to the standard error of crun, because crun discards what a hook writes to
+// its own. conmon reads crun's standard error, and podman shows it unless crun's log holds exactly one object.
+// Therefore sayPastCrun also appends an object to that log.
+//
+// It writes nothing if the parent is not crun, or if the administrator has configured where the output of hooks goes.
+// It ignores errors, and it never blocks.
 func sayPastCrun(lines []string) {
 	text := strings.Join(lines, "\n") + "\n"
-	if len(text) > maxAloud {
-		text = text[:maxAloud]
+	if len(text) > maxPastCrun {
+		text = text[:maxPastCrun]
 	}
 	crun, err := parent()
 	if err != nil || !crun.isCrun() || !discarded(os.Stderr) {
@@ -36,10 +38,11 @@ func sayPastCrun(lines []string) {
 
 // caller is the process that runs this hook.
 type caller struct {
-	dir  string // in /proc
-	args []string
+	dir  string   // its directory in /proc
+	args []string // its command line
 }
 
+// parent returns the parent process.
 func parent() (caller, error) {
 	c := caller{dir: fmt.Sprintf("/proc/%d", os.Getppid())}
 	data, err := os.ReadFile(filepath.Join(c.dir, "cmdline"))
@@ -47,13 +50,14 @@ func parent() (caller, error) {
 	return c, err
 }
 
-// isCrun goes by the name that it was called by and by its program.
+// isCrun reports whether the caller is crun: by its first argument, or by the name of the program that it executes.
 func (c caller) isCrun() bool {
 	program, err := os.Readlink(filepath.Join(c.dir, "exe"))
-	return strings.HasPrefix(filepath.Base(c.args[0]), "crun") || (err == nil && strings.HasPrefix(filepath.Base(program), "crun"))
+	named := func(path string) bool { return strings.HasPrefix(filepath.Base(path), "crun") }
+	return named(c.args[0]) || err == nil && named(program)
 }
 
-// discarded reports whether what is written to the file is thrown away.
+// discarded reports whether the file is /dev/null.
 func discarded(file *os.File) bool {
 	null, err := os.Stat(os.DevNull)
 	if err != nil {
@@ -63,8 +67,8 @@ func discarded(file *os.File) bool {
 	return err == nil && os.SameFile(info, null)
 }
 
-// write writes to the caller's standard error, if that is a pipe or a terminal. A file could be overwritten, as we do not
-// share the caller's place in it.
+// write writes the text to the caller's standard error if that is a pipe or a terminal. In a regular file it could
+// overwrite something, because opening the file again does not share the caller's offset.
 func (c caller) write(text string) error {
 	path := filepath.Join(c.dir, "fd/2")
 	info, err := os.Stat(path)
@@ -77,7 +81,7 @@ func (c caller) write(text string) error {
 	return writeTo(path, unix.O_WRONLY|unix.O_NOCTTY, text)
 }
 
-// log appends an object to the log in JSON that the caller was started with, if that is a file of ours.
+// log appends an object with the text to the JSON log that the caller was started with, if that is a regular file.
 func (c caller) log(text string) error {
 	path := c.option("--log")
 	if c.option("--log-format") != "json" || !filepath.IsAbs(path) {
@@ -90,14 +94,16 @@ func (c caller) log(text string) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("it is not a regular file")
 	}
-	object, err := json.Marshal(map[string]string{"msg": strings.TrimSpace(text), "level": "error", "time": time.Now().UTC().Format(time.RFC3339Nano)})
+	object, err := json.Marshal(map[string]string{
+		"msg": strings.TrimSpace(text), "level": "error", "time": time.Now().UTC().Format(time.RFC3339Nano),
+	})
 	if err != nil {
 		return err
 	}
 	return writeTo(path, unix.O_WRONLY|unix.O_APPEND|unix.O_NOFOLLOW, string(append(object, '\n')))
 }
 
-// option returns the value of the last option of that name, or "".
+// option returns the value of the last option of this name on the caller's command line, or "".
 func (c caller) option(name string) (value string) {
 	for i, arg := range c.args {
 		switch after, found := strings.CutPrefix(arg, name+"="); {
@@ -110,7 +116,8 @@ func (c caller) option(name string) (value string) {
 	return value
 }
 
-// writeTo writes in one piece, or not at all. The file is not Go's own kind of file, which would wait.
+// writeTo writes the text in one system call that does not block. It does not use [os.File], whose writes would wait
+// until a full pipe is read.
 func writeTo(path string, flags int, text string) error {
 	fd, err := unix.Open(path, flags|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -17,14 +17,16 @@ func TestOptionOfCaller(t *testing.T) {
 	}
 }
 
-// Nothing is written but to a pipe or a terminal, and to a log that is a file and no link.
+// gpu-hook writes only to a pipe or a terminal, and to a log that is a regular file and not a link.
 func TestOnlyPipesAndLogs(t *testing.T) {
 	dir := t.TempDir()
 	file, link, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "fd/2")
 	if err := os.Mkdir(filepath.Join(dir, "fd"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link), os.Symlink(file, pipe)} {
+	for _, err := range []error{
+		os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link), os.Symlink(file, pipe),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +43,7 @@ func TestOnlyPipesAndLogs(t *testing.T) {
 	if data, _ := os.ReadFile(file); string(data) != "kept" {
 		t.Errorf("the file holds %q", data)
 	}
-	// A pipe that nobody reads must not hold the hook.
+	// A pipe that nobody reads must not block the hook.
 	if err := os.Remove(pipe); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
 )
 
+// inventory is the command devices. It prints the vendors, drivers and devices of this host.
 func inventory(p process, options hook.Options, args []string) error {
 	flags := newFlags("devices", p, commandUsage("devices [--json]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")

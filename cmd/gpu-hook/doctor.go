@@ -12,6 +12,7 @@ import (
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
+// doctor is the command doctor. It prints the checks of the installation, and fails if one of them failed.
 func doctor(p process, options hook.Options, args []string) error {
 	flags := newFlags("doctor", p, commandUsage("doctor [--json | --all] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
 		"[--precreate-dir DIR]"))
@@ -50,8 +51,9 @@ func doctor(p process, options hook.Options, args []string) error {
 	return nil
 }
 
-// placesOf returns where definitions are to be looked for: in the directories that are named, those of the user, or
-// those of the host.
+// placesOf returns the directories in which to look for hook definitions. A directory that a flag names takes
+// precedence. The others are the user's own with --user, and the host's without. If no directory is named, the user's
+// own are also used where gpu-hook is installed for this user alone.
 func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	own, err := install.UserHooks()
 	if user && err != nil {
@@ -87,7 +89,7 @@ func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 // hooks.
 func configOf(hooks string) string { return filepath.Dir(filepath.Dir(filepath.Dir(hooks))) }
 
-// installed reports whether gpu-hook's definition is in a directory.
+// installed reports whether gpu-hook's own definition is in the directory.
 func installed(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, definition.CreateRuntime))
 	return err == nil

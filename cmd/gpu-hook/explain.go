@@ -12,8 +12,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
+// explain is the command explain. It prints the plan for a container, and changes nothing.
 func explain(p process, options hook.Options, args []string) error {
-	flags := newFlags("explain", p, commandUsage("explain [--json] [--engine ENGINE] (--bundle DIR | --state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
+	flags := newFlags("explain", p, commandUsage("explain [--json] [--engine ENGINE] (--bundle DIR | --state FILE|- | "+
+		"[--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	bundle := flags.String("bundle", "", "explain the bundle in `DIR`")
 	stateFile := flags.String("state", "", "explain the container whose state is in `FILE`, - for standard input")
@@ -36,12 +38,12 @@ func explain(p process, options hook.Options, args []string) error {
 		return err
 	}
 	if r.Failed() && !*asJSON {
-		return errReported // the text has said it
+		return errReported // the text contains the errors
 	}
 	return failed(p, r)
 }
 
-// exampleFlags are those that describe a container that is not there.
+// exampleFlags adds the flags that describe an example, and returns the example that they fill in.
 func exampleFlags(flags *flag.FlagSet) *hook.Example {
 	e := &hook.Example{Annotations: map[string]string{}}
 	list := func(name, usage string, to *[]string) {
@@ -65,7 +67,7 @@ func exampleFlags(flags *flag.FlagSet) *hook.Example {
 	return e
 }
 
-// oneOf refuses to explain several things at once.
+// oneOf checks that exactly one of a bundle, a state and an example is to be explained.
 func oneOf(flags *flag.FlagSet) error {
 	kinds := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) {
@@ -84,7 +86,10 @@ func oneOf(flags *flag.FlagSet) error {
 	return errUsage
 }
 
-func explained(p process, options hook.Options, bundle, stateFile string, example *hook.Example) (*report.Report, error) {
+// explained returns the report on the bundle, the state or, if neither is named, the example.
+func explained(
+	p process, options hook.Options, bundle, stateFile string, example *hook.Example,
+) (*report.Report, error) {
 	switch {
 	case bundle != "":
 		dir, err := filepath.Abs(bundle)
@@ -105,10 +110,10 @@ func explained(p process, options hook.Options, bundle, stateFile string, exampl
 	return example.Explain(options)
 }
 
-// shown is what show prints.
+// shown is something that show can print: as text, or encoded as JSON.
 type shown interface{ Text(w io.Writer) error }
 
-// show prints a report or an inventory.
+// show prints a report, an inventory or a checkup to standard output.
 func show(p process, what shown, asJSON bool) error {
 	if !asJSON {
 		return what.Text(p.stdout)

@@ -35,6 +35,7 @@ func help(p process, _ hook.Options, args []string) error {
 	return errUsage
 }
 
+// describe prints what there is to know about one code.
 func describe(out io.Writer, e fault.Entry) error {
 	example := ""
 	if e.Example != "" {
@@ -44,6 +45,7 @@ func describe(out io.Writer, e fault.Entry) error {
 	return err
 }
 
+// listCodes prints a line for each code.
 func listCodes(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, e := range fault.Table() {

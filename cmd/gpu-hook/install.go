@@ -14,6 +14,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
 
+// installFiles is the command install. It puts the files in place and prints what it changed. With --engine it also
+// prints how the engine's containers may request devices.
 func installFiles(p process, options hook.Options, args []string) error {
 	target, err := targetOf("install", p, args)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 )
 
+// last is the command last. It prints the record of a container, by default that of the newest run.
 func last(p process, options hook.Options, args []string) error {
 	flags := newFlags("last", p, commandUsage("last [--json] [ID]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/cmd/gpu-hook/early"
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
@@ -34,7 +36,16 @@ func init() {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], process{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(os.Args[1:], process{standardInput(), os.Stdout, os.Stderr}))
+}
+
+// standardInput is what was on standard input when the process began.
+func standardInput() io.Reader {
+	read := early.Read()
+	if read.Ended {
+		return bytes.NewReader(read.Data)
+	}
+	return io.MultiReader(bytes.NewReader(read.Data), os.Stdin)
 }
 
 // process is what a command may touch of the process.

@@ -2,9 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/signal"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook"
 )
@@ -18,7 +15,7 @@ func precreate(p process, options hook.Options, args []string) error {
 	if err := noArguments(flags); err != nil {
 		return err
 	}
-	signal.Ignore(unix.SIGPIPE) // it is an error of the write below
+	catchPipe() // it is an error of the write below
 	start, err := hook.PlanSpecInTime(options, p.stdin)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gpu-hook": main})
 }
 
-// Each script is a walk through the command line, as a user types it.
+// Each script is a session on the command line, as a user types it.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",

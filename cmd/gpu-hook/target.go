@@ -8,7 +8,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
 
-// targetOf reads the flags that install and uninstall share. The engine of the result is as containers state it.
+// targetOf reads the flags that install and uninstall share. The engine of the target has the name by which the rest of
+// gpu-hook knows it: "cri-o" for the flag's "crio".
 func targetOf(command string, p process, args []string) (install.Target, error) {
 	flags := newFlags(command, p, commandUsage("[--config FILE] [--cdi-spec-dir DIR]... "+command+" [flags]"))
 	var t install.Target
@@ -46,7 +47,8 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 	return t, err
 }
 
-// installOptions returns what is installed: this very program, with the flags of this call in its definitions.
+// installOptions returns the options of install: it copies this program, and repeats the flags of this call in the hook
+// definitions.
 func installOptions(o hook.Options, rules checkup.Rules) install.Options {
 	out := install.Options{Program: "/proc/self/exe", Timeout: rules.Timeout}
 	if o.Config != "" {
@@ -68,6 +70,7 @@ func printChanges(p process, changes []install.Change) error {
 	return nil
 }
 
+// changeLine returns the line that describes a change.
 func changeLine(c install.Change) string {
 	switch c.Action {
 	case install.Installed:

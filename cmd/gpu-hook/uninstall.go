@@ -6,12 +6,14 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/install"
 )
 
+// uninstallFiles is the command uninstall. It removes what install with the same flags puts in place, and prints what
+// it changed.
 func uninstallFiles(p process, options hook.Options, args []string) error {
 	target, err := targetOf("uninstall", p, args)
 	if err != nil {
 		return err
 	}
-	// Without a readable configuration, the definitions to find are those written without one.
+	// If the configuration cannot be read, only definitions that were written without one are found.
 	rules, _ := checkup.RulesFor(options, target.Engine)
 	changes, err := install.Uninstall(target, installOptions(options, rules))
 	if printing := printChanges(p, changes); printing != nil {

@@ -11,6 +11,7 @@ import (
 // release is set by the linker for a release.
 var release = "" //nolint:gochecknoglobals // -ldflags -X has no other target
 
+// version is the command version.
 func version(p process, _ hook.Options, args []string) error {
 	flags := newFlags("version", p, commandUsage("version"))
 	if err := parse(flags, args); err != nil {

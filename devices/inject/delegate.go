@@ -131,13 +131,12 @@ func (r *rootfs) devNodes() (map[string]number, error) {
 		return nil, err
 	}
 	defer dev.Close()
-	own, err := r.ground.own(dev)
-	if err != nil || !own {
-		return found, err
-	}
 	id, err := mountID(dev)
 	if err != nil {
 		return nil, err
+	}
+	if !r.ground.own(id) {
+		return found, nil
 	}
 	return found, walk(dev, "/dev", id, 0, found)
 }

@@ -72,43 +72,58 @@ func (g *ground) learn(root *os.File) (err error) {
 	return err
 }
 
-// checkMake refuses to make anything in dir unless dir is the container's own: on the mount of the root filesystem, or
-// on a filesystem that the host has not mounted, such as the runtime's tmpfs on /dev.
+// site is the mount through which a file was opened. It stays the same while the handle is open, wherever the file is
+// moved: rename(2) does not leave the mount. So it need not be looked up again for what is made in a directory.
+type site struct {
+	mount  int
+	kernel bool // its filesystem is one of the kernel's, whose files configure the kernel
+	nodev  bool // device nodes on it cannot be opened
+}
+
+func siteOf(handle *os.File) (site, error) {
+	id, err := mountID(handle)
+	if err != nil {
+		return site{}, err
+	}
+	fs, err := linux.Fstatfs(handle)
+	if err != nil {
+		return site{}, err
+	}
+	s := site{mount: id, nodev: fs.Flags&unix.ST_NODEV != 0}
+	switch uint32(fs.Type) { //nolint:gosec // magic numbers are 32 bits wide
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
+		unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC:
+		s.kernel = true
+	}
+	return s, nil
+}
+
+// checkMake refuses to make unsafePath in a directory at s unless that is the container's own: the mount of the root
+// filesystem, or a filesystem that the host has not mounted, such as the runtime's tmpfs on /dev.
 //
 // What is made on a volume would outlive the container. Others would see it: a device node there could be opened by
 // users of the host. And to undo it could remove it from another container that uses it by then.
-func (g *ground) checkMake(dir *os.File, unsafePath string) error {
-	if err := checkKernel(dir, unsafePath); err != nil {
+func (g *ground) checkMake(s site, unsafePath string) error {
+	if err := s.checkKernel(unsafePath); err != nil {
 		return err
 	}
-	own, err := g.own(dir)
-	if err == nil && own && g.sparesRoot {
-		return g.checkSpared(dir)
+	if !g.own(s.mount) {
+		return fmt.Errorf("%q would have to be made on a volume or another filesystem of the host", path.Clean(unsafePath))
 	}
-	if err == nil && !own {
-		err = fmt.Errorf("%q would have to be made on a volume or another filesystem of the host", path.Clean(unsafePath))
+	if g.sparesRoot && s.mount == g.root {
+		return errRootSpared
 	}
-	return err
+	return nil
 }
 
-// checkSpared refuses to make anything on the root filesystem itself.
-func (g *ground) checkSpared(dir *os.File) error {
-	id, err := mountID(dir)
-	if err == nil && id == g.root {
-		err = errRootSpared
-	}
-	return err
-}
-
-// own reports whether the file of the handle is on a filesystem of the container's own.
-func (g *ground) own(handle *os.File) (bool, error) {
-	id, err := mountID(handle)
-	if err != nil || id == g.root {
-		return err == nil, err
+// own reports whether the mount with this id is one of the container's own.
+func (g *ground) own(mount int) bool {
+	if mount == g.root {
+		return true
 	}
 	// An unknown mount is one that we have attached: a directory of the host.
-	filesystem, known := g.its.filesystems[id]
-	return known && !g.host.has(filesystem), nil
+	filesystem, known := g.its.filesystems[mount]
+	return known && !g.host.has(filesystem)
 }
 
 // adopt adds the mount of the handle, a filesystem that we made for the container, to the container's own.
@@ -126,16 +141,12 @@ func (g *ground) adopt(handle *os.File) error {
 	return nil
 }
 
-// checkMount refuses to mount on target if the mount would propagate to the host.
-func (g *ground) checkMount(target *os.File, unsafePath string) error {
-	if err := checkKernel(target, unsafePath); err != nil {
+// checkMount refuses to mount on unsafePath, which is at s, if the mount would propagate to the host.
+func (g *ground) checkMount(s site, unsafePath string) error {
+	if err := s.checkKernel(unsafePath); err != nil {
 		return err
 	}
-	id, err := mountID(target)
-	if err != nil {
-		return err
-	}
-	group, shared := g.its.peers[id]
+	group, shared := g.its.peers[s.mount]
 	if !shared {
 		return nil
 	}
@@ -151,18 +162,17 @@ func (g *ground) checkMount(target *os.File, unsafePath string) error {
 
 // checkKernel refuses to make or mount anything on the kernel's own filesystems, whose files configure the kernel
 // (CVE-2025-52881). An exception is /proc/driver/nvidia, on which NVIDIA's tools mount.
-func checkKernel(handle *os.File, unsafePath string) error {
-	st, err := linux.Fstatfs(handle)
-	if err != nil {
-		return fmt.Errorf("%q: %w", unsafePath, err)
+func (s site) checkKernel(unsafePath string) error {
+	if !s.kernel || strings.HasPrefix(path.Clean(unsafePath)+"/", "/proc/driver/nvidia/") {
+		return nil
 	}
-	switch uint32(st.Type) { //nolint:gosec // magic numbers are 32 bits wide
-	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
-		unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC:
-		if strings.HasPrefix(path.Clean(unsafePath)+"/", "/proc/driver/nvidia/") {
-			return nil
-		}
-		return fmt.Errorf("%q lies on a filesystem of the kernel", unsafePath)
+	return fmt.Errorf("%q lies on a filesystem of the kernel", unsafePath)
+}
+
+// usable returns an error if a device node at s could not be opened.
+func (s site) usable() error {
+	if s.nodev {
+		return errors.New("its filesystem is mounted nodev, a node on it would be useless")
 	}
 	return nil
 }

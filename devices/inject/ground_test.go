@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gpu-hook/gpu-hook/devices"
 )
 
 // Something is made on the root filesystem and on filesystems of the container's own, and a mount goes where the host
@@ -61,7 +59,7 @@ func TestGround(t *testing.T) {
 		{"/proc", kernel, kernel, kernel},
 	} {
 		// No subtest: it would run on another thread.
-		h := handle(t, dir+"/root"+test.name)
+		h := siteAt(t, dir+"/root"+test.name)
 		sparing := g
 		sparing.sparesRoot = true
 		for what, got := range map[string]struct {
@@ -77,10 +75,28 @@ func TestGround(t *testing.T) {
 			}
 		}
 	}
-	late := handle(t, dir+"/root/late")
-	if err := errors.Join(g.adopt(late), g.checkMake(late, "/late")); err != nil {
+	late := dir + "/root/late"
+	if err := errors.Join(g.adopt(handle(t, late)), g.checkMake(siteAt(t, late), "/late")); err != nil {
 		t.Errorf("after it was adopted: %v", err)
 	}
+}
+
+func targetAt(t *testing.T, path string) target {
+	t.Helper()
+	on, err := targetOf(handle(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return on
+}
+
+func siteAt(t *testing.T, path string) site {
+	t.Helper()
+	s, err := siteOf(handle(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // Of the kernel's filesystems only the driver's part of /proc is mounted on.
@@ -89,11 +105,11 @@ func TestKernelFilesystems(t *testing.T) {
 		"/proc/driver/nvidia/params": true, "/proc/driver/nvidia": true, "/proc/driver/./nvidia/gpus/": true,
 		"/proc/driver/nvidia2": false, "/proc/driver": false, "/proc/driver/nvidia/../../sys": false, "/x": false,
 	} {
-		if err := checkKernel(handle(t, "/proc/self"), at); (err == nil) != want {
+		if err := siteAt(t, "/proc/self").checkKernel(at); (err == nil) != want {
 			t.Errorf("%s: %v", at, err)
 		}
 	}
-	if err := checkKernel(handle(t, t.TempDir()), "/x"); err != nil {
+	if err := siteAt(t, t.TempDir()).checkKernel("/x"); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,11 +144,10 @@ func TestForbiddenGround(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return r.bindNode(source, handle(t, dir+"/file"), handle(t, dir), "file", d)
+			return r.bindNode(source, targetAt(t, dir+"/file"), handle(t, dir), "file", d)
 		}, shared},
 		"a mount": {func() error {
-			m := &devices.Mount{ContainerPath: "/place"}
-			return r.move(&source{Mount: m, tree: memory(t, 0), dir: true})
+			return r.move(sourceOf(t, memory(t, 0), "/place"))
 		}, shared},
 	} {
 		if err := test.do(); err == nil || !strings.Contains(err.Error(), test.want) {

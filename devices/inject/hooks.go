@@ -30,6 +30,9 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 //
 // An optional hook that fails is Skipped, unless it failed because the deadline had passed or gpu-hook was told to end.
 func (t *Target) runHooks(ctx context.Context, hooks []*devices.Hook, user state.User, result *Result) error {
+	if !slices.ContainsFunc(hooks, func(h *devices.Hook) bool { return h.Status == devices.Apply }) {
+		return nil
+	}
 	stdin, err := t.hookState()
 	if err != nil {
 		return err

@@ -16,7 +16,9 @@ import (
 type journal struct {
 	made    []entry
 	parents []*parent
-	taken   []*netDevice
+	// opened are the parents by the paths at which [rootfs.directory] has found them, as long as these can be relied on.
+	opened map[string]*parent
+	taken  []*netDevice
 	// detaches: mounts are recorded too. Otherwise they end with the container.
 	detaches bool
 	attached []storedMount // in store
@@ -30,10 +32,12 @@ type entry struct {
 	dir    bool
 }
 
-// parent is a directory in which something was made. It is held by one handle for all its entries: see [maxHeld].
+// parent is a directory in which something was made or is about to be. It is held by one handle for all its entries:
+// see [maxHeld].
 type parent struct {
 	handle  *os.File
 	id      fileID
+	site    site
 	entries int // how many entries of the journal are in it
 }
 
@@ -45,8 +49,10 @@ type fileID struct {
 
 func identify(handle *os.File) (fileID, error) {
 	st, err := linux.Statx(handle, unix.STATX_INO|unix.STATX_MNT_ID)
-	return fileID{st.Dev_major, st.Dev_minor, st.Ino, st.Mnt_id}, err
+	return idOf(&st), err
 }
+
+func idOf(st *unix.Statx_t) fileID { return fileID{st.Dev_major, st.Dev_minor, st.Ino, st.Mnt_id} }
 
 // add records that name was made in dir. If that fails, it removes name at once.
 func (j *journal) add(dir *os.File, name string, isDir bool) error {
@@ -54,9 +60,14 @@ func (j *journal) add(dir *os.File, name string, isDir bool) error {
 	if err != nil {
 		return errors.Join(err, remove(dir, name, isDir))
 	}
+	j.record(p, name, isDir)
+	return nil
+}
+
+// record records that name was made in p.
+func (j *journal) record(p *parent, name string, isDir bool) {
 	p.entries++
 	j.made = append(j.made, entry{p, name, isDir})
-	return nil
 }
 
 // addMount records a mount that was attached, or closes it if it need not be detached.
@@ -79,11 +90,15 @@ func (j *journal) hold(dir *os.File) (*parent, error) {
 			return p, nil
 		}
 	}
+	at, err := siteOf(dir)
+	if err != nil {
+		return nil, err
+	}
 	handle, err := linux.Dup(dir)
 	if err != nil {
 		return nil, err
 	}
-	p := &parent{handle: handle, id: id}
+	p := &parent{handle: handle, id: id, site: at}
 	j.parents = append(j.parents, p)
 	return p, nil
 }
@@ -131,6 +146,7 @@ func (j *journal) undoSince(mark int) error {
 		j.forget(e)
 	}
 	j.made = j.made[:mark]
+	clear(j.opened)
 	return errors.Join(errs...)
 }
 
@@ -146,5 +162,5 @@ func (j *journal) close() {
 		_ = m.file.Close()
 	}
 	j.store.close()
-	j.made, j.parents, j.taken, j.attached = nil, nil, nil, nil
+	j.made, j.parents, j.opened, j.taken, j.attached = nil, nil, nil, nil, nil
 }

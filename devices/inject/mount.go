@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,8 @@ import (
 type source struct {
 	*devices.Mount
 	tree   *os.File
-	dir    bool
+	id     fileID      // of its root
+	dir    bool        // its root is a directory
 	stored storedMount // tree, until it is this mount's turn
 }
 
@@ -50,7 +52,7 @@ func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 		return nil, err
 	}
 	s := &source{Mount: m, tree: tree}
-	if err := s.setAttributes(attributes); err != nil {
+	if err := errors.Join(s.identify(), s.setAttributes(attributes)); err != nil {
 		_ = tree.Close()
 		return nil, err
 	}
@@ -66,14 +68,23 @@ func clone(hostPath string, recursive bool) (*os.File, error) {
 	return linux.OpenTree(hostPath, flags)
 }
 
-// setAttributes sets the mount's attributes and propagation, and s.dir.
+// identify sets s.id and s.dir.
+func (s *source) identify() error {
+	st, err := linux.Statx(s.tree, unix.STATX_TYPE|unix.STATX_INO|unix.STATX_MNT_ID)
+	s.id, s.dir = idOf(&st), st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return err
+}
+
+// setAttributes sets the mount's attributes and propagation. A tree of one mount needs one call, as most have: only a
+// directory can have mounts below it.
 func (s *source) setAttributes(a devices.MountAttributes) error {
-	st, err := linux.Fstat(s.tree)
-	if err != nil {
-		return err
-	}
-	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
 	top := unix.MountAttr{Attr_set: a.Top.Set, Attr_clr: a.Top.Clear, Propagation: a.Propagation}
+	if !s.dir {
+		// The attributes of the tree override those of the top, which are set before them.
+		top.Attr_set = a.Top.Set&^a.Tree.Clear | a.Tree.Set
+		top.Attr_clr |= a.Tree.Clear
+		return linux.MountSetattr(s.tree, 0, top)
+	}
 	if err := linux.MountSetattr(s.tree, 0, top); err != nil {
 		return err
 	}
@@ -107,28 +118,32 @@ func (r *rootfs) move(s *source) error {
 		return err
 	}
 	defer target.Close()
-	if err := s.checkKind(target); err != nil {
+	if target.dir != s.dir {
+		return errors.New("cannot mount a directory on a file, or a file on a directory")
+	}
+	if err := r.ground.checkMount(target.site, s.ContainerPath); err != nil {
 		return err
 	}
-	if err := r.ground.checkMount(target, s.ContainerPath); err != nil {
-		return err
-	}
-	if err := linux.MoveMount(s.tree, target); err != nil {
+	if err := linux.MoveMount(s.tree, target.File); err != nil {
 		return err
 	}
 	defer r.addMount(s.tree)
+	if s.dir {
+		clear(r.opened)
+	}
 	return astray(r.verifyMount(s))
 }
 
-// verifyMount checks that the mount stands where it should.
+// verifyMount checks that the mount stands where it should: that its path leads to this mount and to no other, even of
+// the same file.
 func (r *rootfs) verifyMount(s *source) error {
 	attached, err := linux.OpenInRoot(r.root, s.ContainerPath)
 	if err != nil {
 		return err
 	}
 	defer attached.Close()
-	same, err := sameFile(s.tree, attached)
-	if err == nil && !same {
+	id, err := identify(attached)
+	if err == nil && id != s.id {
 		err = errors.New("the path was moved while it was mounted on")
 	}
 	if err == nil && s.Tmpfs() {
@@ -137,26 +152,39 @@ func (r *rootfs) verifyMount(s *source) error {
 	return err
 }
 
-// mountPoint opens what the mount is attached to, and makes it if it is missing.
-func (r *rootfs) mountPoint(s *source) (*os.File, error) {
-	target, err := linux.OpenInRoot(r.root, s.ContainerPath)
-	if errors.Is(err, os.ErrNotExist) {
-		if s.dir {
-			return r.openDir(s.ContainerPath)
-		}
+// mountPoint opens what the mount is attached to, and makes it if it is missing. In a directory where something was
+// made already, a file is not looked up first: if it is there, it cannot be made.
+func (r *rootfs) mountPoint(s *source) (target, error) {
+	if dir := r.opened[path.Dir(path.Clean(s.ContainerPath))]; !s.dir && dir != nil && dir.entries > 0 {
 		return r.createFile(s.ContainerPath)
 	}
-	return target, err
+	handle, err := linux.OpenInRoot(r.root, s.ContainerPath)
+	if errors.Is(err, os.ErrNotExist) {
+		if !s.dir {
+			return r.createFile(s.ContainerPath)
+		}
+		handle, err = r.openDir(s.ContainerPath)
+	}
+	if err != nil {
+		return target{}, err
+	}
+	return targetOf(handle)
 }
 
-// checkKind refuses to mount a directory on a file or a file on a directory.
-func (s *source) checkKind(target *os.File) error {
-	st, err := linux.Fstat(target)
-	if err != nil {
-		return err
+// target is a file or directory that a mount is attached to.
+type target struct {
+	*os.File
+	site site
+	dir  bool
+}
+
+// targetOf takes the handle over; on error it is closed.
+func targetOf(handle *os.File) (target, error) {
+	at, err := siteOf(handle)
+	st, statErr := linux.Fstat(handle)
+	if err := errors.Join(err, statErr); err != nil {
+		_ = handle.Close()
+		return target{}, err
 	}
-	if isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR; isDir != s.dir {
-		return errors.New("cannot mount a directory on a file, or a file on a directory")
-	}
-	return nil
+	return target{handle, at, st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
 }

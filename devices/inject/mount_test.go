@@ -3,8 +3,9 @@ package inject
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 )
@@ -28,14 +29,43 @@ func TestMountThatLandedElsewhere(t *testing.T) {
 		{"on the root", "/", moved},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := &source{Mount: &devices.Mount{ContainerPath: test.path}, tree: handle(t, filepath.Join(root, "target"))}
-			wantFailure(t, rootIn(t, root).verifyMount(s), test.want)
+			wantFailure(t, rootIn(t, root).verifyMount(sourceOf(t, handle(t, root+"/target"), test.path)), test.want)
 		})
 	}
 	for _, path := range []string{"/gone", "/out/target"} {
-		s := &source{Mount: &devices.Mount{ContainerPath: path}, tree: handle(t, filepath.Join(root, "target"))}
-		if err := rootIn(t, root).verifyMount(s); !errors.Is(err, os.ErrNotExist) {
+		err := rootIn(t, root).verifyMount(sourceOf(t, handle(t, root+"/target"), path))
+		if !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// Another mount of the same file is not the one that was attached.
+func TestMountOfTheSameFile(t *testing.T) {
+	alone(t)
+	root := onMemory(t)
+	err := errors.Join(
+		os.Mkdir(root+"/host", 0o700), os.Mkdir(root+"/target", 0o700),
+		unix.Mount(root+"/host", root+"/target", "", unix.MS_BIND, ""),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := clone(root+"/host", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	err = rootIn(t, root).verifyMount(sourceOf(t, tree, "/target"))
+	wantFailure(t, err, "the path was moved while it was mounted on")
+}
+
+// sourceOf is a mount that is to be attached to the path.
+func sourceOf(t *testing.T, tree *os.File, containerPath string) *source {
+	t.Helper()
+	s := &source{Mount: &devices.Mount{ContainerPath: containerPath}, tree: tree}
+	if err := s.identify(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

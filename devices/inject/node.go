@@ -32,40 +32,45 @@ func (r *rootfs) makeNode(d *devices.DeviceNode) error {
 // node is [rootfs.makeNode] without the errors' context; it returns the status.
 func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 	parent, name := path.Split(path.Clean(d.Path))
-	dir, err := r.openDir(parent)
+	dir, err := r.directory(parent)
 	if err != nil {
 		return "", err
 	}
-	defer dir.Close()
-	existing, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+	existing, err := openat(dir.handle, name, unix.O_PATH|unix.O_NOFOLLOW)
 	switch source := r.nodes[d]; {
 	case errors.Is(err, os.ErrNotExist) && source == nil:
 		return devices.Applied, r.mknod(dir, name, d)
 	case errors.Is(err, os.ErrNotExist):
-		if existing, err = r.createFile(d.Path); err != nil {
+		on, err := r.createFile(d.Path)
+		if err != nil {
 			return "", err
 		}
-		defer existing.Close()
-		return devices.Applied, r.bindNode(source, existing, dir, name, d)
+		defer on.Close()
+		return devices.Applied, r.bindNode(source, on, dir.handle, name, d)
 	case err != nil:
 		return "", err
 	default:
-		defer existing.Close()
 		if regular, err := isRegular(existing); err != nil || !regular || source == nil {
+			defer existing.Close()
 			return devices.Present, errors.Join(err, verifyNode(existing, d, false))
 		}
 		// The mount point of a node that was bound when this container was started before.
-		return devices.Applied, r.bindNode(source, existing, dir, name, d)
+		on, err := targetOf(existing)
+		if err != nil {
+			return "", err
+		}
+		defer on.Close()
+		return devices.Applied, r.bindNode(source, on, dir.handle, name, d)
 	}
 }
 
-// bindNode attaches source, a mount of the host's node, to the file target, which is name in dir. In a user namespace
-// this is the only way to get a node that can be opened: mknod(2) fails there with EPERM or EOVERFLOW.
-func (r *rootfs) bindNode(source, target, dir *os.File, name string, d *devices.DeviceNode) error {
-	if err := r.ground.checkMount(target, d.Path); err != nil {
+// bindNode attaches source, a mount of the host's node, to the file on, which is name in dir. In a user namespace this
+// is the only way to get a node that can be opened: mknod(2) fails there with EPERM or EOVERFLOW.
+func (r *rootfs) bindNode(source *os.File, on target, dir *os.File, name string, d *devices.DeviceNode) error {
+	if err := r.ground.checkMount(on.site, d.Path); err != nil {
 		return err
 	}
-	if err := linux.MoveMount(source, target); err != nil {
+	if err := linux.MoveMount(source, on.File); err != nil {
 		return err
 	}
 	delete(r.nodes, d)
@@ -127,7 +132,8 @@ func cloneNode(d *devices.DeviceNode) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(verifyNode(tree, d, false), usable(tree))
+	at, err := siteOf(tree)
+	err = errors.Join(verifyNode(tree, d, false), err, at.usable())
 	if err == nil {
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Propagation: unix.MS_PRIVATE}
 		err = linux.MountSetattr(tree, 0, attr)
@@ -137,18 +143,6 @@ func cloneNode(d *devices.DeviceNode) (*os.File, error) {
 		return nil, err
 	}
 	return tree, nil
-}
-
-// usable returns an error if the handle is on a filesystem that is mounted nodev: a node on it could not be opened.
-func usable(handle *os.File) error {
-	fs, err := linux.Fstatfs(handle)
-	if err != nil {
-		return err
-	}
-	if fs.Flags&unix.ST_NODEV != 0 {
-		return errors.New("its filesystem is mounted nodev, a node on it would be useless")
-	}
-	return nil
 }
 
 // isRegular reports whether the handle is that of a regular file.
@@ -161,25 +155,31 @@ func isRegular(handle *os.File) (bool, error) {
 }
 
 // mknod makes the node as name in dir.
-func (r *rootfs) mknod(dir *os.File, name string, d *devices.DeviceNode) error {
-	if err := r.ground.checkMake(dir, d.Path); err != nil {
+func (r *rootfs) mknod(dir *parent, name string, d *devices.DeviceNode) error {
+	if err := r.ground.checkMake(dir.site, d.Path); err != nil {
 		return err
 	}
-	if err := usable(dir); err != nil {
+	if err := dir.site.usable(); err != nil {
 		return err
 	}
 	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor)) //nolint:gosec // they come from the host's own node
-	if err := linux.Mknodat(dir, name, typeBits(d)|uint32(d.FileMode.Perm()), number); err != nil {
+	if err := linux.Mknodat(dir.handle, name, typeBits(d)|uint32(d.FileMode.Perm()), number); err != nil {
 		return err
 	}
-	if err := r.add(dir, name, false); err != nil {
-		return err
-	}
-	return finishNode(dir, name, d)
+	r.record(dir, name, false)
+	return finishNode(dir.handle, name, d)
 }
 
-// finishNode gives the node that was just made its owner, and refuses anything else that stands there by now.
+// finishNode gives the node that was just made its owner, and refuses anything else that stands there by now. A node of
+// root, as most are, is only looked at, which needs no handle: one system call instead of four.
 func finishNode(dir *os.File, name string, d *devices.DeviceNode) error {
+	if *d.UID == 0 && *d.GID == 0 {
+		st, err := linux.Fstatat(dir, name)
+		if err != nil {
+			return err
+		}
+		return checkNode(&st, d, true)
+	}
 	made, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return err
@@ -189,19 +189,21 @@ func finishNode(dir *os.File, name string, d *devices.DeviceNode) error {
 	if err := verifyNode(made, d, true); err != nil {
 		return err
 	}
-	if *d.UID == 0 && *d.GID == 0 {
-		return nil
-	}
 	return linux.Chown(made, int(*d.UID), int(*d.GID))
 }
 
-// verifyNode checks that the file of the handle is the device that d describes. If it is ours, made just now, it must
-// also have the mode of d.
+// verifyNode is [checkNode] for the file of the handle.
 func verifyNode(handle *os.File, d *devices.DeviceNode, ours bool) error {
 	st, err := linux.Fstat(handle)
 	if err != nil {
 		return err
 	}
+	return checkNode(&st, d, ours)
+}
+
+// checkNode checks that a file with this metadata is the device that d describes. If it is ours, made just now, it must
+// also have the mode of d.
+func checkNode(st *unix.Stat_t, d *devices.DeviceNode, ours bool) error {
 	if st.Mode&unix.S_IFMT != typeBits(d) {
 		return fmt.Errorf("something that is not a node of type %q stands in its place", d.Type)
 	}

@@ -36,8 +36,10 @@ const (
 )
 
 func TestUsable(t *testing.T) {
-	wantFailure(t, usable(memory(t, 0)), "")
-	wantFailure(t, usable(memory(t, unix.MOUNT_ATTR_NODEV)), nodev)
+	for attributes, want := range map[uint64]string{0: "", unix.MOUNT_ATTR_NODEV: nodev} {
+		s, err := siteOf(memory(t, attributes))
+		wantFailure(t, errors.Join(err, s.usable()), want)
+	}
 }
 
 // On a filesystem that is mounted nodev nobody could open the node: it is refused, and nothing is made.
@@ -157,6 +159,7 @@ func TestNodeThatIsSwapped(t *testing.T) {
 			if err := test.make(path); err != nil {
 				t.Fatal(err)
 			}
+			wantFailure(t, finishNode(handle(t, dir), "null", null("/null", 0)), test.want)
 			wantFailure(t, finishNode(handle(t, dir), "null", null("/null", 1234)), test.want)
 			st, err := linux.Fstat(handle(t, path))
 			if owned := st.Uid == 1234 && st.Gid == 1234; err != nil || owned != (test.want == "") {
@@ -192,7 +195,7 @@ func TestBoundNodeThatWentAstray(t *testing.T) {
 			}
 			defer source.Close()
 			at := handle(t, dir)
-			err = rootOf(t, at).bindNode(source, handle(t, dir+"/target"), at, test.name, d)
+			err = rootOf(t, at).bindNode(source, targetAt(t, dir+"/target"), at, test.name, d)
 			wantFailure(t, err, test.want)
 			if astray := errors.As(err, &astrayError{}); astray != (err != nil) {
 				t.Errorf("it went astray: %v", astray)
@@ -215,7 +218,9 @@ func TestNodeThatIsThere(t *testing.T) {
 		{"a link to the device", func(path string) error {
 			return errors.Join(makeAt(path+"2", unix.S_IFCHR|0o600, 1, 3), os.Symlink("null2", path))
 		}, noNode + `"c"` + stands},
-		{"a link that leads nowhere", func(path string) error { return os.Symlink("nowhere", path) }, noNode + `"c"` + stands},
+		{"a link that leads nowhere", func(path string) error {
+			return os.Symlink("nowhere", path)
+		}, noNode + `"c"` + stands},
 		{"a file", func(path string) error { return makeAt(path, unix.S_IFREG|0o600, 0, 0) }, noNode + `"c"` + stands},
 		{"a directory", func(path string) error { return os.Mkdir(path, 0o700) }, noNode + `"c"` + stands},
 	} {

@@ -3,7 +3,7 @@ package inject
 import (
 	"errors"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +11,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// The container can replace a created file before it is opened: the replacement is refused.
+// The container can replace a file that was just made. The mount goes on the file that was made, wherever that is, and
+// is an error unless the path leads to it.
 func TestCreatedFileThatIsSwapped(t *testing.T) {
-	const swapped = `"/dir/file" was replaced while it was made`
+	const gone, moved = "no such file or directory", "the path was moved while it was mounted on"
 	for _, test := range []struct {
 		name string
 		swap func(path string) error
@@ -22,37 +23,106 @@ func TestCreatedFileThatIsSwapped(t *testing.T) {
 		{"not at all", func(string) error { return nil }, ""},
 		{"another file", func(path string) error {
 			return errors.Join(os.WriteFile(path+"2", nil, 0o600), os.Rename(path+"2", path))
-		}, swapped},
+		}, gone},
+		{"another file, and it is kept", func(path string) error {
+			return errors.Join(os.Rename(path, path+"2"), os.WriteFile(path, nil, 0o600))
+		}, moved},
 		{"a directory", func(path string) error {
 			return errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
-		}, swapped},
+		}, gone},
 		{"a link to another file", func(path string) error {
 			return errors.Join(os.Remove(path), os.WriteFile(path+"2", nil, 0o600), os.Symlink("file2", path))
-		}, swapped},
+		}, gone},
+		{"a link out", func(path string) error {
+			return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path))
+		}, gone},
 		{"a link to it", func(path string) error {
 			return errors.Join(os.Rename(path, path+"2"), os.Symlink("file2", path))
-		}, swapped},
+		}, ""},
+		{"nothing", func(path string) error { return os.Rename(path, path+"2") }, gone},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "file")
-			dir := handle(t, filepath.Dir(path))
-			created, err := linux.Openat(dir, "file", unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
+			alone(t)
+			root := onMemory(t)
+			if err := os.WriteFile(root+"/host", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			tree, err := clone(root+"/host", false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer created.Close()
-			if err := test.swap(path); err != nil {
+			defer tree.Close()
+			r, s := rootIn(t, root), sourceOf(t, tree, "/dir/file")
+			target, err := r.mountPoint(s)
+			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := openCreated(created, dir, "file", "/dir/file")
-			wantFailure(t, err, test.want)
-			if (got != nil) != (err == nil) {
-				t.Errorf("handle: %v", got)
+			defer target.Close()
+			if err := test.swap(root + "/dir/file"); err != nil {
+				t.Fatal(err)
 			}
-			if got != nil {
-				got.Close()
+			if err = linux.MoveMount(tree, target.File); err == nil {
+				err = r.verifyMount(s)
+			}
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// A directory is found once for all that is made in it, until something is undone or a directory is mounted. If it was
+// moved since, what is made in it is there and not on its path, where a mount is therefore an error.
+func TestDirectory(t *testing.T) {
+	alone(t)
+	root := onMemory(t)
+	r := rootIn(t, root)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// found reports whether the path leads to the directory at that path by now.
+	found := func(path string) bool {
+		t.Helper()
+		p, err := r.directory(path)
+		must(err)
+		now, err := identify(handle(t, root+path))
+		must(err)
+		return p.id == now
+	}
+	mount := func(kind, on string) error {
+		t.Helper()
+		must(os.MkdirAll(root+"/host/directory", 0o700))
+		must(os.WriteFile(root+"/host/file", nil, 0o600))
+		tree, err := clone(root+"/host/"+kind, false)
+		must(err)
+		return r.move(sourceOf(t, tree, on))
+	}
+	if !found("/a/b") || !found("/a/b/") {
+		t.Error("it is not found")
+	}
+	must(mount("file", "/a/b/1"))
+	must(os.Rename(root+"/a/b", root+"/a/moved"))
+	must(os.Mkdir(root+"/a/b", 0o700))
+	if found("/a/b") {
+		t.Error("it was looked up again")
+	}
+	wantFailure(t, mount("file", "/a/b/2"), "open "+root+"/a/b/2: no such file or directory")
+	if _, err := os.Stat(root + "/a/moved/2"); err != nil {
+		t.Error(err)
+	}
+	must(mount("directory", "/a/c"))
+	if !found("/a/b") {
+		t.Error("it was not looked up after a mount")
+	}
+	mark := len(r.made)
+	must(mount("file", "/a/d/1"))
+	must(unix.Unmount(root+"/a/d/1", 0))
+	must(r.undoSince(mark))
+	if !found("/a/d") {
+		t.Error("it was not looked up after it was removed")
 	}
 }
 
@@ -88,7 +158,7 @@ func TestFileThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer got.Close()
-	if same, err := sameFile(got, handle(t, dir+"/file")); err != nil || !same {
+	if same, err := sameFile(got.File, handle(t, dir+"/file")); err != nil || !same {
 		t.Errorf("another file: %v", err)
 	}
 	_, err = r.createFile("/link")

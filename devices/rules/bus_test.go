@@ -16,13 +16,17 @@ import (
 // bus is a system bus with a systemd that has one scope.
 type bus struct {
 	policy policy
+	old    bool   // it has no property BPFProgram
 	deaf   bool   // it takes a new list and keeps the old one
 	asked  string // the path of the unit that it was asked about
 	set    []any  // the arguments of SetUnitProperties
 }
 
-// start makes it the system bus of this process.
-func (b *bus) start(t *testing.T) {
+// unknown is the answer about a property that there is not.
+const unknown = "unknown"
+
+// start returns where it is.
+func (b *bus) start(t *testing.T) endpoint {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "bus")
 	listener, err := net.Listen("unix", socket)
@@ -30,7 +34,6 @@ func (b *bus) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -43,6 +46,7 @@ func (b *bus) start(t *testing.T) {
 			}()
 		}
 	}()
+	return endpoint{socket, true}
 }
 
 // serve lets a client in and answers its calls, until it hangs up.
@@ -60,7 +64,10 @@ func (b *bus) serve(conn net.Conn) error {
 			Type:    dbus.TypeMethodReply,
 			Headers: map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariant(call.Serial())},
 		}
-		if body := b.answer(call); body != nil {
+		if body := b.answer(call); body == unknown {
+			answer.Type = dbus.TypeError
+			answer.Headers[dbus.FieldErrorName] = dbus.MakeVariant("org.freedesktop.DBus.Error.UnknownProperty")
+		} else if body != nil {
 			answer.Body = []any{body}
 			answer.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body))
 		}
@@ -97,13 +104,20 @@ func (b *bus) answer(call *dbus.Message) any {
 	switch call.Headers[dbus.FieldMember].Value() {
 	case "Hello":
 		return ":1.1"
-	case "GetAll":
+	case "Get":
 		path, _ := call.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
 		b.asked = string(path)
-		return map[string]dbus.Variant{
-			"ControlGroup": dbus.MakeVariant(b.policy.group), "DevicePolicy": dbus.MakeVariant(b.policy.device),
-			"DeviceAllow": dbus.MakeVariant(b.policy.allow), "BPFProgram": dbus.MakeVariant(b.policy.programs),
+		values := map[any]any{
+			"ControlGroup": b.policy.group, "DevicePolicy": b.policy.device, "DeviceAllow": b.policy.allow,
 		}
+		if !b.old {
+			values["BPFProgram"] = b.policy.programs
+		}
+		value, known := values[call.Body[1]]
+		if !known {
+			return unknown
+		}
+		return dbus.MakeVariant(value)
 	case "SetUnitProperties":
 		b.set = call.Body
 		if !b.deaf {
@@ -117,6 +131,7 @@ func (b *bus) answer(call *dbus.Message) any {
 func TestTellScope(t *testing.T) {
 	const scope = "/machine.slice/libpod-1.scope"
 	old := []pair{{"char-pts", "rwm"}}
+	listed := []pair{{"/dev/char/195:0", "rwm"}}
 	programs := []pair{{"egress", "/sys/fs/bpf/a"}, {"device", "/sys/fs/bpf/b"}}
 	pins := []string{"/sys/fs/bpf/b"}
 	for _, test := range []struct {
@@ -129,15 +144,22 @@ func TestTellScope(t *testing.T) {
 		{"a list", bus{policy: policy{scope, "closed", old, programs}}, true, pins, ""},
 		{"an empty list", bus{policy: policy{scope, "strict", nil, nil}}, true, nil, ""},
 		{"no list", bus{policy: policy{scope, "auto", nil, programs}}, false, pins, ""},
-		{"listed already", bus{policy: policy{scope, "strict", []pair{{"/dev/char/195:0", "rwm"}}, programs}}, false, pins, ""},
-		{"a scope of another slice", bus{policy: policy{"/user.slice/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
+		{"listed already", bus{policy: policy{scope, "strict", listed, programs}}, false, pins, ""},
+		{"a scope of another slice", bus{policy: policy{"/x.slice/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
 		{"a scope below this one", bus{policy: policy{scope + "/libpod-1.scope", "strict", old, programs}}, false, nil, ""},
 		{"no such scope", bus{policy: policy{"", "auto", nil, nil}}, false, nil, ""},
-		{"a list that stays as it is", bus{policy: policy{scope, "strict", old, programs}, deaf: true}, true, nil, "does not list"},
+		{"a systemd without programs", bus{policy: policy{scope, "closed", old, programs}, old: true}, true, nil, ""},
+		{
+			"a list that stays as it is",
+			bus{policy: policy{scope, "strict", old, programs}, deaf: true},
+			true, nil,
+			"does not list",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.bus.start(t)
-			got, err := tellScope(t.Context(), scope, []Rule{{"c", 195, 0, "rw"}})
+			// systemd's own socket is not there.
+			at := []endpoint{{t.TempDir() + "/none", false}, test.bus.start(t)}
+			got, err := tellScope(t.Context(), at, scope, []Rule{{"c", 195, 0, "rw"}})
 			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("got %v", err)
 			}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -19,6 +18,9 @@ import (
 // systemdTimeout bounds the whole exchange with systemd: a bus that does not answer must not hold up a container's
 // start.
 const systemdTimeout = 3 * time.Second
+
+// systemd is its name on the bus.
+const systemd = "org.freedesktop.systemd1"
 
 // runtimeDir exists if and only if systemd is the system's manager: sd_booted(3).
 const runtimeDir = "/run/systemd/system"
@@ -39,7 +41,7 @@ func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Out
 	if err != nil {
 		err = errors.New("systemd is not running")
 	} else {
-		pins, err = tellScope(ctx, unit, rules)
+		pins, err = tellScope(ctx, endpoints(), unit, rules)
 	}
 	if err != nil {
 		result.note(fault.New(fault.CgroupNote, "systemd's unit "+path.Base(unit),
@@ -59,16 +61,20 @@ func systemScope(group string) bool {
 // tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads the list back. Two kinds
 // of scope stay as they are: one without a list, since its first entry would deny every other device, and one whose
 // cgroup is not this one, since it is another container's.
-func tellScope(ctx context.Context, group string, rules []Rule) (pins []string, err error) {
+func tellScope(ctx context.Context, at []endpoint, group string, rules []Rule) (pins []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
-	conn, err := systemd.NewWithContext(ctx)
+	m, err := connect(ctx, at)
 	if err != nil {
-		return nil, fmt.Errorf("connect to systemd: %w", err)
+		return nil, err
 	}
-	defer conn.Close()
-	name := path.Base(group)
-	policy, err := readPolicy(ctx, conn, name)
+	defer m.close()
+	scope := path.Base(group)
+	answers, err := m.ask(readPolicy(scope)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the properties of %s: %w", scope, err)
+	}
+	policy, err := policyOf(scope, answers)
 	if err != nil || policy.group != group {
 		return nil, err
 	}
@@ -76,20 +82,33 @@ func tellScope(ctx context.Context, group string, rules []Rule) (pins []string, 
 	if !policy.lists() || len(missing) == 0 {
 		return policy.pins(), nil
 	}
-	// systemd keeps this below /run for as long as the scope exists.
-	err = conn.SetUnitPropertiesContext(ctx, name, true,
-		systemd.Property{Name: "DeviceAllow", Value: dbus.MakeVariant(missing)})
-	if err != nil {
-		return nil, fmt.Errorf("set DeviceAllow: %w", err)
-	}
-	// systemd answers after it has attached a program made from the new list, so allowV2 finds that program.
-	if policy, err = readPolicy(ctx, conn, name); err != nil {
+	if policy, err = m.extend(scope, missing); err != nil {
 		return nil, err
 	}
 	if still := policy.missing(rules); len(still) > 0 {
 		return nil, fmt.Errorf("set DeviceAllow: systemd accepted it, but does not list %v", still)
 	}
 	return policy.pins(), nil
+}
+
+// extend adds the entries to the list of the scope and returns its policy, read back.
+func (m *manager) extend(scope string, entries []pair) (policy, error) {
+	type property struct {
+		Name  string
+		Value dbus.Variant
+	}
+	// systemd keeps this below /run for as long as the scope exists.
+	set := call(systemd, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "SetUnitProperties",
+		scope, true, []property{{"DeviceAllow", dbus.MakeVariant(entries)}})
+	answers, err := m.ask(append([]*dbus.Message{set}, readPolicy(scope)...)...)
+	if err == nil {
+		err = failure(answers[0])
+	}
+	if err != nil {
+		return policy{}, fmt.Errorf("set DeviceAllow: %w", err)
+	}
+	// systemd answers after it has attached a program made from the new list, so allowV2 finds that program.
+	return policyOf(scope, answers[1:])
 }
 
 // pair is an element of a D-Bus property of type a(ss).
@@ -103,14 +122,40 @@ type policy struct {
 	programs []pair // BPFProgram, of attach type and path
 }
 
-func readPolicy(ctx context.Context, conn *systemd.Conn, scope string) (policy, error) {
-	properties, err := conn.GetUnitTypePropertiesContext(ctx, scope, "Scope")
-	if err != nil {
-		return policy{}, fmt.Errorf("read the properties of %s: %w", scope, err)
+// properties are those of a scope that its policy consists of. For all properties of a scope, systemd would also read
+// the figures of its cgroup.
+func properties() []string {
+	return []string{"ControlGroup", "DevicePolicy", "DeviceAllow", "BPFProgram"}
+}
+
+// readPolicy returns the calls for the properties of the scope.
+func readPolicy(scope string) []*dbus.Message {
+	var calls []*dbus.Message
+	for _, name := range properties() {
+		calls = append(calls, call(systemd, unitPath(scope), "org.freedesktop.DBus.Properties", "Get",
+			"org.freedesktop.systemd1.Scope", name))
 	}
-	p := policy{allow: pairs(properties["DeviceAllow"]), programs: pairs(properties["BPFProgram"])}
-	p.group, _ = properties["ControlGroup"].(string)
-	p.device, _ = properties["DevicePolicy"].(string)
+	return calls
+}
+
+// policyOf decodes the answers to [readPolicy]. A property that this systemd does not have is empty.
+func policyOf(scope string, answers []*dbus.Message) (policy, error) {
+	values := map[string]any{}
+	for i, name := range properties() {
+		err := failure(answers[i])
+		var unknown dbus.Error
+		switch {
+		case errors.As(err, &unknown) && unknown.Name == "org.freedesktop.DBus.Error.UnknownProperty":
+		case err != nil:
+			return policy{}, fmt.Errorf("read the properties of %s: %w", scope, err)
+		case len(answers[i].Body) == 1:
+			value, _ := answers[i].Body[0].(dbus.Variant)
+			values[name] = value.Value()
+		}
+	}
+	p := policy{allow: pairs(values["DeviceAllow"]), programs: pairs(values["BPFProgram"])}
+	p.group, _ = values["ControlGroup"].(string)
+	p.device, _ = values["DevicePolicy"].(string)
 	return p, nil
 }
 

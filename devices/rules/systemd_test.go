@@ -165,12 +165,11 @@ func TestSilentBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		_, err := tellScope(ctx, "/machine.slice/libpod-1.scope", nil)
+		_, err := tellScope(ctx, []endpoint{{socket, true}}, "/machine.slice/libpod-1.scope", nil)
 		done <- err
 	}()
 	select {

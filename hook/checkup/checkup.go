@@ -1,5 +1,5 @@
-// Package checkup looks over the host and the installation: what devices there are, which engines will call gpu-hook,
-// and what is in the way. It changes nothing.
+// Package checkup examines the host and the installation. It finds which devices there are, whether engines will call
+// gpu-hook, and what is in the way. It changes nothing.
 package checkup
 
 import (
@@ -27,7 +27,8 @@ type Places struct {
 	Plan Planner // which plans for a container, or nil
 }
 
-// Run looks over the host and the installation: whether engines call gpu-hook, and what keeps containers from devices.
+// Run examines the host and the installation: whether engines call gpu-hook, what keeps containers from devices, and
+// where the records and log lines of gpu-hook go.
 func Run(o config.Options, places Places) *report.Checkup {
 	c, err := o.Load()
 	out := &report.Checkup{Checks: []report.Check{}}
@@ -96,6 +97,7 @@ func (h *host) lastRefused(out *report.Checkup, now time.Time) {
 		id)
 }
 
+// checkKernel checks that the kernel is new enough for mount_setattr, with which gpu-hook mounts.
 func checkKernel(out *report.Checkup) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -105,13 +107,14 @@ func checkKernel(out *report.Checkup) {
 	release := unix.ByteSliceToString(name.Release[:])
 	var major, minor int
 	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n == 2 && (major < 5 || major == 5 && minor < 12) {
-		out.Add("kernel", report.CheckFail, "Linux "+release+" lacks mount_setattr", "gpu-hook needs Linux 5.12 or "+
-			"newer to mount")
+		out.Add("kernel", report.CheckFail, "Linux "+release+" lacks mount_setattr",
+			"gpu-hook needs Linux 5.12 or newer to mount")
 		return
 	}
 	out.Add("kernel", report.CheckOK, "Linux "+release, "")
 }
 
+// checkRecords checks the places where gpu-hook reports what it did: the directory of its records and the system log.
 func checkRecords(out *report.Checkup, c *config.Config) {
 	dir := c.RunDir()
 	info, err := os.Lstat(dir)
@@ -121,8 +124,8 @@ func checkRecords(out *report.Checkup, c *config.Config) {
 	case err != nil:
 		out.Add("records", report.CheckWarn, err.Error(), "make "+dir+" a directory that root alone may write")
 	case !info.IsDir() || info.Mode().Perm()&0o022 != 0:
-		out.Add("records", report.CheckWarn, dir+" is not a directory that one user alone may write", "make it one; "+
-			"without records gpu-hook last has nothing to show")
+		out.Add("records", report.CheckWarn, dir+" is not a directory that one user alone may write",
+			"make it one; without records gpu-hook last has nothing to show")
 	default:
 		out.Add("records", report.CheckOK, dir+"; gpu-hook last shows the newest", "")
 	}

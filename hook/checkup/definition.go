@@ -43,7 +43,8 @@ func (h *host) notRunnable(hook facts.Hook) (report.Check, bool) {
 	program := hook.Hook.Path
 	switch p := h.Programs[program]; {
 	case p.NoExec:
-		c := h.fail("createRuntime", fmt.Sprintf("every container fails: %s is on a file system that is mounted noexec", program))
+		c := h.fail("createRuntime", fmt.Sprintf("every container fails: %s is on a file system that is mounted noexec",
+			program))
 		c.Cause = "program " + program
 		c.Fix, c.Hint = "gpu-hook install --bin-dir /usr/bin", "or mount that file system without noexec"
 		return c, true

@@ -61,8 +61,8 @@ func (h *host) device(d *device) []report.Check {
 	return out
 }
 
-// withoutGPU reports whether the device of a vendor's kind has no node of a GPU. NVIDIA's Specs for WSL and Tegra have other
-// nodes than its driver for PCs has.
+// withoutGPU reports whether the device of a vendor's kind has no node of a GPU. NVIDIA's Specs for WSL and Tegra have
+// other nodes than its driver for PCs has.
 func (d *device) withoutGPU() bool {
 	nodes := nodesOf(*d)
 	switch {

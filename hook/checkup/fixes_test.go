@@ -120,7 +120,9 @@ node() { [ -e /dev/$1 ] || mknod -m 666 /dev/$1 c 195 $2; }
 	-u) uvm ;;
 	-c=255) node nvidiactl 255 ;;
 	-c=*) node nvidia${1#-c=} ${1#-c=} ;;
-	-f) shift; n=$(sed -n 's/DeviceFileMinor: //p' $1); mkdir -p /dev/nvidia-caps; mknod -m 666 /dev/nvidia-caps/nvidia-cap$n c 508 $n ;;
+	-f) shift
+		n=$(sed -n 's/DeviceFileMinor: //p' $1); mkdir -p /dev/nvidia-caps
+		mknod -m 666 /dev/nvidia-caps/nvidia-cap$n c 508 $n ;;
 	*) exit 1 ;;
 	esac
 	shift
@@ -132,13 +134,17 @@ nvidia) load ;;
 nvidia-drm) mkdir -p /dev/dri; mknod -m 666 /dev/dri/renderD128 c 226 128 ;;
 nvidia-uvm) mkdir -p /sys/module/nvidia_uvm; echo "Character devices:
 510 nvidia-uvm" >/proc/devices ;;
-amdgpu) mkdir -p /dev/dri /sys/module/amdgpu; mknod -m 666 /dev/kfd c 234 0; [ -e /dev/dri/renderD128 ] || mknod -m 666 /dev/dri/renderD128 c 226 128 ;;
+amdgpu) mkdir -p /dev/dri /sys/module/amdgpu; mknod -m 666 /dev/kfd c 234 0
+	[ -e /dev/dri/renderD128 ] || mknod -m 666 /dev/dri/renderD128 c 226 128 ;;
 *) exit 1 ;;
 esac
 `
 	generate := script + `[ "$1 $2" = "cdi generate" ]
 out=${3#--output=}
-device() { echo "- name: \"$1\""; echo "  containerEdits:"; echo "    deviceNodes:"; shift; for p; do echo "    - path: $p"; done; }
+device() {
+	echo "- name: \"$1\""; echo "  containerEdits:"; echo "    deviceNodes:"; shift
+	for p; do echo "    - path: $p"; done
+}
 mkdir -p $(echo $out | sed 's,/[^/]*$,,')
 v=$(cat /sys/module/nvidia/version)
 {
@@ -187,7 +193,8 @@ done
 	out["/root/bin/systemctl"] = script + `case $1 in
 reboot) rm -rf /sys/module/nouveau /dev/nvidia*; load ;;
 enable) nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml
-	mkdir -p /etc/systemd/system/multi-user.target.wants; touch /etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path ;;
+	mkdir -p /etc/systemd/system/multi-user.target.wants
+	touch /etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path ;;
 daemon-reload) ;;
 restart) [ $2 = crio ] || nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml ;;
 *) exit 1 ;;

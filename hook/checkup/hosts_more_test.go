@@ -5,8 +5,8 @@ import "strings"
 // moreHosts are hosts on which two parts do not fit each other, and hosts that look like such ones.
 func moreHosts() []broken {
 	refresh := tree{
-		"/usr/lib/systemd/system/nvidia-cdi-refresh.path":                     "[Unit]\n",
-		"/etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path": "link /usr/lib/systemd/system/nvidia-cdi-refresh.path",
+		"/usr/lib/systemd/system/nvidia-cdi-refresh.path": "[Unit]\n",
+		enabled: "link /usr/lib/systemd/system/nvidia-cdi-refresh.path",
 	}
 	numbers := func(uvm string) tree {
 		return healthy().with(tree{
@@ -20,8 +20,14 @@ func moreHosts() []broken {
 		})
 	}
 	beside := func(text string) tree { return healthy().with(tree{sharedDir + "/x.json": text}) }
+	whole := spec(loaded, common(), 0, 1)
 	hooked := func(program string) string {
-		return spec(loaded, common(), 0, 1) + "  hooks:\n  - {hookName: createContainer, path: " + program + ", args: [a, b]}\n"
+		return spec(loaded, common(), 0, 1) + "  hooks:\n  - {hookName: createContainer, path: " + program +
+			", args: [a, b]}\n"
+	}
+	conditional := func(pattern string) string {
+		return `{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"commands": ["` + pattern + `"]}, ` +
+			`"stages": ["prestart"]}`
 	}
 	const off = "mv " + sharedDir + "/x.json " + sharedDir + "/x.json.off"
 	definition := func(old, new string) tree {
@@ -61,28 +67,32 @@ func moreHosts() []broken {
 		{
 			name: "the binary's file system is noexec",
 			tree: healthy().with(tree{
-				"/proc/mounts": "overlay / overlay rw 0 0\ntmpfs /run tmpfs rw 0 0\n/dev/sdb /usr/local ext4 rw,nosuid,noexec 0 0\n",
+				"/proc/mounts": "overlay / overlay rw 0 0\n/dev/sdb /usr/local ext4 rw,nosuid,noexec 0 0\n",
 			}),
-			cause: "/usr/local/bin/gpu-hook is on a file system that is mounted noexec", fix: "gpu-hook install --bin-dir /usr/bin",
+			cause: "/usr/local/bin/gpu-hook is on a file system that is mounted noexec",
+			fix:   "gpu-hook install --bin-dir /usr/bin",
 		},
 		{
 			name:  "the Spec's hook is gone",
 			tree:  healthy().with(tree{specFile: hooked("/opt/bin/nvidia-cdi-hook")}),
-			cause: specFile + " runs /opt/bin/nvidia-cdi-hook, which is not installed", fix: "nvidia-ctk cdi generate --output=" + specFile,
+			cause: specFile + " runs /opt/bin/nvidia-cdi-hook, which is not installed",
+			fix:   "nvidia-ctk cdi generate --output=" + specFile,
 		},
 		{
 			name:  "the Spec's hook is gone, and so is the tool",
 			tree:  healthy().with(tree{specFile: hooked("/usr/bin/nvidia-cdi-hook"), "/usr/bin/nvidia-ctk": ""}),
-			cause: specFile + " runs /usr/bin/nvidia-cdi-hook, which is not installed", fix: "apt-get install nvidia-container-toolkit-base",
+			cause: specFile + " runs /usr/bin/nvidia-cdi-hook, which is not installed",
+			fix:   "apt-get install nvidia-container-toolkit-base",
 		},
 		{
-			name:  "a field of the Spec is misspelt",
-			tree:  healthy().with(tree{specFile: strings.ReplaceAll(spec(loaded, common(), 0, 1), "    deviceNodes:\n    - ", "    devicenode:\n    - ")}),
+			name: "a field of the Spec is misspelt",
+			tree: healthy().with(tree{specFile: strings.ReplaceAll(whole, "    deviceNodes:\n    - ",
+				"    devicenode:\n    - ")}),
 			cause: "a container gets no GPU", fix: "nvidia-ctk cdi generate --output=" + specFile,
 		},
 		{
 			name:  "the Spec names no index",
-			tree:  healthy().with(tree{specFile: strings.NewReplacer(`name: "0"`, `name: "gpu0"`, `name: "1"`, `name: "gpu1"`).Replace(spec(loaded, common(), 0, 1))}),
+			tree:  healthy().with(tree{specFile: strings.NewReplacer(`"0"`, `"gpu0"`, `"1"`, `"gpu1"`).Replace(whole)}),
 			cause: "names no GPU by its index", fix: "--device-name-strategy=index", warns: true,
 		},
 		{
@@ -125,17 +135,17 @@ func moreHosts() []broken {
 		{name: "healthy, with the numbers of the driver's nodes", tree: numbers("510")},
 		{
 			name:  "a definition of an unknown stage beside",
-			tree:  beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"always": true}, "stages": ["before"]}`),
+			tree:  beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {}, "stages": ["before"]}`),
 			cause: `stage "before" is not known`, fix: off,
 		},
 		{
 			name:  "a definition of a broken pattern beside",
-			tree:  beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"commands": ["("]}, "stages": ["prestart"]}`),
+			tree:  beside(conditional("(")),
 			cause: `the pattern "(" of commands is not a regular expression`, fix: off,
 		},
 		{
 			name: "definitions beside that do no harm",
-			tree: beside(`{"version": "1.0.0", "hook": {"path": "/usr/bin/podman"}, "when": {"commands": ["^a"]}, "stages": []}`).with(tree{
+			tree: beside(conditional("^a")).with(tree{
 				sharedDir + "/y.json": `{"hook": "/usr/bin/podman", "stages": ["prestart"], "cmds": [".*"]}`,
 			}),
 		},
@@ -172,7 +182,8 @@ func moreHosts() []broken {
 			name: "units that wait for the Spec",
 			tree: healthy().with(refresh).with(tree{
 				specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1),
-				"/etc/containers/systemd/train.container": "[Unit]\nAfter=nvidia-cdi-refresh.service\n[Container]\nAnnotation=gpu-hook/gpus=all\n",
+				"/etc/containers/systemd/train.container": "[Unit]\nAfter=nvidia-cdi-refresh.service\n" +
+					"[Container]\nAnnotation=gpu-hook/gpus=all\n",
 			}),
 		},
 	}

@@ -32,8 +32,8 @@ func healthyHosts() []broken {
 		})},
 		{name: "healthy, with the Spec in memory and the service that generates it", tree: healthy().with(tree{
 			specFile: "", "/run/cdi/nvidia.yaml": spec(loaded, common(), 0, 1),
-			"/usr/lib/systemd/system/nvidia-cdi-refresh.path":                     "[Unit]\n",
-			"/etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path": "link /usr/lib/systemd/system/nvidia-cdi-refresh.path",
+			"/usr/lib/systemd/system/nvidia-cdi-refresh.path": "[Unit]\n",
+			enabled: "link /usr/lib/systemd/system/nvidia-cdi-refresh.path",
 		})},
 		{name: "healthy, with NVIDIA's own hook in the place of a Spec", tree: healthy().with(tree{
 			specFile: "", "/usr/bin/nvidia-container-runtime-hook": program, "/usr/bin/nvidia-container-cli": program,
@@ -54,7 +54,8 @@ func amdHost() tree {
 func engineHosts() []broken {
 	const site = "/etc/containers/containers.conf.d/99-site.conf"
 	const admin = "/etc/containers/oci/hooks.d"
-	other := `{"version": "1.0.0", "hook": {"path": "/usr/bin/nvidia-container-runtime-hook"}, "when": {"always": true}, "stages": ["prestart"]}`
+	other := `{"version": "1.0.0", "hook": {"path": "/usr/bin/nvidia-container-runtime-hook"}, "when": {"always": true},
+ "stages": ["prestart"]}`
 	changed := func(old, new string) string {
 		return strings.Replace(healthy()[podmanDir+"/gpu-hook.json"], old, new, 1)
 	}
@@ -97,7 +98,8 @@ func engineHosts() []broken {
 			cause: "it is not executable", fix: "gpu-hook install",
 		},
 		{
-			name: "others may write the binary", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 777 0:0 #!/bin/sh\n"}),
+			name:  "others may write the binary",
+			tree:  healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 777 0:0 #!/bin/sh\n"}),
 			cause: "writable by group or others", fix: "gpu-hook install",
 		},
 		{
@@ -251,7 +253,8 @@ func driverHosts() []broken {
 			cause: "only if they keep the groups of alice", fix: "--group-add keep-groups", warns: true,
 		},
 		{
-			name: "a user has not installed", tree: userHost(tree{"/home/alice/.config/containers/oci/hooks.d/gpu-hook.json": ""}),
+			name: "a user has not installed",
+			tree: userHost(tree{"/home/alice/.config/containers/oci/hooks.d/gpu-hook.json": ""}),
 			user: true, alter: alice([]int{44}, nil), cause: "podman never calls gpu-hook", fix: "gpu-hook install --user",
 		},
 		{name: "SELinux is enforcing", tree: healthy().with(tree{

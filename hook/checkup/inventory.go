@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
-// Inventory tells what this host has to give. It is an error only if the configuration cannot be read; all else that is
-// wrong stands in it.
+// Inventory returns the vendors, drivers and devices of this host, and the sources that count for each engine. It
+// returns an error only if the configuration cannot be read; all other problems are listed in the inventory.
 func Inventory(o config.Options) (*report.Inventory, error) {
 	c, err := o.Load()
 	if err != nil {
@@ -35,8 +35,12 @@ func Inventory(o config.Options) (*report.Inventory, error) {
 	return i, nil
 }
 
+// describeVendor returns what a vendor is configured with, and which of its drivers this host has.
 func describeVendor(c *config.Config, v *config.Vendor, registry *devices.Registry) report.VendorInfo {
-	info := report.VendorInfo{Name: v.Name, Kind: v.Kind, Env: v.Env, Capabilities: append([]string{}, v.Capabilities...), Drivers: []report.DriverInfo{}}
+	info := report.VendorInfo{
+		Name: v.Name, Kind: v.Kind, Env: v.Env, Capabilities: append([]string{}, v.Capabilities...),
+		Drivers: []report.DriverInfo{},
+	}
 	for _, name := range v.Drivers {
 		d := report.DriverInfo{Name: name, Paths: []string{}}
 		var err error
@@ -56,6 +60,8 @@ func describeVendor(c *config.Config, v *config.Vendor, registry *devices.Regist
 	return info
 }
 
+// sourcesOf returns the sources that count for an engine's containers. The engine "" is any that the configuration does
+// not name.
 func sourcesOf(c *config.Config, engine string) report.SourcesInfo {
 	sources, _ := c.SourcesFor(engine, "", false)
 	info := report.SourcesInfo{Engine: engine, Sources: append([]string{}, sources...), Namespaces: map[string][]string{}}
@@ -65,13 +71,14 @@ func sourcesOf(c *config.Config, engine string) report.SourcesInfo {
 	return info
 }
 
-// Rules are what of the configuration concerns an installation.
+// Rules is the part of the configuration that concerns an installation.
 type Rules struct {
-	Counted, Closed []string      // sources of requests that count for the engine, and that do not
-	Timeout         time.Duration // of one run
+	Counted []string      // sources of requests that count for the engine's containers, highest first
+	Closed  []string      // sources that do not count for them
+	Timeout time.Duration // how long one run may take
 }
 
-// RulesFor returns the rules for an engine's containers.
+// RulesFor returns the rules for an engine's containers. It returns an error if the configuration cannot be read.
 func RulesFor(o config.Options, engine string) (Rules, error) {
 	c, err := o.Load()
 	if err != nil {

@@ -143,6 +143,7 @@ func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
 		c.Fix, c.Hint = h.parsable(f)
 	case fault.NoSpec:
 		c.Fix = h.makeReadable(f.Path)
+	default:
 	}
 	return c, true
 }

@@ -35,7 +35,8 @@ func checkNVIDIASpecs(h *host) []report.Check {
 func (h *host) nvidiaSpecs() []string {
 	var out []string
 	for _, d := range h.devices {
-		if d.Kind == nvidiaKind && !d.withoutGPU() && !slices.Contains(out, d.Spec) && slices.Contains(nodesOf(d), "/dev/nvidiactl") {
+		ofDriver := slices.Contains(nodesOf(d), "/dev/nvidiactl") && !d.withoutGPU()
+		if d.Kind == nvidiaKind && ofDriver && !slices.Contains(out, d.Spec) {
 			out = append(out, d.Spec)
 		}
 	}

@@ -144,6 +144,9 @@ func shipped(name, engine string) string {
 	return string(data)
 }
 
+// enabled is there if systemd starts the service that generates NVIDIA's Spec.
+const enabled = "/etc/systemd/system/multi-user.target.wants/nvidia-cdi-refresh.path"
+
 const (
 	sharedDir = "/usr/share/containers/oci/hooks.d"
 	podmanDir = "/usr/share/gpu-hook/podman-hooks.d"

@@ -12,12 +12,14 @@ const (
 	DialectAMD    = "amd"
 )
 
+// dialects returns the grammars of visible-devices variables, by the names that a configuration uses.
 func dialects() map[string]contract.Dialect {
 	return map[string]contract.Dialect{DialectNVIDIA: nvidia.Dialect{}, DialectAMD: amd.Dialect{}}
 }
 
-// ContractOf returns the vendor's contract: NVIDIA's own for the vendor of this name, and for any other one with its
-// dialect and, as far as it has one, a hook that is run as NVIDIA's is. v is nil for a vendor that is not configured.
+// ContractOf returns the vendor's contract. The vendor named "nvidia" has NVIDIA's. Any other vendor has one with only
+// a dialect and, if a hook is configured, a hook that is run as NVIDIA's is. v is nil for a vendor that is not
+// configured.
 func (c *Config) ContractOf(v *Vendor) contract.Vendor {
 	if v == nil {
 		return contract.None{}

@@ -75,19 +75,34 @@ func (c *CDI) Rule(kind string, names ...string) string {
 // matches reports whether the pattern names an edit of this kind with this path or command.
 func (p Pattern) matches(kind, name string) bool {
 	patternKind, glob, _ := strings.Cut(string(p), ":")
-	return patternKind == kind && matches(strings.Split(glob, "/"), strings.Split(name, "/"))
+	return patternKind == kind && matches(elements{glob, true}, elements{name, true})
 }
 
-// matches reports whether a path matches a glob. Both are split into their elements.
-func matches(glob, name []string) bool {
+// elements are what is left of a path or glob. They are cut off one by one: most globs differ from a path in the first,
+// and to split both took 15 % of a plan's time.
+type elements struct {
+	text string
+	left bool // the last element may be ""
+}
+
+func (e elements) cut() (first string, rest elements) {
+	first, text, left := strings.Cut(e.text, "/")
+	return first, elements{text, left}
+}
+
+// matches reports whether a path matches a glob.
+func matches(glob, name elements) bool {
+	if !glob.left {
+		return !name.left
+	}
+	wanted, globRest := glob.cut()
+	found, nameRest := name.cut()
 	switch {
-	case len(glob) == 0:
-		return len(name) == 0
-	case glob[0] == "**":
-		return matches(glob[1:], name) || len(name) > 0 && matches(glob, name[1:])
-	case len(name) == 0:
+	case wanted == "**":
+		return matches(globRest, name) || name.left && matches(glob, nameRest)
+	case !name.left:
 		return false
 	}
-	ok, err := path.Match(glob[0], name[0])
-	return err == nil && ok && matches(glob[1:], name[1:])
+	ok, err := path.Match(wanted, found)
+	return err == nil && ok && matches(globRest, nameRest)
 }

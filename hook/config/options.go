@@ -1,13 +1,14 @@
 package config
 
-// Options come from the command line, which is the administrator's.
+// Options are settings from the command line, which only the administrator writes.
 type Options struct {
-	Config   string   // file of the configuration; "" for the default
-	SpecDirs []string // directories of CDI Specs, in the place of the configuration's
-	Engine   string   // whose hook's definition it is, or ""
+	Config   string   // path of the configuration file; "" for the default
+	SpecDirs []string // directories of CDI Specs, which replace the configured ones
+	Engine   string   // the engine that the hook's definition names, or ""
 }
 
-// Load reads the configuration. With an error come the built-in rules, which then decide whether something is requested.
+// Load reads the configuration. On error it also returns the built-in defaults, which then decide whether something is
+// requested.
 func (o Options) Load() (*Config, error) {
 	c, err := Load(o.Config)
 	if len(o.SpecDirs) > 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// validate returns every value that cannot be, by its key, in an order that depends on the file alone.
+// validate returns an error with every invalid value and its key, in an order that depends on the file alone.
 func (c *Config) validate() error {
 	var errs []error
 	for _, check := range []func() []error{
@@ -87,7 +87,7 @@ func (c *Config) checkChoices() (errs []error) {
 	return errs
 }
 
-// checkPrefixes wants prefixes of whole names: what ends in a slash is nobody else's key.
+// checkPrefixes checks that every prefix ends in a slash. A prefix without one could match keys of somebody else.
 func (c *Config) checkPrefixes() (errs []error) {
 	for _, prefix := range c.CDI.AnnotationPrefixes {
 		if len(prefix) < 2 || !strings.HasSuffix(prefix, "/") {
@@ -97,8 +97,8 @@ func (c *Config) checkPrefixes() (errs []error) {
 	return errs
 }
 
-// checkPaths takes the paths from a list and not from a map by their keys: two vendors may have one name, which
-// checkVendors reports.
+// checkPaths checks that every path is absolute and clean. It keeps the paths in a list instead of a map by key,
+// because two vendors may have the same name, which checkVendors reports.
 func (c *Config) checkPaths() (errs []error) {
 	type setting struct{ key, path string }
 	var settings []setting
@@ -152,7 +152,8 @@ func (c *Config) checkVendors() (errs []error) {
 	return errs
 }
 
-// validate returns what is wrong with a vendor by itself. Of one without a name that can be, no more is looked at.
+// validate returns what is wrong with the vendor, apart from other vendors. If its name is invalid, nothing else is
+// checked.
 func (v *Vendor) validate() (errs []error) {
 	if v.Name == "" || strings.ContainsAny(v.Name, ". =/") || v.Name == DriverAnyCDI {
 		return []error{fmt.Errorf("vendor: name %q is empty, %q or has one of . = / or a space in it", v.Name, DriverAnyCDI)}
@@ -185,12 +186,13 @@ func (v *Vendor) checkDrivers() (errs []error) {
 	return errs
 }
 
-// kindPattern reports whether text is a CDI kind, or all of one CDI vendor's.
+// kindPattern reports whether the text is a CDI kind, or a CDI vendor followed by "/*" for all of its kinds.
 func kindPattern(text string) bool {
 	vendor, class := parser.ParseQualifier(text)
 	return parser.ValidateVendorName(vendor) == nil && (class == "*" || parser.ValidateClassName(class) == nil)
 }
 
+// notOneOf returns the error about a value of the key that is not one of those known.
 func notOneOf(key, value string, known ...string) error {
 	return fmt.Errorf("%s: %q is not one of: %s", key, value, strings.Join(known, ", "))
 }

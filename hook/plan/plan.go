@@ -1,6 +1,6 @@
 // Package plan is what one container gets and why, as it was decided, and what became of it: two values. Package hook
-// makes a [Plan], which reads and changes nothing any more, and carrying it out returns an [Outcome]. Package report makes
-// the report of both.
+// makes a [Plan], which reads and changes nothing any more, and carrying it out returns an [Outcome]. Package report
+// makes the report of both.
 package plan
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Plan is what was decided for one container. It is not changed once it is made: who carries it out works on copies of its
-// edits.
+// Plan is what was decided for one container. It is not changed once it is made: who carries it out works on copies of
+// its edits.
 type Plan struct {
 	Requests   []Request
 	Attempts   []Attempt
@@ -75,8 +75,8 @@ type Grant struct {
 	Delegate   *Delegate `json:"delegate"`
 }
 
-// Delegate is the vendor's own hook as it is run. Env are the variables that the request came to, which the hook finds in
-// the config.json made for it.
+// Delegate is the vendor's own hook as it is run. Env are the variables that the request came to, which the hook finds
+// in the config.json made for it.
 type Delegate struct {
 	Path   string   `json:"path"`
 	Args   []string `json:"args"`
@@ -116,16 +116,16 @@ func (p Plan) Copy() Plan {
 	return p
 }
 
-// Edits returns the edits of all parts as one list: what was asked for, and then each wish. Its elements are those of the
-// parts.
+// Edits returns the edits of all parts as one list: what was asked for, and then each wish. Its elements are those of
+// the parts.
 func (p Plan) Edits() *devices.Edits {
-	out := devices.NewEdits()
+	var parts []*devices.Edits
 	for _, part := range append([]Part{p.Asked}, p.Wishes...) {
 		if part.Edits != nil {
-			out.Append(part.Edits)
+			parts = append(parts, part.Edits)
 		}
 	}
-	return out
+	return devices.Join(parts...)
 }
 
 // Names returns the CDI devices of the grants, each name once.

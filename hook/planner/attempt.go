@@ -13,39 +13,58 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// failure is why one driver cannot serve a group: an error for each of its requests, nil for those that it could serve.
-type failure struct {
+// trial is how one driver takes a group: its offer, and an error for each request, nil for those that it could serve.
+type trial struct {
+	group  *group
 	driver string
+	offer  offer
 	errs   []error
 }
 
-// try returns how each of the vendor's drivers fails to serve the group, in order; nil if one of them can. It leaves no
-// trace in the draft.
-func (p *Planner) try(g *group) ([]failure, error) {
+func (t trial) serves() bool {
+	return !slices.ContainsFunc(t.errs, func(err error) bool { return err != nil })
+}
+
+// try asks the vendor's drivers for offers, in order, until one can serve the group or no other driver may be tried. It
+// leaves no trace in the draft.
+func (p *Planner) try(g *group) (tried []trial, err error) {
 	list, err := precedence.Drivers(g.vendor, g.requests)
 	if err != nil {
 		return nil, err
 	}
-	failed := []failure{}
 	for _, driver := range list {
-		_, errs := p.offer(driver, g)
-		if !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
-			return nil, nil
-		}
-		failed = append(failed, failure{driver, errs})
-		if precedence.Stopper(p.Config, labelled(driver, errs)) != nil {
+		t := p.trial(driver, g)
+		tried = append(tried, t)
+		if t.serves() || precedence.Stopper(p.Config, labelled(driver, t.errs)) != nil {
 			break
 		}
 	}
-	return failed, nil //nolint:nilerr // how they fail is the answer
+	return tried, nil //nolint:nilerr // how they fail is the answer
 }
 
+// trial asks a driver for its offer. A group is tried by one driver once, though wishes and what may go to several
+// vendors are tried before they are served: what is decided in between, such as the driver's capabilities by admission,
+// has no part in an offer.
+func (p *Planner) trial(driver string, g *group) trial {
+	known := func(t trial) bool { return t.driver == driver && t.group.same(g) }
+	if i := slices.IndexFunc(p.trials, known); i >= 0 {
+		return p.trials[i]
+	}
+	o, errs := p.offer(driver, g)
+	t := trial{g, driver, o, errs}
+	p.trials = append(p.trials, t)
+	return t
+}
+
+// served reports whether one of the drivers that were tried can serve the group.
+func served(tried []trial) bool { return slices.ContainsFunc(tried, trial.serves) }
+
 // attempted writes down drivers that were tried, and returns their failures.
-func (p *Planner) attempted(g *group, failed []failure) []*fault.Error {
+func (p *Planner) attempted(g *group, tried []trial) []*fault.Error {
 	var out []*fault.Error
-	for _, f := range failed {
-		p.attempt(g, f.driver, f.errs)
-		out = append(out, labelled(f.driver, f.errs)...)
+	for _, t := range tried {
+		p.attempt(g, t)
+		out = append(out, labelled(t.driver, t.errs)...)
 	}
 	return out
 }
@@ -76,15 +95,15 @@ func (p *Planner) skip(g *group, driver, reason string) {
 }
 
 // attempt writes down how a driver took each request.
-func (p *Planner) attempt(g *group, driver string, errs []error) {
-	whole := !slices.ContainsFunc(errs, func(err error) bool { return err != nil })
+func (p *Planner) attempt(g *group, t trial) {
+	serves := t.serves()
 	for i, r := range g.requests {
-		a := plan.Attempt{Request: p.index(r), Vendor: g.name, Driver: driver, Status: plan.Chosen}
+		a := plan.Attempt{Request: p.index(r), Vendor: g.name, Driver: t.driver, Status: plan.Chosen}
 		switch {
-		case errs[i] != nil:
-			f := fault.From(errs[i])
+		case t.errs[i] != nil:
+			f := fault.From(t.errs[i])
 			a.Status, a.Reason, a.Hint = plan.Failed, report.Plain(f.Error()), report.Plain(f.Hint())
-		case !whole:
+		case !serves:
 			a.Status, a.Reason = plan.Skipped, "it cannot serve another request of this vendor"
 		}
 		p.attempts = append(p.attempts, a)

@@ -15,10 +15,6 @@ import (
 func (p *Planner) offerHook(g *group) (offer, []error) {
 	hook := p.Config.ContractOf(g.vendor)
 	order, errs := p.order(g)
-	// Whether it is there at all comes before what it could be asked for.
-	if err := hook.Found(); err != nil {
-		return offer{}, fill(errs, err)
-	}
 	delegation, err := hook.Run(order)
 	if err == nil && hook.Given(p.Container.Spec, order.IDs) {
 		// The engine has applied Specs that gpu-hook does not see: the hook would put everything there again.

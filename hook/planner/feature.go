@@ -38,12 +38,13 @@ func (p *Planner) feature(g *group) {
 	failures := []*fault.Error{fault.New(fault.Policy, driver, "it is not among the drivers of vendor %s", g.vendor.Name).
 		WithHint("the administrator of this host decides this in %s", config.DefaultPath)}
 	if slices.Contains(g.vendor.Drivers, driver) {
-		o, errs := p.offer(driver, g)
-		p.attempt(g, driver, errs)
-		if failures = labelled(driver, errs); len(failures) == 0 {
-			p.accept(g, driver, o)
+		t := p.trial(driver, g)
+		p.attempt(g, t)
+		if t.serves() {
+			p.accept(g, driver, t.offer)
 			return
 		}
+		failures = labelled(driver, t.errs)
 	}
 	// Of wishes it makes a warning alone.
 	if err := p.unserved(g.requests, failures); err != nil {

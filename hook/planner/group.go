@@ -17,6 +17,11 @@ type group struct {
 	requests []*request.Request
 }
 
+// same reports whether the groups are the same requests of one vendor.
+func (g *group) same(o *group) bool {
+	return g.vendor == o.vendor && slices.Equal(g.requests, o.requests)
+}
+
 // wish reports whether all of the group are wishes.
 func (g *group) wish() bool {
 	return !slices.ContainsFunc(g.requests, func(r *request.Request) bool { return !r.Weak })
@@ -66,16 +71,16 @@ func (p *Planner) chooseVendor(r *request.Request) error {
 	for _, v := range candidates {
 		r.Vendors, r.Vendor = []*config.Vendor{v}, v.Name
 		g := &group{v.Name, v, []*request.Request{r}}
-		failed, err := p.try(g)
+		tried, err := p.try(g)
 		if err != nil {
 			return err
 		}
-		if failed == nil {
+		if served(tried) {
 			r.Capabilities = append([]string{}, r.Selected(v)...)
 			p.fellBack(g, v.Name, slices.DeleteFunc(failures, absent))
 			return nil
 		}
-		failures = append(failures, p.attempted(g, failed)...)
+		failures = append(failures, p.attempted(g, tried)...)
 		if precedence.Stopper(p.Config, failures) != nil {
 			break
 		}

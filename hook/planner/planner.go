@@ -28,6 +28,7 @@ type Planner struct {
 
 	registry *devices.Registry // of the CDI Specs, once one is needed
 	noted    []string          // what of Specs was not understood, and was reported
+	trials   []trial
 }
 
 // Plan chooses drivers for the winners of the draft. All of them are served or, wishes apart, none is: an error means that

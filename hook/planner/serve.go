@@ -55,18 +55,18 @@ func (p *Planner) serve(g *group) error {
 			p.skip(g, driver, "no other driver is tried")
 			continue
 		}
-		offer, errs := p.offer(driver, g)
-		p.attempt(g, driver, errs)
-		if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		t := p.trial(driver, g)
+		p.attempt(g, t)
+		if !t.serves() {
 			if culprit == nil {
-				culprit = g.requests[i]
+				culprit = g.requests[slices.IndexFunc(t.errs, func(err error) bool { return err != nil })]
 			}
-			failures = append(failures, labelled(driver, errs)...)
+			failures = append(failures, labelled(driver, t.errs)...)
 			continue
 		}
 		chosen = driver
 		p.fellBack(g, driver, failures)
-		p.accept(g, driver, offer)
+		p.accept(g, driver, t.offer)
 	}
 	if chosen != "" {
 		return nil
@@ -80,11 +80,11 @@ func (p *Planner) hopeless(g *group) (done bool, err error) {
 	if !g.wish() {
 		return false, nil
 	}
-	failed, err := p.try(g)
-	if err != nil || failed == nil {
+	tried, err := p.try(g)
+	if err != nil || served(tried) {
 		return false, err
 	}
-	return true, p.unserved(g.requests, p.attempted(g, failed))
+	return true, p.unserved(g.requests, p.attempted(g, tried))
 }
 
 // admit checks the vendor's preconditions, before any driver is tried. It writes into each request for devices which

@@ -21,9 +21,9 @@ type contest struct {
 	warnings []*fault.Error
 }
 
-// Contest decides which requests win, per vendor: those of the highest source that is set, even if it is set to nothing.
-// A request that may go to any of several vendors takes part for each of them, and wins if no higher source has a request
-// for any of these. Refused requests take no part.
+// Contest decides which requests win, per vendor: those of the highest source that is set, even if it is set to
+// nothing. A request that may go to any of several vendors takes part for each of them, and wins if no higher source
+// has a request for any of these. Refused requests take no part.
 //
 // It sets the status of the losers and returns the winners that request something. A warning names each loser that
 // requested something else, and what it lost to. A mistake in a value that wins is the error, and so is one that leaves

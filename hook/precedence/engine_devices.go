@@ -25,10 +25,10 @@ func EngineDevicesOf(c *config.Config, container *state.Container, specs func() 
 	return &EngineDevices{c, specs, devices.NodesOf(container.Spec)}
 }
 
-// Leave takes out of the winners what would add a device to those of the engine, and returns the others and a warning for
-// each request that it took out, wishes apart. The engine's request takes precedence over those of environment and over
-// every wish. A request for no more than the engine's devices stays, since it brings what the engine does not know of,
-// such as the driver's libraries. By policy, losing is the error.
+// Leave takes out of the winners what would add a device to those of the engine, and returns the others and a warning
+// for each request that it took out, wishes apart. The engine's request takes precedence over those of environment and
+// over every wish. A request for no more than the engine's devices stays, since it brings what the engine does not know
+// of, such as the driver's libraries. By policy, losing is the error.
 func (e *EngineDevices) Leave(winners []*request.Request) (left []*request.Request, warnings []*fault.Error, err error) {
 	for _, r := range winners {
 		own := e.of(r)
@@ -78,8 +78,8 @@ func (e *EngineDevices) of(r *request.Request) *vendorDevices {
 	return own
 }
 
-// cover reports whether the request is for devices that the engine gives already. For names that no Spec defines it goes
-// by the vendor's node names.
+// cover reports whether the request is for devices that the engine gives already. For names that no Spec defines it
+// goes by the vendor's node names.
 func (d *vendorDevices) cover(r *request.Request) bool {
 	names, err := r.Named(d.specs, d.vendor)
 	if err != nil {
@@ -96,8 +96,8 @@ func (d *vendorDevices) cover(r *request.Request) bool {
 	return d.specs.Covered(defined, d.devices)
 }
 
-// has reports whether a device whose id no Spec defines is among the engine's. An id that does not tell its node is taken
-// to be.
+// has reports whether a device whose id no Spec defines is among the engine's. An id that does not tell its node is
+// taken to be.
 func (d *vendorDevices) has(id string) bool {
 	missing := func(node string) bool { return !slices.Contains(d.nodes, node) }
 	if id == "all" {

@@ -1,5 +1,5 @@
-// Package precedence decides what takes precedence over what, and says why: source over source, vendor over vendor, driver
-// over driver, the engine's own devices over requests, and gpu-hook beside the vendor's own hook.
+// Package precedence decides what takes precedence over what, and says why: source over source, vendor over vendor,
+// driver over driver, the engine's own devices over requests, and gpu-hook beside the vendor's own hook.
 package precedence
 
 import (
@@ -17,8 +17,8 @@ type ladder []string
 // manners is how many manners one source has at most of making a request, one above the other.
 const manners = 3
 
-// level returns where the request is: the lower the number, the higher it is. What an engine serves from a source that does
-// not count is on the highest level, because nobody can take it away.
+// level returns where the request is: the lower the number, the higher it is. What an engine serves from a source that
+// does not count is on the highest level, because nobody can take it away.
 func (l ladder) level(r *request.Request) int {
 	kind := r.Origin.Kind
 	if kind == config.SourceFlag {
@@ -66,6 +66,6 @@ func (l ladder) above(a, b *request.Request) bool {
 	return l.level(a) < l.level(b)
 }
 
-// BelowEngine reports whether the request is below the devices that the engine was asked for: one of the environment is,
-// and every wish.
+// BelowEngine reports whether the request is below the devices that the engine was asked for: one of the environment
+// is, and every wish.
 func BelowEngine(r *request.Request) bool { return r.Weak || r.FromEnv() }

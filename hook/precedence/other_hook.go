@@ -66,19 +66,22 @@ func (t *contest) leave(o *otherHook, requests, winners []*request.Request) (lef
 		case !o.concerns(r) || t.beaten[r] || r.Status == plan.Refused:
 		case o.same(r):
 			r.Status, r.Reason = plan.Overridden, fmt.Sprintf("left to %s, which config.json runs too (%s)", o.Path, o.Stage)
-			t.warnings = append(t.warnings, fault.New(fault.OtherHook, r.String(), "%s", r.Reason).WithHint("%s to have gpu-hook serve it", hint))
+			t.warnings = append(t.warnings, fault.New(fault.OtherHook, r.String(), "%s", r.Reason).
+				WithHint("%s to have gpu-hook serve it", hint))
 			reported = true
 		case wins && r.Weak:
 			r.Status, r.Reason = plan.Overridden, fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.Path, o.Stage, o.serves)
 		case wins || r.Status == plan.Empty:
-			f := fault.New(fault.Conflict, r.String(), "config.json also runs %s (%s), which will serve %s beside it", o.Path, o.Stage, o.serves).
+			f := fault.New(fault.Conflict, r.String(),
+				"config.json also runs %s (%s), which will serve %s beside it", o.Path, o.Stage, o.serves).
 				WithHint("%s", hint)
 			return nil, r.Stop(f)
 		}
 	}
 	if !reported {
 		t.warnings = append(t.warnings, fault.New(fault.OtherHook, "config.json",
-			"it also runs %s (%s), which will serve %s whatever is decided here", o.Path, o.Stage, o.serves).WithHint("%s", hint))
+			"it also runs %s (%s), which will serve %s whatever is decided here", o.Path, o.Stage, o.serves).
+			WithHint("%s", hint))
 	}
 	return left, nil
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// How a check came out.
+// Results of a check.
 const (
 	CheckOK   = "ok"
-	CheckWarn = "warn" // it works, but look at it
+	CheckWarn = "warn" // it works, but needs attention
 	CheckFail = "fail" // it keeps containers from their devices
 )
 
-// Checkup is what a look over the host and the installation found. Its JSON form is a contract with scripts; lists are
+// Checkup is the result of checking the host and the installation. Its JSON form is a contract with scripts; lists are
 // never null.
 type Checkup struct {
 	Host    string  `json:"host"` // what kind of host it is, in one line
@@ -191,8 +191,12 @@ func LastRefused(runDir string) *Report {
 	if errors.Join(trust.CheckPrivate(runDir), trust.CheckPrivate(dir)) != nil {
 		return nil
 	}
-	list, _ := records(dir)
-	for _, s := range list {
+	handle, names, err := files(dir)
+	if err != nil {
+		return nil
+	}
+	defer handle.Close()
+	for _, s := range records(handle, names) {
 		r, err := readRecord(dir, s.id)
 		if err == nil && (r.Result == plan.ResultRefused || r.Result == plan.ResultFailed) {
 			return r

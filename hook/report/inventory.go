@@ -2,6 +2,8 @@ package report
 
 import (
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -9,17 +11,17 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Inventory is what this host has to give, and in what order it is given. Its JSON form is a contract with scripts; lists
-// are never null.
+// Inventory lists the vendors, drivers and devices of this host, and the sources of requests that count. Its JSON form
+// is a contract with scripts; lists are never null.
 type Inventory struct {
 	Vendors   []VendorInfo       `json:"vendors"` // in order of preference
 	Devices   []devices.Device   `json:"devices"`
 	Conflicts []devices.Conflict `json:"conflicts"`
 	Sources   []SourcesInfo      `json:"sources"`
-	Errors    []Message          `json:"errors"` // what could not be read, and why
+	Errors    []Message          `json:"errors"` // files that could not be read, and why
 }
 
-// VendorInfo is a vendor with its drivers in order.
+// VendorInfo is a vendor with its drivers in order of preference.
 type VendorInfo struct {
 	Name         string       `json:"name"`
 	Kind         string       `json:"kind"`
@@ -28,7 +30,7 @@ type VendorInfo struct {
 	Drivers      []DriverInfo `json:"drivers"`
 }
 
-// DriverInfo reports whether a driver has what it needs on this host. Paths are those of the Specs or of the hook.
+// DriverInfo tells whether a driver has what it needs on this host. Paths are those of its Specs or of its hook.
 type DriverInfo struct {
 	Name   string   `json:"name"`
 	Found  bool     `json:"found"`
@@ -43,10 +45,10 @@ type SourcesInfo struct {
 	Namespaces map[string][]string `json:"namespaces"`
 }
 
-// MessageOf is an error as reports have it.
+// MessageOf returns the message of an error.
 func MessageOf(err error) Message { return message(fault.From(err)) }
 
-// Text writes the inventory for people.
+// Text writes the inventory as text for people.
 func (i *Inventory) Text(w io.Writer) error {
 	t := &textWriter{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 	t.line("vendors, the first that can serve a request gets it:")
@@ -81,8 +83,8 @@ func (i *Inventory) Text(w io.Writer) error {
 			name = "(any other)"
 		}
 		t.line("  %s\t%s", name, strings.Join(s.Sources, " "))
-		for namespace, more := range s.Namespaces {
-			t.line("    namespace %s\tand %s", namespace, strings.Join(more, " "))
+		for _, namespace := range slices.Sorted(maps.Keys(s.Namespaces)) {
+			t.line("    namespace %s\tand %s", namespace, strings.Join(s.Namespaces[namespace], " "))
 		}
 	}
 	t.messages("error", i.Errors)

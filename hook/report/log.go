@@ -16,9 +16,10 @@ const (
 )
 
 // Tell writes the report's warnings and errors to the system log, if there is one. A log that is missing, full or stuck
-// delays or fails nothing: the record has it all.
+// causes no error and hardly a delay: everything is in the record too.
 func (r *Report) Tell() { r.tell(logSocket) }
 
+// tell is [Report.Tell] for the system log with this socket.
 func (r *Report) tell(socket string) {
 	if len(r.Warnings)+len(r.Errors) == 0 {
 		return
@@ -32,7 +33,8 @@ func (r *Report) tell(socket string) {
 		return
 	}
 	write := func(priority int, m Message) {
-		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s", priority, os.Getpid(), r.Container.ID, m.Code, m.Message)
+		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s",
+			priority, os.Getpid(), r.Container.ID, m.Code, m.Message)
 	}
 	for _, m := range r.Warnings {
 		write(logWarning, m)

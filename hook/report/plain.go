@@ -5,12 +5,14 @@ import (
 	"unicode"
 )
 
-// maxLine bounds one line of ours, in bytes.
+// maxLine bounds the length of a message, in bytes.
 const maxLine = 4096
 
-// Plain makes a message fit to be shown: one line, no control characters, no more than a screenful, and none of the four
-// phrases by which podman takes a hook's message for its own and throws the rest of it away (libpod/oci_util.go). They
-// come from errno, from Spec's hooks and from the delegate; podman matches them in any case.
+// Plain returns the message as it may be shown: on one line, without control characters, and of limited length.
+//
+// It also replaces four phrases. If podman finds one of them in a hook's message, in any case, it shows an error of its
+// own and discards the message (libpod/oci_util.go). They come from errno, from the hooks of Specs and from the
+// delegate.
 func Plain(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
@@ -48,6 +50,7 @@ func replaceFold(text, phrase, instead string) string {
 	}
 }
 
+// indexFold returns the index of the first occurrence of the ASCII phrase in text, whatever its case there, or -1.
 func indexFold(text, phrase string) int {
 	for i := 0; i+len(phrase) <= len(text); i++ {
 		if strings.EqualFold(text[i:i+len(phrase)], phrase) {

@@ -15,6 +15,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
@@ -106,53 +107,74 @@ func (r *Report) short() *Report {
 
 // stored is a record's file.
 type stored struct {
-	id   string // of the container
-	info fs.FileInfo
+	id       string // of the container
+	modified time.Time
 }
 
-// records lists the records in the directory, the newest first.
-func records(dir string) ([]stored, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
+// files opens the directory of the records and lists it. The caller closes it.
+func files(dir string) (handle *os.File, names []string, err error) {
+	if handle, err = os.Open(dir); err != nil {
+		return nil, nil, err
 	}
+	if names, err = handle.Readdirnames(-1); err != nil {
+		_ = handle.Close()
+		return nil, nil, err
+	}
+	return handle, names, nil
+}
+
+// records returns the records among the files of their directory, the newest first. One that is gone is left out.
+func records(dir *os.File, names []string) []stored {
 	var out []stored
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(e.Name(), ".json")
-		info, err := e.Info()
-		if !ok || err != nil {
+	for _, name := range names {
+		id, ok := strings.CutSuffix(name, ".json")
+		if !ok {
 			continue
 		}
-		out = append(out, stored{id, info})
+		if at, err := modified(dir, name); err == nil {
+			out = append(out, stored{id, at})
+		}
 	}
-	slices.SortFunc(out, func(a, b stored) int { return b.info.ModTime().Compare(a.info.ModTime()) })
-	return out, nil
+	slices.SortFunc(out, func(a, b stored) int { return b.modified.Compare(a.modified) })
+	return out
 }
 
-// prune removes all but the keep newest records, and the files of runs that were killed while they wrote.
+func modified(dir *os.File, name string) (time.Time, error) {
+	st, err := linux.Fstatat(dir, name)
+	return time.Unix(st.Mtim.Unix()), err
+}
+
+// prune removes all but the keep newest records, and the files of runs that were killed while they wrote. It reads the
+// age of the records, one system call for each, only if there are too many.
 func prune(dir string, keep int) error {
-	list, err := records(dir)
+	handle, names, err := files(dir)
 	if err != nil {
 		return err
 	}
+	defer handle.Close()
 	var errs []error
+	for _, name := range names {
+		if abandoned(handle, name) {
+			errs = append(errs, remove(filepath.Join(dir, name)))
+		}
+	}
+	if len(names) <= keep {
+		return errors.Join(errs...)
+	}
+	list := records(handle, names)
 	for _, old := range list[min(keep, len(list)):] {
 		errs = append(errs, remove(filepath.Join(dir, old.id+".json")))
-	}
-	entries, err := os.ReadDir(dir)
-	errs = append(errs, err)
-	for _, e := range entries {
-		if abandoned(e) {
-			errs = append(errs, remove(filepath.Join(dir, e.Name())))
-		}
 	}
 	return errors.Join(errs...)
 }
 
 // abandoned reports whether the file is one that a killed run has left unfinished.
-func abandoned(e fs.DirEntry) bool {
-	info, err := e.Info()
-	return err == nil && strings.HasPrefix(e.Name(), atomicfile.TempPrefix) && time.Since(info.ModTime()) > abandonedAfter
+func abandoned(dir *os.File, name string) bool {
+	if !strings.HasPrefix(name, atomicfile.TempPrefix) {
+		return false
+	}
+	at, err := modified(dir, name)
+	return err == nil && time.Since(at) > abandonedAfter
 }
 
 // remove removes a file, which another run may have removed already.
@@ -173,11 +195,12 @@ func Last(runDir, id string) (*Report, error) {
 				"run it as root, or as the user whose containers they are; a directory that is another's must go")
 		}
 	}
-	list, err := records(dir)
+	handle, names, err := files(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Record, dir, "%w", err).WithHint("run it as root")
 	}
-	found, err := findRecord(list, dir, id)
+	defer handle.Close()
+	found, err := findRecord(records(handle, names), dir, id)
 	if err != nil {
 		return nil, err
 	}

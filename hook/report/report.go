@@ -81,12 +81,13 @@ func (r *Run) Phase(name string) {
 	r.lastPhase = now
 }
 
-// Make returns the report of a run that has come to this plan and, where it was carried out, to this outcome. It changes
-// neither, but that the edits of a failed outcome are set to what they are once they are undone.
+// Make returns the report of a run that has come to this plan and, where it was carried out, to this outcome. It
+// changes neither: the report has edits of its own.
 func Make(run Run, p plan.Plan, o *plan.Outcome) *Report {
 	r := &Report{
-		Container: run.Container, Requests: append([]plan.Request{}, p.Requests...), Attempts: append([]plan.Attempt{}, p.Attempts...),
-		Grants: append([]plan.Grant{}, p.Grants...), CDIDevices: append([]string{}, p.CDIDevices...), Edits: p.Edits(),
+		Container: run.Container, Requests: append([]plan.Request{}, p.Requests...),
+		Attempts: append([]plan.Attempt{}, p.Attempts...), Grants: append([]plan.Grant{}, p.Grants...),
+		CDIDevices: append([]string{}, p.CDIDevices...), Edits: p.Edits().Clone(),
 		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Result: plan.ResultNothing,
 		Time: run.Began(), Phases: append([]Phase{}, run.phases...),
 	}
@@ -107,8 +108,9 @@ func Make(run Run, p plan.Plan, o *plan.Outcome) *Report {
 
 // add puts what became of the plan into its report.
 func (r *Report) add(o *plan.Outcome) {
-	r.Result, r.Edits = o.Result, o.Edits
-	r.Edits.DeviceNodes = append(r.Edits.DeviceNodes, o.Delegated...)
+	r.Result, r.Edits = o.Result, o.Edits.Clone()
+	delegated := (&devices.Edits{DeviceNodes: o.Delegated}).Clone()
+	r.Edits.DeviceNodes = append(r.Edits.DeviceNodes, delegated.DeviceNodes...)
 	r.Warnings = append(r.Warnings, messages(o.Warnings)...)
 	r.Errors = append(r.Errors, messages(o.Errors)...)
 	for i, f := range o.Forgone {

@@ -133,7 +133,8 @@ func TestTell(t *testing.T) {
 	}
 	defer log.Close()
 	r := Make(NewRun(""), plan.Plan{
-		Warnings: []*fault.Error{fault.New(fault.Late, "edits", "b")}, Errors: []*fault.Error{fault.New(fault.Node, "node", "d\ne")},
+		Warnings: []*fault.Error{fault.New(fault.Late, "edits", "b")}, Errors: []*fault.Error{fault.New(fault.Node,
+			"node", "d\ne")},
 	}, nil)
 	r.Container.ID = "c\n"
 	r.tell(socket)

@@ -10,7 +10,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 )
 
-// Text writes the report for people. Everything in it that a container controls is quoted or was checked.
+// Text writes the report as text for people. Everything in it that a container controls is quoted or was checked.
 func (r *Report) Text(w io.Writer) error {
 	t := &textWriter{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 	t.container(r)
@@ -22,6 +22,7 @@ func (r *Report) Text(w io.Writer) error {
 	return t.Flush()
 }
 
+// textWriter writes lines with aligned columns.
 type textWriter struct{ *tabwriter.Writer }
 
 func (t *textWriter) line(format string, args ...any) {
@@ -56,7 +57,7 @@ func (t *textWriter) requests(r *Report) {
 	t.line("\nasked for:")
 	for i, q := range r.Requests {
 		reason := ""
-		// The reasons of an unserved request stand with its drivers, below.
+		// The reasons of an unserved request are written with its drivers, below.
 		if q.Reason != "" && q.Status != plan.Unserved {
 			reason = ": " + q.Reason
 		}

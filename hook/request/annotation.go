@@ -25,6 +25,13 @@ const (
 	annotationPrefix = "gpu-hook/"
 )
 
+// Bounds of the search for keys that are nearly gpu-hook's: how many are reported, and the length in bytes of a key,
+// which in Kubernetes is a domain of 253, a slash and a name of 63.
+const (
+	maxNearly    = 4
+	maxNearlyKey = 317
+)
+
 // ForOneContainer reports whether an annotation with this key is for one container of a pod alone.
 func ForOneContainer(unsafeKey string) bool { return strings.HasPrefix(unsafeKey, AnnotationGPUs+".") }
 
@@ -36,6 +43,7 @@ func (g *gatherer) annotations() []*Request {
 	}
 	out = append(out, g.quoted(config.SourceAnnotation, annotationPrefix)...)
 	out = append(out, g.misspelt()...)
+	out = append(out, g.nearly()...)
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
 		if key == AnnotationGPUs || ForOneContainer(key) {
 			out = append(out, g.annotation(key)...)
@@ -49,7 +57,8 @@ func (g *gatherer) annotation(key string) []*Request {
 	source, value := config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key]
 	switch own, meant, one := g.container.Name(), strings.TrimPrefix(key, AnnotationGPUs+"."), ForOneContainer(key); {
 	case one && own == "":
-		r := New(source, value).Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+		r := New(source, value).Refuse("this container has no name (annotation io.kubernetes.container.name), so it is " +
+			"not known whether it is meant")
 		r.Hint = unnamedHint(g.container.Engine())
 		return []*Request{r}
 	case one && own != meant:
@@ -64,7 +73,8 @@ func (g *gatherer) annotation(key string) []*Request {
 // unnamedHint says what to do if a container's name is not known.
 func unnamedHint(engine string) string {
 	if engine == state.Podman {
-		return "podman tells a container's name in a pod only when it starts, and only beside a host name that is the pod's name: else use the annotation " + AnnotationGPUs
+		return "podman tells a container's name in a pod only when it starts, and only beside a host name that is the " +
+			"pod's name: else use the annotation " + AnnotationGPUs
 	}
 	return "outside of pods use the annotation " + AnnotationGPUs
 }
@@ -83,6 +93,85 @@ func (g *gatherer) misspelt() []*Request {
 			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
 	}
 	return out
+}
+
+// nearly returns a refused request for each key that is nearly gpu-hook's but of another domain ("gpuhook/gpus",
+// "io.gpu-hook/gpus", "GPU-Hook/gpus"): whoever wrote it believes to have asked. The domain may be somebody else's, so
+// it never stops a start: the requests are weak, and on-refused does not make errors of those.
+//
+// It runs at every start, and so looks closely only at keys that contain "gpu".
+func (g *gatherer) nearly() []*Request {
+	var keys []string
+	for key := range g.container.Spec.Annotations {
+		if mentionsGPU(key) && isNearly(key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	var out []*Request
+	for _, key := range keys[:min(len(keys), maxNearly)] {
+		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
+		r.Weak = true
+		r.Hint = fmt.Sprintf("if it is meant for gpu-hook, its key is %s, or %s.NAME for the container NAME of a pod alone",
+			AnnotationGPUs, AnnotationGPUs)
+		out = append(out, r.Refuse("gpu-hook does not read this key, which is nearly %s", AnnotationGPUs))
+	}
+	return out
+}
+
+// mentionsGPU reports whether the key contains "gpu" in letters of any case.
+func mentionsGPU(unsafeKey string) bool {
+	for i := 0; i+2 < len(unsafeKey); i++ {
+		if unsafeKey[i]|' ' == 'g' && unsafeKey[i+1]|' ' == 'p' && unsafeKey[i+2]|' ' == 'u' {
+			return true
+		}
+	}
+	return false
+}
+
+// isNearly reports whether somebody who means gpu-hook/gpus may have written the key: its domain is gpu-hook, perhaps
+// with one letter wrong, or it has these words in this order, whatever the letters' case and whatever stands between
+// and before them. Keys in gpu-hook's own domain are not among them: see [gatherer.misspelt].
+func isNearly(unsafeKey string) bool {
+	const domain, name = "gpuhook", "gpu"
+	bare := strings.TrimPrefix(unsafeKey, `"`) // see [gatherer.quoted]
+	if len(unsafeKey) > maxNearlyKey || strings.HasPrefix(bare, annotationPrefix) {
+		return false
+	}
+	before, after, slash := strings.Cut(unsafeKey, "/")
+	switch words := letters(before); {
+	case words == domain:
+		return true
+	case slash && strings.HasPrefix(letters(after), name) && oneEdit(words, domain):
+		return true
+	}
+	_, rest, found := strings.Cut(letters(unsafeKey), domain)
+	return found && strings.Contains(rest, name)
+}
+
+// letters returns the ASCII letters and digits of a text, small.
+func letters(unsafeText string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return -1
+	}, unsafeText)
+}
+
+// oneEdit reports whether a is b but for one character more, less or other, or two neighbours exchanged.
+func oneEdit(a, b string) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	swapped := len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
+	return swapped || len(a) <= 1 && len(b) <= 1
 }
 
 // gpus reads the value of the annotation.

@@ -78,8 +78,8 @@ func (g *gatherer) notOwn() string {
 	return "it is the pod's annotation, not the container's own"
 }
 
-// enginesOwn reports whether the engine has applied the annotation itself. containerd applies it wherever it comes from,
-// so that there is nothing to tell apart.
+// enginesOwn reports whether the engine has applied the annotation itself. containerd applies it wherever it comes
+// from, so that there is nothing to tell apart.
 func (g *gatherer) enginesOwn(a devices.Annotated) bool {
 	engine := g.container.Engine()
 	return g.container.Doubt() == nil && g.config.Owns(engine, config.SourceCDIAnnotation) && strings.HasPrefix(a.Key, config.EnginePrefix) &&

@@ -60,8 +60,8 @@ func (g *gatherer) checkOwn(r *Request, ids []string) error {
 }
 
 // choose returns the vendors that a request may go to: that of the named driver, else all whose capability set matches,
-// in configured order. For the driver "cdi" there is none, because each qualified name has its own. pin is the one driver
-// that the request names, or "".
+// in configured order. For the driver "cdi" there is none, because each qualified name has its own. pin is the one
+// driver that the request names, or "".
 func (g *gatherer) choose(asked devices.Request) (vendors []*config.Vendor, pin string, err error) {
 	switch {
 	case asked.Driver == config.DriverAnyCDI && asked.Count != 0:

@@ -30,8 +30,8 @@ func EngineName(engine string) string {
 	return engine
 }
 
-// Sources returns the sources that count for the container, highest first, and the key of the configuration that decides
-// it.
+// Sources returns the sources that count for the container, highest first, and the key of the configuration that
+// decides it.
 func Sources(c *config.Config, container *state.Container) (sources []string, key string) {
 	return c.SourcesFor(container.Engine(), container.PodNamespace(), container.Doubt() != nil)
 }
@@ -43,7 +43,8 @@ func Doubted(container *state.Container) *fault.Error {
 		return nil
 	}
 	return fault.New(fault.EngineNote, "engine of the container", "%w; the strictest policy holds", doubt).
-		WithHint("if nobody has forged it, name the engine in the hook's definition (gpu-hook install --engine) or remove the annotation")
+		WithHint("if nobody has forged it, name the engine in the hook's definition (gpu-hook install --engine) or remove " +
+			"the annotation")
 }
 
 // AnnotationAsks returns the first annotation by which a container requests something, or "". It is for a container of

@@ -63,11 +63,12 @@ func privilegedEnough(c *config.Config, container *state.Container) bool {
 	return c.Requests.AcceptEnvUnprivileged || container.Privileged()
 }
 
-// set returns those of the variables that the container has, empty ones too.
+// set returns those of the variables that the container has, empty ones too. "" is the name of no variable, although an
+// image can have an entry "=value": a vendor without a variable has it.
 func (g *gatherer) set(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		_, set := g.container.Env(name)
-		return !set
+		return name == "" || !set
 	})
 }
 

@@ -22,8 +22,8 @@ type gatherer struct {
 	flag      *string // explain's --gpus, in the place of the annotation
 }
 
-// Gather returns every request that the container carries: those of the sources that count for it, highest source first,
-// and then, with the status Refused, those of the other sources. The infra container of a pod requests nothing.
+// Gather returns every request that the container carries: those of the sources that count for it, highest source
+// first, and then, with the status Refused, those of the other sources. The infra container of a pod requests nothing.
 //
 // flag is the value of explain's --gpus, which takes the place of the annotation gpu-hook/gpus, or nil.
 func Gather(c *config.Config, container *state.Container, flag *string) []*Request {

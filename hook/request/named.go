@@ -8,8 +8,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Named returns the CDI names of what r requests, as the Specs define them: a count and "all" become devices that exist.
-// If no Spec defines the kind, the names are those of the request.
+// Named returns the CDI names of what r requests, as the Specs define them: a count and "all" become devices that
+// exist. If no Spec defines the kind, the names are those of the request.
 func (r *Request) Named(specs *devices.Registry, v *config.Vendor) ([]string, error) {
 	if err := r.countable(specs, v); err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ func (r *Request) countable(specs *devices.Registry, v *config.Vendor) error {
 	if len(names) == 0 || r.Asked.Count <= len(names) {
 		return nil
 	}
-	return fault.New(fault.Request, v.Kind, "asked for %d, this host has %d (%s)", r.Asked.Count, len(names), strings.Join(names, ", ")).
+	return fault.New(fault.Request, v.Kind,
+		"asked for %d, this host has %d (%s)", r.Asked.Count, len(names), strings.Join(names, ", ")).
 		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec anew`)
 }

@@ -42,7 +42,8 @@ type Request struct {
 	dropped []string // those that are left out
 }
 
-// maxShown bounds what a report shows of a value, in bytes, and maxRefused the devices that it shows of a refused request.
+// maxShown bounds what a report shows of a value, in bytes, and maxRefused the devices that it shows of a refused
+// request.
 const (
 	maxShown   = 512
 	maxRefused = 16

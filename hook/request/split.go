@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// split makes one request per vendor of the ids. An id without a kind goes to the template's vendors, a qualified name to
-// the configured vendor of its kind or, if there is none, to the vendor part of the kind. Beside names of one of the
+// split makes one request per vendor of the ids. An id without a kind goes to the template's vendors, a qualified name
+// to the configured vendor of its kind or, if there is none, to the vendor part of the kind. Beside names of one of the
 // template's vendors, ids without a kind are that vendor's too. If fixed, the template's vendor gets all ids.
 func (g *gatherer) split(template *Request, ids []string, fixed bool) []*Request {
 	var bare []string

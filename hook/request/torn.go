@@ -11,10 +11,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// torn returns an error if a part of an annotation's value seems to be in another annotation, whose key is one of pieces:
-// podman 4 reads the flag --annotation as CSV, so that gpu-hook/gpus=driver=amd,count=2 becomes two annotations, the
-// second one with the key "count". The first looks like a request, for less. CRI-O and containerd take annotations from
-// structures, and there strangers choose the other keys.
+// torn returns an error if a part of an annotation's value seems to be in another annotation, whose key is one of
+// pieces: podman 4 reads the flag --annotation as CSV, so that gpu-hook/gpus=driver=amd,count=2 becomes two
+// annotations, the second one with the key "count". The first looks like a request, for less. CRI-O and containerd take
+// annotations from structures, and there strangers choose the other keys.
 func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	if e := g.container.Engine(); e == state.CRIO || e == state.Containerd {
 		return nil
@@ -31,9 +31,9 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	return nil
 }
 
-// quoted returns a mistake for each annotation whose key begins with a quote and the prefix. An engine that does not read
-// CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start without
-// what it requests.
+// quoted returns a mistake for each annotation whose key begins with a quote and the prefix. An engine that does not
+// read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start
+// without what it requests.
 func (g *gatherer) quoted(kind, prefix string) []*Request {
 	var out []*Request
 	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {

@@ -136,7 +136,7 @@ func From(err error) *Error {
 	if !errors.As(err, &e) {
 		return &Error{code: Internal, cause: err, hint: "this is a defect of gpu-hook: report it with this line"}
 	}
-	if outermost, ok := err.(*Error); ok { //nolint:errorlint // is it the outermost itself
+	if outermost, ok := err.(*Error); ok { //nolint:errorlint // whether err itself is one, not its chain
 		return outermost
 	}
 	return &Error{code: e.code, cause: err, hint: e.hint}

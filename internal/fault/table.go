@@ -239,6 +239,8 @@ func errorEntry(code Code) Entry {
 			Kind:    Unavailable,
 			Meaning: "The vendor's own runtime hook is not installed, cannot serve the request, or failed.",
 			Fix:     "Install the vendor's container toolkit, or have CDI serve the request: nvidia-ctk cdi generate.",
+			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": no driver can serve it: ` +
+				`nvidia.runtime-hook: /usr/bin/nvidia-container-runtime-hook: it is not installed`,
 		}
 	case State:
 		return Entry{
@@ -296,8 +298,9 @@ func errorEntry(code Code) Entry {
 			Meaning: "This should not happen: it is a defect of gpu-hook.",
 			Fix:     "Report it with the line.",
 		}
+	default:
+		return Entry{}
 	}
-	return Entry{}
 }
 
 // warningEntry returns the entry of a warning's code, or the zero Entry.
@@ -454,6 +457,7 @@ func warningEntry(code Code) Entry {
 				"anything. It starts.",
 			Fix: "Start the container again if it needs a device.",
 		}
+	default:
+		return Entry{}
 	}
-	return Entry{}
 }

@@ -91,9 +91,8 @@ func text(e ast.Node) (string, bool) {
 	return value, err == nil
 }
 
-// TestEveryCodeUsedIsInTheTable reads the source of the whole module. Outside this package a code is one of its
-// constants: nobody writes it as text, converts text to a Code or makes an Error by a literal. And every constant is
-// used.
+// TestEveryCodeUsedIsInTheTable reads the source of the whole module. Code outside this package uses the constants: it
+// does not write a code as text, convert text to a Code, or make an Error by a literal. Every constant is used.
 func TestEveryCodeUsedIsInTheTable(t *testing.T) {
 	used := map[string]bool{}
 	for _, path := range sources(t) {
@@ -147,7 +146,7 @@ func sources(t *testing.T) []string {
 	return out
 }
 
-// ours returns the name that e selects from this package, or "".
+// ours returns the name of this package that e selects, or "".
 func ours(e ast.Expr) string {
 	selector, ok := e.(*ast.SelectorExpr)
 	if !ok {
@@ -167,8 +166,8 @@ func looksLikeCode(text string) bool {
 	return found && rest != "" && strings.Trim(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-// TestExamples looks the examples up in the tables of test/explain, which hold what gpu-hook prints, with other paths.
-// An example of a code that the tables do not have comes from test/holder, and is not checked.
+// TestExamples looks for the examples in the tables of test/explain, which hold what gpu-hook prints, with other paths.
+// The example of a code that the tables do not have comes from test/holder, and is not checked.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("../../test/explain/testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -232,6 +231,9 @@ Errors (E-) are of one of three kinds:
 - broken: this host has it, but it cannot be used. on-fallback under [drivers] decides whether the next driver is tried.
 
 With a warning (W-) the container starts.
+
+The messages of engines, NVIDIA's tools and CUDA are in [messages.md](messages.md), with what gpu-hook says in their
+place.
 
 This page is generated from internal/fault/table.go: go test ./internal/fault -update.
 `)

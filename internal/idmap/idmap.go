@@ -1,5 +1,5 @@
-// Package idmap reads the maps of user namespaces, /proc/PID/uid_map and gid_map: which ids inside a user namespace are
-// which ids outside of it.
+// Package idmap reads the id maps of user namespaces, /proc/PID/uid_map and gid_map. They map the ids inside a user
+// namespace to ids outside of it.
 package idmap
 
 import (
@@ -12,14 +12,15 @@ import (
 const (
 	// allIDs is how many ids the initial user namespace maps.
 	allIDs = 1<<32 - 1
-	// unmapped is the id that the kernel shows in place of one that the reader's user namespace does not have.
+	// unmapped is the id that the kernel shows in place of an id that the reader's user namespace does not map.
 	unmapped = 1<<32 - 1
 )
 
-// Map is what one map file says, in the kernel's order.
+// Map is the content of a map file, in the kernel's order.
 type Map []Range
 
-// Range maps the Count ids from Inside on to those from Outside on, as the reader's user namespace numbers them.
+// Range maps Count ids, from Inside on, to the ids from Outside on. The latter are as the reader's user namespace
+// numbers them.
 type Range struct{ Inside, Outside, Count int64 }
 
 // Read reads the map file at path.
@@ -49,6 +50,7 @@ func Parse(text string) (Map, error) {
 	return m, nil
 }
 
+// parseRange reads one line of a map file.
 func parseRange(line string) (Range, error) {
 	fields := strings.Fields(line)
 	if len(fields) != 3 {
@@ -69,7 +71,7 @@ func parseRange(line string) (Range, error) {
 	return r, nil
 }
 
-// Outside returns what the id is outside of the user namespace, and false for an id without one.
+// Outside returns the id outside of the user namespace that an id inside is mapped to, and false if there is none.
 func (m Map) Outside(id int) (int, bool) {
 	for _, r := range m {
 		offset := int64(id) - r.Inside

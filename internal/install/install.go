@@ -12,7 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// Options are what is installed.
+// Options describe what is installed.
 type Options struct {
 	Program string        // path of the binary to copy; the other fields describe its definitions
 	Flags   []string      // flags that the definitions pass before the command
@@ -90,7 +90,8 @@ func (l *layout) files(o Options) ([]file, error) {
 // put writes a file in one step: a reader sees the old file or the new one. A symbolic link at path is replaced and not
 // followed. On error the old file stays and nothing else is left.
 func put(path string, data []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // every user's engine must be able to read it
+	if err != nil {
 		return failure(path, err)
 	}
 	if err := atomicfile.WriteDurable(path, data, mode); err != nil {

@@ -108,8 +108,8 @@ func TestPlacesAreAbsolute(t *testing.T) {
 	}
 }
 
-// What the definitions say: the engine, the caller's flags, the variables of a user's podman, and a timeout that leaves
-// the hook time to undo.
+// The definitions name the engine, the flags of the caller and the variables of a user's podman. Their timeout leaves
+// the hook time to undo what it made.
 func TestDefinitions(t *testing.T) {
 	for name, test := range map[string]struct {
 		target  Target
@@ -204,8 +204,8 @@ func TestInstallAgain(t *testing.T) {
 	}
 }
 
-// Without Destdir the configuration of podman that is there is all there is, so the drop-in is written even if it is
-// the first file of it.
+// Without Destdir the existing configuration of podman is complete. So the drop-in is written even if it is the first
+// file of it.
 func TestInstallOnAHost(t *testing.T) {
 	require.Root(t)
 	for name, target := range map[string]Target{"every engine": {}, "a user": {User: ann()}} {
@@ -240,7 +240,7 @@ func TestInstallReplacesChangedFiles(t *testing.T) {
 	h.same("definition", h.read(shared), want)
 }
 
-// A link in the way is replaced. What it points to is somebody else's.
+// A symbolic link at a file's path is replaced. The file that it points to does not change.
 func TestInstallReplacesLinks(t *testing.T) {
 	paths := []string{binary, shared, precreate, ofPodman, dropIn}
 	h := newHost(t, map[string]string{"/etc/containers/containers.conf": "", "/precious": "precious"})

@@ -114,6 +114,7 @@ func (c podmanConf) filesIn(place string) []string {
 	return list
 }
 
+// exists reports whether there is a file at path, even a dangling symbolic link.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

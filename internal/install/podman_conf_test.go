@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The drop-in repeats what the files before it name, with podman's own directory last. Files after it have the last
-// word.
+// The drop-in repeats what the files before it name, and adds podman's own directory at the end. Files after it
+// override it.
 func TestDropIn(t *testing.T) {
 	const (
 		vendor  = "/usr/share/containers/containers.conf"
@@ -121,7 +121,7 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
-// A second Install reads what the administrator has changed since. Its own drop-in is no configuration to merge with.
+// A second Install reads what the administrator has changed since. It does not merge with its own drop-in.
 func TestDropInIsMadeAfresh(t *testing.T) {
 	h := newHost(t, map[string]string{"/etc/containers/containers.conf": "[engine]\nhooks_dir = [\"/old\"]\n"})
 	h.install(Target{}, h.options())

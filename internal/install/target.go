@@ -54,6 +54,7 @@ func UserHooks() (string, error) {
 	return userHooks(config), err
 }
 
+// configDir returns the configuration directory of the user.
 func configDir() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
@@ -62,6 +63,7 @@ func configDir() (string, error) {
 	return dir, nil
 }
 
+// userHooks returns the directory of a user's hook definitions, below the user's configuration directory.
 func userHooks(config string) string { return filepath.Join(config, "containers", "oci", "hooks.d") }
 
 // layout is a Target with every place decided. The places are absolute, and as the engines see them.
@@ -110,10 +112,10 @@ func (l *layout) choosePodman() {
 	}
 }
 
-// binary is the path of the installed binary.
+// binary returns the path of the installed binary, as the engines see it.
 func (l *layout) binary() string { return filepath.Join(l.bin, "gpu-hook") }
 
-// below is where a place is written.
+// below returns the path at which a place is written.
 func (l *layout) below(path string) string { return filepath.Join(l.dest, path) }
 
 // definitions returns the hook definitions. Podman reads its own directory last. The definition in it has the name of

@@ -17,8 +17,8 @@ const (
 	confText = "[engine]\n"
 )
 
-// Uninstall removes what Install has written, in an order in which no engine looks for a file that is gone, and leaves
-// what somebody else has written or changed.
+// Uninstall removes what Install has written, in an order in which no engine looks for a file that is gone. It leaves
+// what others have written or changed.
 func TestUninstall(t *testing.T) {
 	all := prefixed("removed", dropIn, shared, precreate, ofPodman, binary)
 	for name, test := range map[string]struct {

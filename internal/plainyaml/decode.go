@@ -21,13 +21,13 @@ type Field struct {
 	Line  int
 }
 
-// Decode stores in *out what the document holds, as go.yaml.in/yaml/v3 does, and returns the fields that T does not
-// have. It returns false if the document is not plain or does not fit T; *out is then of no use.
+// Decode stores the document in *out, as go.yaml.in/yaml/v3 does, and returns the fields that T does not have. It
+// returns false if the document is not plain or does not fit T; *out must then not be used.
 //
 // T is a struct of strings, booleans, integers and pointers to these, slices, maps from string to string and other such
 // structs. Every field has a yaml tag that names it and is not inlined, and no type decodes itself.
-func Decode[T any](document []byte, out *T) ([]Field, bool) {
-	d := &decoder{reader: newReader(string(document)), names: map[reflect.Type][]string{}}
+func Decode[T any](document string, out *T) ([]Field, bool) {
+	d := &decoder{reader: newReader(document)}
 	into := reflect.ValueOf(out).Elem()
 	if strings.HasPrefix(d.text, "{") {
 		j := &jsonReader{rest: d.text, line: 1}
@@ -40,13 +40,20 @@ func Decode[T any](document []byte, out *T) ([]Field, bool) {
 }
 
 // decoder stores what a reader reads. Its methods report whether the document is plain and fits so far. They begin at a
-// value, and end at the line after it. The invalid [reflect.Value] is the target of what is passed over.
+// value, and end at the line after it. The invalid [reflect.Value] is the target of values that are ignored.
 type decoder struct {
 	*reader
 	nodes, depth int
-	names        map[reflect.Type][]string // of each struct's fields
+	structs      []structType // that were met; few enough to be looked for one by one
 	place        []segment
 	unknown      []Field
+	last         block
+}
+
+// structType is a struct with the names of its fields.
+type structType struct {
+	t     reflect.Type
+	names []string
 }
 
 // segment is a step to a value: the name of a field, or the index of an element where name is "".
@@ -55,7 +62,7 @@ type segment struct {
 	index int
 }
 
-// mapping reads a block mapping whose keys stand in the column.
+// mapping reads a block mapping whose keys begin in the column.
 func (d *decoder) mapping(column int, out reflect.Value) bool {
 	m, ok := d.open(out)
 	if !ok {
@@ -90,6 +97,7 @@ func (d *decoder) entry(m *target, key string, read func(out reflect.Value) bool
 	}
 }
 
+// field reads the value of a key, and stores it in the struct's field with this name, if there is one.
 func (d *decoder) field(m *target, key string, read func(out reflect.Value) bool) bool {
 	i, ok := m.first(key)
 	if !ok {
@@ -107,7 +115,7 @@ func (d *decoder) field(m *target, key string, read func(out reflect.Value) bool
 	return ok
 }
 
-// sequence reads a block sequence whose indicators stand in the column.
+// sequence reads a block sequence whose indicators are in the column.
 func (d *decoder) sequence(column int, out reflect.Value) bool {
 	list, ok := d.list(out)
 	if !ok {
@@ -130,7 +138,7 @@ func (d *decoder) nth(list reflect.Value, i int, read func(out reflect.Value) bo
 	return ok
 }
 
-// element reads an element of a sequence, whose indicator is read.
+// element reads an element of a sequence, after its indicator.
 func (d *decoder) element(out reflect.Value) bool {
 	if d.atKey() {
 		return d.mapping(d.column, out)
@@ -138,17 +146,19 @@ func (d *decoder) element(out reflect.Value) bool {
 	return d.inline(out)
 }
 
-// value reads the value of a key that stands in the column.
+// value reads the value of a key that begins in the column.
 func (d *decoder) value(column int, out reflect.Value) bool {
 	switch {
 	case d.rest != "":
 		return d.inline(out)
+	case d.repeat(column, out):
+		return true
 	case !d.next() || d.column < column:
 		return false
 	case d.atItem():
 		return d.sequence(d.column, out)
 	default:
-		return d.column > column && d.mapping(d.column, out)
+		return d.column > column && d.block(out)
 	}
 }
 
@@ -192,7 +202,7 @@ func (d *decoder) words(out reflect.Value) bool {
 	return true
 }
 
-// at is the place of the current value.
+// at returns the place of the current value.
 func (d *decoder) at() string {
 	var b strings.Builder
 	for _, s := range d.place {

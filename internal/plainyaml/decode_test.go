@@ -38,11 +38,11 @@ type inner struct {
 	List []string `yaml:"list"`
 }
 
-// same compares what is plain with what the library reads, and reports whether it was plain.
+// same compares what Decode reads with what the library reads. It reports whether the document was plain.
 func same(t *testing.T, text string) bool {
 	t.Helper()
 	var got, want document
-	_, ok := Decode([]byte(text), &got)
+	_, ok := Decode(text, &got)
 	if !ok {
 		return false
 	}
@@ -59,7 +59,7 @@ func same(t *testing.T, text string) bool {
 	return true
 }
 
-// generated is in the style of nvidia-ctk 1.18 and later, sorted in that of the ones before.
+// generated is in the style of nvidia-ctk 1.18 and later, and sorted in the style of earlier versions.
 const (
 	generated = `---
 text: 0.5.0
@@ -168,7 +168,7 @@ func TestNotPlain(t *testing.T) {
 	}
 }
 
-// The bounds are not too low by one, whatever they are.
+// A document at a bound is still plain.
 func TestBounds(t *testing.T) {
 	for _, text := range []string{
 		strings.Repeat("k", maxKey) + ": a\n",
@@ -202,18 +202,18 @@ func TestUnknownFields(t *testing.T) {
 	const text = "---\ncolour: red\ninner:\n    size:\n        a: 1\n\nfar:\n  - a: x\n  - a: y\n    b: 1\n    " +
 		"taste: []\none:\n    list: [a, b]\n    more: 1\n"
 	var d document
-	got, ok := Decode([]byte(text), &d)
+	got, ok := Decode(text, &d)
 	want := []Field{{"colour", 2}, {"inner.size", 4}, {"far[1].taste", 11}, {"one.more", 14}}
 	if !ok || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, ok, want)
 	}
-	got, ok = Decode([]byte("{\n\"colour\": [\n1],\n\n\"far\": [{}, {\"taste\":\n2}]}\n"), &document{})
+	got, ok = Decode("{\n\"colour\": [\n1],\n\n\"far\": [{}, {\"taste\":\n2}]}\n", &document{})
 	if want := []Field{{"colour", 2}, {"far[1].taste", 5}}; !ok || !slices.Equal(got, want) {
 		t.Errorf("JSON: %v, %v; want %v", got, ok, want)
 	}
 }
 
-// Scalars of every kind mean the same to the library wherever they stand, or are not plain.
+// A scalar of any kind, wherever it is, has the same value as for the library, or the document is not plain.
 func TestScalars(t *testing.T) {
 	scalars := []string{
 		"a", "A-b_c.d/e", "0", "-0", "00", "007", "08", "0o17", "0O17", "0b11", "-0b11", "0x1F", "-0x1F", "1_000",
@@ -262,7 +262,7 @@ func TestScalars(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares with the library.
+// FuzzDecode compares Decode with the library.
 func FuzzDecode(f *testing.F) {
 	for _, text := range []string{
 		generated, sorted, compact, `{"text": null, "int": -1, "x": [{"y": "z"}]}` + "\n", "---\ntext: a\n",

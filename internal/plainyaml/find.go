@@ -3,16 +3,14 @@ package plainyaml
 import "strings"
 
 // Find returns the string that the document, a mapping, has under the key, without reading what comes after it. It
-// returns false where that is not certain: where the document is neither plain nor JSON up to there, or has no such
-// key. The document as a whole need not be valid. If go.yaml.in/yaml/v3 can decode it at all, the key's value is this
-// one.
-func Find(document []byte, key string) (string, bool) {
-	text := string(document)
-	if strings.HasPrefix(text, "{") {
-		j := &jsonReader{rest: text}
+// returns false if that is not certain: the document up to there is neither plain nor JSON, or it has no such key. The
+// document as a whole need not be valid. If go.yaml.in/yaml/v3 can decode it at all, it finds the same value.
+func Find(document, key string) (string, bool) {
+	if strings.HasPrefix(document, "{") {
+		j := &jsonReader{rest: document}
 		return j.find(key)
 	}
-	r := newReader(text)
+	r := newReader(document)
 	for ok := r.begin(); ok; ok = r.next() {
 		top := r.column == 0 && !r.atItem()
 		name, ok := r.skim()
@@ -26,8 +24,8 @@ func Find(document []byte, key string) (string, bool) {
 	return "", false
 }
 
-// skim reads the indicator and the key of the line. What is left of the line is nothing, a scalar or a sequence of
-// words. No line below can be part of these, unless it is indented and continues a scalar.
+// skim reads the indicator and the key of the line. It checks that the rest of the line is nothing, a scalar or a
+// sequence of words: no line below can be part of these, unless it is indented and continues a scalar.
 func (r *reader) skim() (key string, ok bool) {
 	item := r.atItem()
 	if item && !r.item() {

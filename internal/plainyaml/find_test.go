@@ -7,10 +7,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// found compares what is found with what the library reads, if it can, and returns it.
+// found compares what Find returns with what the library reads, if the library can read the text. It returns what Find
+// returned.
 func found(t *testing.T, text string) (string, bool) {
 	t.Helper()
-	got, ok := Find([]byte(text), "kind")
+	got, ok := Find(text, "kind")
 	if !ok {
 		return "", false
 	}
@@ -66,7 +67,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// What is found stays true whatever of a document is changed.
+// What Find returns is right, whatever part of a document is changed.
 func TestFindInChanged(t *testing.T) {
 	for _, text := range []string{
 		"---\nx:\n- 'y': \"z\"\n  v: w\nkind: a/b\nz: 1\n",
@@ -88,7 +89,7 @@ func TestFindInChanged(t *testing.T) {
 	}
 }
 
-// FuzzFind compares with the library.
+// FuzzFind compares Find with the library.
 func FuzzFind(f *testing.F) {
 	for _, text := range []string{
 		"---\nkind: a/b\nx: 1\n", "x:\n    - y: \"z\"\n      v: [a, b]\nkind: 'a/b'\n",

@@ -8,10 +8,10 @@ import (
 // jsonReader reads a JSON document token by token. The library reads JSON as YAML.
 type jsonReader struct {
 	rest  string
-	line  int    // of the token
-	last  byte   // token: a structural character, '"' for a string or 'a' for another scalar; 0 at the beginning
-	text  string // of a string or scalar, without its quotes
-	depth int
+	line  int    // line of the token
+	last  byte   // the token: a structural character, '"' for a string or 'a' for another scalar; 0 at the beginning
+	text  string // text of a string or scalar, without its quotes
+	depth int    // number of collections around the next token
 }
 
 // json reads a JSON value.
@@ -32,6 +32,7 @@ func (d *decoder) json(j *jsonReader, out reflect.Value) bool {
 	}
 }
 
+// object reads a JSON object, after its brace.
 func (d *decoder) object(j *jsonReader, out reflect.Value) bool {
 	m, ok := d.open(out)
 	ok = ok && j.each('}', func() bool {
@@ -43,6 +44,7 @@ func (d *decoder) object(j *jsonReader, out reflect.Value) bool {
 	return ok
 }
 
+// array reads a JSON array, after its bracket.
 func (d *decoder) array(j *jsonReader, out reflect.Value) bool {
 	list, ok := d.list(out)
 	i := -1
@@ -54,7 +56,7 @@ func (d *decoder) array(j *jsonReader, out reflect.Value) bool {
 	return ok
 }
 
-// each reads what a collection has, up to its end.
+// each reads the members of a collection by read, up to and including its end.
 func (j *jsonReader) each(end byte, read func() bool) bool {
 	if j.steps(end) {
 		return true
@@ -67,19 +69,20 @@ func (j *jsonReader) each(end byte, read func() bool) bool {
 	return false
 }
 
-// key reads a key with its colon, which the library wants on the same line, and not far away.
+// key reads a key and its colon. The library requires them on the same line and not far apart.
 func (j *jsonReader) key() (string, bool) {
 	ok := j.steps('"') && strings.HasPrefix(j.rest, ":")
 	key := j.text
 	return key, ok && key != "" && len(key) <= maxKey && j.step()
 }
 
-// end reports whether nothing follows.
+// end reports whether the document ends here.
 func (j *jsonReader) end() bool {
 	j.space()
 	return j.rest == ""
 }
 
+// find is [Find] for a JSON document.
 func (j *jsonReader) find(key string) (string, bool) {
 	for j.step() && j.depth > 0 {
 		if j.depth > 1 || j.last == ':' || !j.before(`"`+key+`"`) {

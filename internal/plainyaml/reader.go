@@ -4,10 +4,11 @@ import "strings"
 
 // reader reads a document line by line, and a line from left to right.
 type reader struct {
-	text   string // after the current line
-	rest   string // of the current line
-	column int    // of rest; -1 after the last line
-	line   int    // from 1 on
+	whole  string // the text from the current line on
+	text   string // the text after the current line
+	rest   string // the rest of the current line
+	column int    // the column of rest; -1 after the last line
+	line   int    // the number of the current line, from 1 on
 }
 
 func newReader(text string) *reader { return &reader{text: text} }
@@ -24,6 +25,7 @@ func (r *reader) begin() bool {
 func (r *reader) next() bool {
 	for r.text != "" {
 		var line string
+		r.whole = r.text
 		line, r.text, _ = strings.Cut(r.text, "\n")
 		r.line++
 		r.rest = strings.TrimLeft(line, " ")
@@ -80,7 +82,7 @@ func keyLength(s string) int {
 	switch {
 	case n == 0 || n > maxKey || n == len(s) || s[n] != ':' || (n+1 < len(s) && s[n+1] != ' '):
 		return 0
-	case !isLetter(s[0]) || strings.EqualFold(s[:n], "null"):
+	case !isLetter(s[0]) || isNull(s[:n]):
 		return 0
 	}
 	return n
@@ -99,6 +101,7 @@ func scalarOf(s string) (scalar, bool) {
 	}
 }
 
+// quotedOf is [scalarOf] for a quoted scalar.
 func quotedOf(s string) (scalar, bool) {
 	quote := s[0]
 	for i := 1; i < len(s); i++ {
@@ -145,6 +148,9 @@ func wordsOf(s string) ([]string, bool) {
 	}
 	return words, true
 }
+
+// isNull reports whether s is null to the library, or may be. Most texts are told from it by their length.
+func isNull(s string) bool { return len(s) == len("null") && strings.EqualFold(s, "null") }
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 

@@ -1,27 +1,28 @@
 package plainyaml
 
 import (
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// target is what a mapping is stored in, and the keys that were there.
+// target is the struct or map in which a mapping is stored, and the keys that were read so far.
 type target struct {
-	out   reflect.Value // no pointer
-	names []string      // of the fields of a struct
-	known uint64        // a bit for each field that was there
-	other []string      // keys that are no fields
+	out   reflect.Value // not a pointer
+	names []string      // names of the struct's fields
+	known uint64        // a bit for each field that was read
+	other []string      // keys that are not fields
 }
 
-// maxFields and maxUnknown bound the fields of a struct, and the keys that are none of them.
+// maxFields bounds the number of fields of a struct, and maxUnknown that of keys that are not fields.
 const (
 	maxFields  = 64
 	maxUnknown = 64
 )
 
-// first returns the index of the struct's field of that name, or -1. It returns false if the key was there before.
+// first returns the index of the struct's field with this name, or -1. It returns false if the key was read before.
 func (t *target) first(key string) (int, bool) {
 	i := slices.Index(t.names, key)
 	if i < 0 {
@@ -50,19 +51,23 @@ func (d *decoder) open(out reflect.Value) (target, bool) {
 	return t, d.deeper() && len(t.names) <= maxFields
 }
 
+// fewElements is what a list has room for at first. Most have no more, and need not grow.
+const fewElements = 4
+
 // list returns the target of a sequence.
 func (d *decoder) list(out reflect.Value) (reflect.Value, bool) {
 	switch out.Kind() {
 	case reflect.Invalid:
 	case reflect.Slice:
-		out.Set(reflect.MakeSlice(out.Type(), 0, 0))
+		out.SetLen(0)
+		out.Grow(fewElements) // which makes it a list, not nil
 	default:
 		return out, false
 	}
 	return out, d.deeper()
 }
 
-// deeper counts one more collection that is read.
+// deeper enters a collection. It returns false if there are too many of them, or if they are nested too deeply.
 func (d *decoder) deeper() bool {
 	d.nodes, d.depth = d.nodes+1, d.depth+1
 	return d.nodes <= maxNodes && d.depth <= maxDepth
@@ -70,14 +75,17 @@ func (d *decoder) deeper() bool {
 
 // namesOf returns the names of a struct's fields by their indices.
 func (d *decoder) namesOf(t reflect.Type) []string {
-	names, ok := d.names[t]
-	if !ok {
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			names = append(names, name)
+	for i := range d.structs {
+		if d.structs[i].t == t {
+			return d.structs[i].names
 		}
-		d.names[t] = names
 	}
+	var names []string
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		names = append(names, name)
+	}
+	d.structs = append(d.structs, structType{t, names})
 	return names
 }
 
@@ -91,7 +99,7 @@ func grow(list reflect.Value, i int) reflect.Value {
 	return list.Index(i)
 }
 
-// pointed is what out points to, made if need be, or out itself.
+// pointed returns the value that out points to, which it creates, or out itself if out is not a pointer.
 func pointed(out reflect.Value) reflect.Value {
 	for out.Kind() == reflect.Pointer {
 		out.Set(reflect.New(out.Type().Elem()))
@@ -100,8 +108,8 @@ func pointed(out reflect.Value) reflect.Value {
 	return out
 }
 
-// store stores a scalar. Numbers and booleans are plain only in the form in which they are always written: decimal
-// digits, true and false.
+// store stores a scalar in out. Numbers and booleans count as plain only in their usual forms: decimal digits, true and
+// false.
 func store(s scalar, out reflect.Value) bool {
 	if !out.IsValid() {
 		return true
@@ -122,8 +130,11 @@ func store(s scalar, out reflect.Value) bool {
 		return ok && !out.OverflowInt(n)
 	case reflect.Uint32:
 		n, ok := s.integer()
+		if !ok || n < 0 || n > math.MaxUint32 {
+			return false
+		}
 		out.SetUint(uint64(n))
-		return ok && !out.OverflowUint(uint64(n))
+		return true
 	default:
 		return false
 	}
@@ -135,10 +146,10 @@ type scalar struct {
 	quoted bool
 }
 
-// null reports whether the scalar is null, or a text that may be.
-func (s scalar) null() bool { return !s.quoted && strings.EqualFold(s.text, "null") }
+// null reports whether the scalar is null, or a text that the library may take for null.
+func (s scalar) null() bool { return !s.quoted && isNull(s.text) }
 
-// integer is the number that the scalar is. A leading zero means octal to the library.
+// integer returns the decimal number that the scalar is, if it is one. A leading zero means octal to the library.
 func (s scalar) integer() (int64, bool) {
 	digits := strings.TrimPrefix(s.text, "-")
 	if s.quoted || digits == "" || (digits[0] == '0' && s.text != "0") || strings.Trim(digits, "0123456789") != "" {
@@ -148,6 +159,7 @@ func (s scalar) integer() (int64, bool) {
 	return n, err == nil
 }
 
+// write appends the step to a place such as "devices[0].colour".
 func (s segment) write(b *strings.Builder) {
 	switch {
 	case s.name == "":

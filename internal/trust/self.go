@@ -21,8 +21,8 @@ type Self struct {
 	Owner Owner
 }
 
-// Identify returns this process's identity, by /proc/self/uid_map. Where that cannot be read it trusts root and this
-// process's own user alone.
+// Identify returns this process's identity according to /proc/self/uid_map. If that file cannot be read, only root and
+// this process's own user are trusted.
 func Identify() Self {
 	uid := os.Getuid()
 	m, err := idmap.Read("/proc/self/uid_map")

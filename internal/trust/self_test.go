@@ -13,7 +13,7 @@ import (
 func TestSelf(t *testing.T) {
 	const whole = "         0          0 4294967295\n"
 	host := func(uid int) Self {
-		return Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}} //nolint:gosec // uids have 32 bits
+		return Self{Rootless: uid != 0, UID: uid, Owner: Owner{UID: uint32(uid)}}
 	}
 	namespaced := func(uid int) Self {
 		return Self{Rootless: true, Namespaced: true, UID: uid, Owner: Owner{UID: overflow()}}
@@ -50,7 +50,7 @@ func TestPrivateDir(t *testing.T) {
 	}
 	for name, make := range map[string]func(path string) error{
 		"others may write": func(path string) error {
-			return errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777)) //nolint:gosec // that is the point
+			return errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777))
 		},
 		"a link": func(path string) error { return os.Symlink(dir, path) },
 		"a file": func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -65,7 +65,7 @@ func TestPrivateDir(t *testing.T) {
 	}
 	require.Root(t)
 	path := filepath.Join(dir, "another's")
-	if err := errors.Join(os.Mkdir(path, 0o755), os.Chown(path, 1234, 1234)); err != nil { //nolint:gosec // as above
+	if err := errors.Join(os.Mkdir(path, 0o755), os.Chown(path, 1234, 1234)); err != nil {
 		t.Fatal(err)
 	}
 	if err := PrivateDir(path, 0o755); !errors.Is(err, ErrUntrusted) {

@@ -30,6 +30,7 @@ type Owner struct {
 // Root returns the owner by whom only files of uid 0 are trusted.
 func Root() Owner { return Owner{} }
 
+// owns reports whether files of this uid are trusted.
 func (o Owner) owns(uid uint32) bool { return uid == 0 || uid == o.UID }
 
 // OpenFile opens the regular file at path, which must be absolute and clean, for reading. Symbolic links are followed.
@@ -121,6 +122,7 @@ func (o Owner) walk(path string) (string, error) {
 		return "", fmt.Errorf("%q: %w: the path is not absolute and clean", path, ErrUntrusted)
 	}
 	done, rest, links := "/", strings.Split(path, "/"), 0
+	var st *unix.Stat_t // of done, if it is known from the step before
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
@@ -129,51 +131,54 @@ func (o Owner) walk(path string) (string, error) {
 			continue
 		case "..":
 			// done has no links in it, so this is the parent that the kernel would find too.
-			done = filepath.Dir(done)
+			done, st = filepath.Dir(done), nil
 			continue
 		}
-		target, err := o.enter(done, name)
+		next, target, err := o.enter(done, st, name)
 		if err != nil {
 			return "", err
 		}
 		if target == "" {
-			done = filepath.Join(done, name)
+			done, st = filepath.Join(done, name), next
 			continue
 		}
 		if links++; links > maxLinks {
 			return "", &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 		}
 		if filepath.IsAbs(target) {
-			done = "/"
+			done, st = "/", nil
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return done, nil
 }
 
-// enter checks the directory. If name in it is a symbolic link, enter checks it too and returns its target, otherwise
-// "".
-func (o Owner) enter(dir, name string) (target string, err error) {
-	st, err := lstat(dir)
-	if err != nil {
-		return "", err
+// enter checks the directory, whose metadata are st unless that is nil. It returns the metadata of name in it. If that
+// is a symbolic link, enter checks it too and returns its target, otherwise "".
+func (o Owner) enter(dir string, st *unix.Stat_t, name string) (next *unix.Stat_t, target string, err error) {
+	if st == nil {
+		if st, err = lstat(dir); err != nil {
+			return nil, "", err
+		}
 	}
 	if err := o.checkDir(dir, st); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	path := filepath.Join(dir, name)
-	if st, err = lstat(path); err != nil {
-		return "", err
+	if next, err = lstat(path); err != nil {
+		return nil, "", err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return "", nil
+	if next.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return next, "", nil
 	}
-	if !o.owns(st.Uid) {
-		return "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", path, ErrUntrusted, st.Uid)
+	if !o.owns(next.Uid) {
+		return nil, "", fmt.Errorf("%s: %w: the symbolic link is owned by uid %d", path, ErrUntrusted, next.Uid)
 	}
-	return os.Readlink(path)
+	target, err = os.Readlink(path)
+	return next, target, err
 }
 
+// checkDir returns why the directory at path cannot be trusted, given its metadata, or nil.
 func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
@@ -187,6 +192,7 @@ func (o Owner) checkDir(path string, st *unix.Stat_t) error {
 	return nil
 }
 
+// checkFile returns why a file with this metadata cannot be trusted, or nil.
 func (o Owner) checkFile(st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:

@@ -1,5 +1,5 @@
-// Command demo shows the main job on a GPU host made of nothing: it runs real containers through the shipped hook
-// definition and prints what each of them got, and what gpu-hook says of it. It leaves nothing behind.
+// Command demo demonstrates gpu-hook on a synthetic GPU host. It runs real containers through the shipped hook
+// definition, and prints what each of them got and what gpu-hook reports about it. It leaves nothing behind.
 package main
 
 import (
@@ -20,7 +20,8 @@ if [ -e /dev/nvidia0 ]; then
 	if (: >/dev/nvidia0) 2>/dev/null; then echo "open nvidia0:  works"; else echo "open nvidia0:  denied"; fi
 fi`
 
-const intro = `A GPU host made of nothing: two "GPUs" (/dev/nvidia0 and 1 are /dev/kmsg, 1:11, in truth, which runtimes deny to
+const intro = `A GPU host made of nothing: two "GPUs" (/dev/nvidia0 and 1 are /dev/kmsg, 1:11, in truth, ` +
+	`which runtimes deny to
 containers), text files for libraries, and a CDI Spec that describes them, as nvidia-ctk would write it.
 gpu-hook is installed there, with its shipped hook definition. What follows are real containers.
 `
@@ -42,11 +43,15 @@ func scenes() []scene {
 	return []scene{
 		{title: "runc: the annotation asks for GPU 0", bundle: gpus("device=0")},
 		{title: "podman: the annotation asks for all GPUs", podman: true, bundle: gpus("all")},
-		{title: "podman: the environment asks for GPU 1, as CUDA images do", podman: true, bundle: gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=1"}}},
+		{
+			title: "podman: the environment asks for GPU 1, as CUDA images do", podman: true,
+			bundle: gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=1"}},
+		},
 		{title: "podman: nothing is asked for", podman: true},
 		{title: "podman: GPU 7 is asked for, and there is none", podman: true, bundle: gpus("device=7"), refused: true},
 		{
-			title: "podman: the CDI Spec is gone, so NVIDIA's own hook takes over (with a recorder for nvidia-container-cli)", podman: true, bundle: gpus("device=0"),
+			title:  "podman: the CDI Spec is gone, so NVIDIA's own hook takes over (with a recorder for nvidia-container-cli)",
+			podman: true, bundle: gpus("device=0"),
 			prepare: func(s *engine.Site) error { return s.Delegate("bin/tools/nvidia-container-runtime-hook") },
 		},
 	}
@@ -130,7 +135,7 @@ func (s scene) run(site *engine.Site) (engine.Outcome, error) {
 	return site.Runc("runc", s.bundle)
 }
 
-// command is what a user would type for it.
+// command returns what a user would type to start the container.
 func (s scene) command() string {
 	var asks []string
 	for k, v := range s.bundle.Annotations {
@@ -142,7 +147,8 @@ func (s scene) command() string {
 	if s.podman {
 		return "podman run --rm " + strings.Join(append(asks, "IMAGE ..."), " ")
 	}
-	return `runc run ID      with "annotations": {"gpu-hook/gpus": "device=0"} and the hook in config.json, as an engine writes them`
+	return `runc run ID      with "annotations": {"gpu-hook/gpus": "device=0"} and the hook in config.json, ` +
+		`as an engine writes them`
 }
 
 func indent(text string) {

@@ -1,5 +1,5 @@
-// Package engine starts real containers, by runc or podman, on a synthetic GPU host where gpu-hook is installed, through
-// the definition that it ships. Tests and the demonstration use it.
+// Package engine starts real containers, by runc or podman, on a synthetic GPU host where gpu-hook is installed,
+// through the definition that it ships. Tests and the demonstration use it.
 package engine
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Site is a synthetic host with gpu-hook installed. Everything but control groups and podman's own short-lived folder
-// lies in Dir.
+// Site is a synthetic host with gpu-hook installed. Everything is in Dir, apart from cgroups and podman's own temporary
+// directory.
 type Site struct {
 	Host *gpuhost.Host
 	Dir  string
 }
 
-// Outcome is how a container ended.
+// Outcome is the result of a container's run.
 type Outcome struct {
 	Status         int
 	Stdout, Stderr string
@@ -35,7 +35,9 @@ func New(dir, binary string) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{host, dir}
-	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install", "--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d"), "--precreate-dir", host.Path("precreate.d")).CombinedOutput()
+	out, err := exec.Command(binary, "--config", host.Path("config.toml"), "install",
+		"--bin-dir", host.Path("bin"), "--hooks-dir", host.Path("hooks.d"),
+		"--precreate-dir", host.Path("precreate.d")).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("install: %w: %s", err, out)
 	}
@@ -47,7 +49,7 @@ func (s *Site) GPUHook(args ...string) (Outcome, error) {
 	return run(s.Dir, append([]string{s.Host.Path("bin/gpu-hook"), "--config", s.Host.Path("config.toml")}, args...)...)
 }
 
-// Delegate installs NVIDIA's real hook and takes CDI away.
+// Delegate installs NVIDIA's real hook and removes the CDI Spec.
 func (s *Site) Delegate(hook string) error {
 	data, err := os.ReadFile(hook)
 	if err != nil {
@@ -59,12 +61,12 @@ func (s *Site) Delegate(hook string) error {
 	return os.Remove(s.Host.Path("cdi/nvidia.yaml"))
 }
 
-// ID is a container id that nobody else uses.
+// ID returns a container id that no other test uses.
 func (s *Site) ID() string {
 	return fmt.Sprintf("gpu-hook-%d-%s", os.Getpid(), strings.ReplaceAll(strings.Trim(s.Dir, "/"), "/", "-"))
 }
 
-// Bundle writes the bundle that an engine would, from the installed definition.
+// Bundle writes a bundle as an engine would from the installed definition.
 func (s *Site) Bundle(b gpuhost.Bundle) (string, error) {
 	hook, err := gpuhost.HookOf(s.Host.Path("hooks.d/gpu-hook.json"))
 	if err != nil {
@@ -75,8 +77,8 @@ func (s *Site) Bundle(b gpuhost.Bundle) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A container's root of its own user namespace must find its way to the root filesystem.
-	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711)) //nolint:gosec // see above
+	// Root of the container's own user namespace must be able to reach the root filesystem.
+	return dir, errors.Join(gpuhost.WriteBundle(dir, b), os.Chmod(dir, 0o711))
 }
 
 // Runc runs a container to its end.
@@ -88,21 +90,21 @@ func (s *Site) Runc(runc string, b gpuhost.Bundle) (Outcome, error) {
 	return run(dir, s.RuncCommand(runc, "run", s.ID())...)
 }
 
-// RuncCommand is a command line of runc that keeps to this site.
+// RuncCommand returns a command line of runc that keeps its state in this site.
 func (s *Site) RuncCommand(runc string, args ...string) []string {
 	return append([]string{runc, "--root", filepath.Join(s.Dir, "runc")}, args...)
 }
 
-// Podman runs a container to its end, with cgroups of its own, and takes away what podman leaves of them.
+// Podman runs a container to its end, with cgroups of its own, and removes those that podman leaves behind.
 func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 	p, err := s.NewPodman(b)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	// podman can lose the output of a container that ends at once (seen with 4.3.1): it is kept in a file as well.
+	// podman can lose the output of a container that ends at once (seen with 4.3.1), so it is also kept in a file.
 	b.Args = append([]string{"sh", "-c", `"$0" "$@" >/.output`}, b.Args...)
-	// Where its input is /dev/null an old crun gives the host's one to the container's root.
+	// With /dev/null as its input, an old crun gives the host's /dev/null to the container's root.
 	o, err = p.Run(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)
 	if wrote, readErr := os.ReadFile(filepath.Join(p.rootfs(), ".output")); readErr == nil {
 		o.Stdout = string(wrote)
@@ -113,7 +115,7 @@ func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 // RunAs runs a command as an ordinary user, whose runtime directory is dir.
 func RunAs(user *gpuhost.User, dir string, argv ...string) (Outcome, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}} //nolint:gosec // small numbers
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user.UID), Gid: uint32(user.GID)}}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + user.Home, "XDG_RUNTIME_DIR=" + dir}
 	return finish(cmd, dir)
 }

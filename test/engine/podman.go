@@ -20,7 +20,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Podman is a podman with a store, and control groups, of its own.
+// Podman is a podman with a store and cgroups of its own.
 type Podman struct {
 	site   *Site
 	dir    string
@@ -29,15 +29,16 @@ type Podman struct {
 	global []string
 }
 
-// NewPodman makes one for containers such as b, whose root filesystem it makes too.
+// NewPodman makes a podman for containers such as b, and their root filesystem.
 func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
-	// podman keeps all its paths in its database, and wants them short.
+	// podman stores all of its paths in its database, and limits their length.
 	dir, err := os.MkdirTemp("", "ghp")
 	if err != nil {
 		return nil, err
 	}
 	p := &Podman{site: s, dir: dir, parent: "/" + s.ID(), user: b.User, global: []string{
-		"podman", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run"), "--tmpdir", filepath.Join(dir, "tmp"),
+		"podman", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run"),
+		"--tmpdir", filepath.Join(dir, "tmp"),
 		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", cmp.Or(b.Runtime, "runc"),
 	}}
 	if !b.OwnHooks {
@@ -46,7 +47,8 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 	for _, dir := range b.HooksDirs {
 		p.global = append(p.global, "--hooks-dir", s.Host.Path(dir))
 	}
-	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner), os.Chmod(dir, 0o711)) //nolint:gosec // as in Bundle
+	err = errors.Join(gpuhost.RootFS(p.rootfs()), b.Fill(p.rootfs()), gpuhost.Chown(p.rootfs(), b.Owner),
+		os.Chmod(dir, 0o711))
 	if err == nil && b.User != nil {
 		err = gpuhost.Chown(dir, b.User.UID)
 	}
@@ -58,7 +60,7 @@ func (s *Site) NewPodman(b gpuhost.Bundle) (*Podman, error) {
 
 func (p *Podman) rootfs() string { return filepath.Join(p.dir, "rootfs") }
 
-// Container is what of a command line describes the container, its program included.
+// Container returns the part of a command line that describes the container, including its program.
 func (p *Podman) Container(b gpuhost.Bundle) []string {
 	root := p.rootfs()
 	if b.Overlay {
@@ -67,7 +69,7 @@ func (p *Podman) Container(b gpuhost.Bundle) []string {
 	return append(append(p.flags(b), "--rootfs", root), b.Args...)
 }
 
-// Of is like Container for a container of an image, whose own program runs where the bundle has none.
+// Of is [Podman.Container] for a container of an image. The image's own program runs if the bundle has none.
 func (p *Podman) Of(image string, b gpuhost.Bundle) []string {
 	return append(append(p.flags(b), image), b.Args...)
 }
@@ -89,11 +91,11 @@ func (p *Podman) flags(b gpuhost.Bundle) []string {
 	return append(argv, b.Flags...)
 }
 
-// limits are low enough for every machine: not every root may raise them.
+// limits are low enough for every machine, because root may not raise limits everywhere.
 var limits = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"}
 
-// Build builds an image of that name from the root filesystem and further lines of a Containerfile, and returns how
-// that ended. No network is needed, nor had.
+// Build builds an image of this name from the root filesystem and further lines of a Containerfile, and returns the
+// outcome. It does not use the network.
 func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
 	dir, err := os.MkdirTemp(p.dir, "build")
 	if err != nil {
@@ -107,10 +109,11 @@ func (p *Podman) Build(name string, lines, flags []string) (Outcome, error) {
 	if err := os.WriteFile(filepath.Join(dir, "Containerfile"), []byte(text), 0o600); err != nil {
 		return Outcome{}, err
 	}
-	return p.Run(slices.Concat([]string{"build", "--network", "none", "--cgroup-parent", p.parent, "--tag", name}, limits, flags, []string{dir})...)
+	build := []string{"build", "--network", "none", "--cgroup-parent", p.parent, "--tag", name}
+	return p.Run(slices.Concat(build, limits, flags, []string{dir})...)
 }
 
-// PodmanMajor is the first number of podman's version, or 0 where there is none.
+// PodmanMajor returns the major version of podman, or 0 if it is not installed.
 var PodmanMajor = sync.OnceValue(func() int {
 	out, err := exec.Command("podman", "--version").Output()
 	if err != nil {
@@ -125,7 +128,7 @@ var PodmanMajor = sync.OnceValue(func() int {
 	return n
 })
 
-// annotation is the value of podman's flag of that name. Before 5.0 podman reads it as a line of CSV.
+// annotation returns the value for podman's flag --annotation. podman before 5.0 reads it as a line of CSV.
 func annotation(key, value string) string {
 	if PodmanMajor() >= 5 {
 		return key + "=" + value
@@ -133,7 +136,7 @@ func annotation(key, value string) string {
 	return `"` + strings.ReplaceAll(key+"="+value, `"`, `""`) + `"`
 }
 
-// Command is a whole command line of podman.
+// Command returns a whole command line of podman.
 func (p *Podman) Command(args ...string) []string { return append(slices.Clone(p.global), args...) }
 
 // Run runs a command of podman.
@@ -145,12 +148,12 @@ func (p *Podman) Run(args ...string) (Outcome, error) {
 	return run(p.site.Dir, argv...)
 }
 
-// Close takes away what is left of it. Its containers have ended.
+// Close removes everything of this podman. Its containers must have ended.
 func (p *Podman) Close() error {
 	return errors.Join(endPause(p.dir), awaitEnd(p.dir), RemoveCgroups(p.parent), remove(p.dir))
 }
 
-// remove takes away podman's folder and the mounts in it. What podman leaves behind it may still be at work there.
+// remove removes podman's directory and the mounts in it. Processes that podman leaves behind may still use it.
 func remove(dir string) error {
 	var err error
 	for range 100 {
@@ -162,7 +165,7 @@ func remove(dir string) error {
 	return err
 }
 
-// unmountBelow takes away the mounts that podman forgets: the overlay of a root filesystem is one.
+// unmountBelow unmounts what podman forgets, such as the overlay of a root filesystem.
 func unmountBelow(dir string) error {
 	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -177,15 +180,15 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// endPause ends the process by which a rootless podman keeps its namespaces.
+// endPause ends the process with which a rootless podman keeps its namespaces.
 func endPause(own string) error {
 	return filepath.WalkDir(own, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "pause.pid" {
-			return nil //nolint:nilerr // what is gone holds no process
+			return nil //nolint:nilerr // a directory that is gone has no pause process
 		}
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil //nolint:nilerr // as above
+			return nil //nolint:nilerr // the process has removed its file
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 		if err != nil {
@@ -195,7 +198,7 @@ func endPause(own string) error {
 	})
 }
 
-// awaitEnd waits for what podman leaves running for a moment after it: conmon and the clean-up that this starts, known by
+// awaitEnd waits for processes that outlive podman for a moment: conmon and the clean-up that conmon starts. They have
 // the path in their command lines.
 func awaitEnd(path string) error {
 	for range 1000 {
@@ -213,7 +216,7 @@ func awaitEnd(path string) error {
 	return fmt.Errorf("processes of podman still run for %s", path)
 }
 
-// RemoveCgroups removes what engines leave of a cgroup parent of ours, in every hierarchy.
+// RemoveCgroups removes what engines leave of a test's cgroup parent, in every hierarchy.
 func RemoveCgroups(parent string) error {
 	var errs []error
 	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {

@@ -11,14 +11,15 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Tries is a container's script for [Running]: it tries to open each path that it reads for writing, and answers.
+// Tries is a script for containers of [Running]. It reads paths, tries to open each of them for writing, and answers.
 const Tries = `while read -r path; do (: >"$path") 2>/dev/null && echo open || echo denied; done`
 
-// Evaluates is one that runs each line that it reads as a command of the shell, and answers with all that this prints.
+// Evaluates is a script for containers of [Running]. It runs each line that it reads as a shell command, and answers
+// with everything that the command prints.
 const Evaluates = `while read -r line; do echo $(eval "$line" 2>&1); done`
 
-// Running is a container in the foreground, whose process answers each line it reads by one of its own: the same process
-// all along, with no need to wait for anything but its answer.
+// Running is a container in the foreground whose process answers each line that it reads with one line. It is the same
+// process all the time, so a test need not wait for anything but the answer.
 type Running struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -26,7 +27,7 @@ type Running struct {
 	stderr bytes.Buffer
 }
 
-// Start starts a container by the command line, in dir.
+// Start starts a container by this command line, in dir.
 func Start(dir string, argv ...string) (*Running, error) {
 	r := &Running{cmd: exec.Command(argv[0], argv[1:]...)}
 	r.cmd.Dir = dir
@@ -42,8 +43,8 @@ func Start(dir string, argv ...string) (*Running, error) {
 	return r, r.cmd.Start()
 }
 
-// Ask returns the container's answer. Where there is none the container did not start, and the error has what the
-// runtime wrote.
+// Ask returns the container's answer. If there is none, the container did not start, and the error has what the runtime
+// wrote.
 func (r *Running) Ask(line string) (string, error) {
 	_, err := io.WriteString(r.stdin, line+"\n")
 	var answer string
@@ -57,7 +58,7 @@ func (r *Running) Ask(line string) (string, error) {
 	return strings.TrimSpace(answer), nil
 }
 
-// End ends the container by the end of its input and waits for it. It may be called again.
+// End ends the container by closing its input, and waits for it. It may be called more than once.
 func (r *Running) End() error {
 	if r.cmd.ProcessState != nil {
 		return nil
@@ -66,7 +67,9 @@ func (r *Running) End() error {
 	return r.cmd.Wait()
 }
 
-// Start starts a container of that name in the foreground, which is to answer. [Podman.Run] takes commands about it.
+// Start starts a container of this name in the foreground, whose program must answer. Other commands of podman can name
+// it.
 func (p *Podman) Start(name string, b gpuhost.Bundle) (*Running, error) {
-	return Start(p.site.Dir, p.Command(append([]string{"run", "--rm", "--interactive", "--name", name}, p.Container(b)...)...)...)
+	run := append([]string{"run", "--rm", "--interactive", "--name", name}, p.Container(b)...)
+	return Start(p.site.Dir, p.Command(run...)...)
 }

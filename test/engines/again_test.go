@@ -24,7 +24,7 @@ func podmans(t *testing.T) []starter {
 	return out
 }
 
-// session makes a podman for several commands; runtime is as the starter has it.
+// session returns a podman for several commands. Its runtime is the starter's.
 func (s *site) session(e starter, b *gpuhost.Bundle) *engine.Podman {
 	s.t.Helper()
 	if strings.HasSuffix(e.name, "crun") {
@@ -51,7 +51,7 @@ func (s *site) podmanRun(p *engine.Podman, args ...string) outcome {
 	return o
 }
 
-// countingHook returns the end of a Spec with a createContainer hook whose runs hookRan counts.
+// countingHook returns the end of a Spec with a createContainer hook. hookRan counts how often the hook ran.
 func (s *site) countingHook() string {
 	s.t.Helper()
 	if err := s.Host.Write("bin/count", "#!/bin/sh\necho run >>"+s.Host.Path("runs")+"\n", 0o755); err != nil {
@@ -68,7 +68,8 @@ func (s *site) hookRan(times int) {
 	}
 }
 
-// A stopped container that is started again gets the same again, and its Spec's hooks run once for each start.
+// A stopped container that is started again gets the same devices again, and the hooks of its Spec run once for each
+// start.
 func TestStartAgain(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -93,20 +94,21 @@ func TestStartAgain(t *testing.T) {
 	}
 }
 
-// What podman's own CDI has injected is found in config.json, reported, and not injected again; what is missing is added.
+// What podman's own CDI has injected is found in config.json, reported, and not injected again. What is missing is
+// added.
 func TestEngineInjectsToo(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			hooks := s.countingHook()
-			// podman of that time reads Specs from two folders of the host alone.
+			// podman of that version reads Specs only from two directories of the host.
 			kind := fmt.Sprintf("gpu-hook.test/gpu%d", os.Getpid())
 			spec := strings.ReplaceAll(s.Host.Spec(), "nvidia.com/gpu", kind) + hooks
 			file := filepath.Join("/var/run/cdi", fmt.Sprintf("gpu-hook-test-%d.yaml", os.Getpid()))
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(file, []byte(spec), 0o644); err != nil { //nolint:gosec // a Spec is for all to read
+			if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.Remove(file); _ = os.Remove(filepath.Dir(file)) })
@@ -133,7 +135,8 @@ func TestEngineInjectsToo(t *testing.T) {
 			}
 			statuses["hook"] = r.Edits.Hooks[0].Status
 			for what, want := range map[string]devices.Status{
-				"/dev/nvidia0": devices.Present, "/dev/nvidiactl": devices.Present, "/dev/nvidia1": devices.Applied, "hook": devices.Present,
+				"/dev/nvidia0": devices.Present, "/dev/nvidiactl": devices.Present, "/dev/nvidia1": devices.Applied,
+				"hook": devices.Present,
 				gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver: devices.Present,
 			} {
 				if statuses[what] != want {
@@ -148,13 +151,17 @@ func TestEngineInjectsToo(t *testing.T) {
 	}
 }
 
-// A node that --device or --privileged gives is no driver: NVIDIA's hook injects that.
+// A device node from --device or --privileged comes without the driver's libraries, so NVIDIA's hook still runs and
+// injects them.
 func TestDelegateBesideANode(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.delegate()
-			b := gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}, Flags: []string{"--device", s.Host.Path("dev/nvidia0") + ":/dev/nvidia0"}}
+			b := gpuhost.Bundle{
+				Env:   []string{"NVIDIA_VISIBLE_DEVICES=0"},
+				Flags: []string{"--device", s.Host.Path("dev/nvidia0") + ":/dev/nvidia0"},
+			}
 			o := e.run(s, b)
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)

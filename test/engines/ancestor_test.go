@@ -16,7 +16,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// A cgroup above the container's that denies the device is not ours to change: the start fails and the line names it.
+// gpu-hook does not change a cgroup above the container's that denies the device. The start fails, and the message
+// names that cgroup.
 func TestAncestorDenies(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -31,7 +32,8 @@ func TestAncestorDenies(t *testing.T) {
 	}
 }
 
-// strict makes a cgroup that allows what runtimes allow and nothing else, and returns its directory.
+// strict makes a cgroup that denies the GPU, as one with only the rules that runtimes set by default does. It returns
+// the cgroup's directory.
 func (s *site) strict() string {
 	s.t.Helper()
 	dir := "/sys/fs/cgroup/devices/" + s.ID()
@@ -42,7 +44,7 @@ func (s *site) strict() string {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		// The runtime has made it in the other hierarchies.
+		// The runtime has made the cgroup in the other hierarchies.
 		if err := engine.RemoveCgroups("/" + s.ID()); err != nil {
 			s.t.Error(err)
 		}
@@ -52,7 +54,10 @@ func (s *site) strict() string {
 		return dir
 	}
 	rules := []string{"devices.deny a"}
-	for _, allowed := range strings.Split("c *:* m,b *:* m,c 1:3 rwm,c 1:5 rwm,c 1:7 rwm,c 1:8 rwm,c 1:9 rwm,c 5:0 rwm,c 5:2 rwm,c 10:200 rwm,c 136:* rwm", ",") {
+	for _, allowed := range []string{
+		"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+		"c 5:0 rwm", "c 5:2 rwm", "c 10:200 rwm", "c 136:* rwm",
+	} {
 		rules = append(rules, "devices.allow "+allowed)
 	}
 	for _, line := range rules {
@@ -66,15 +71,18 @@ func (s *site) strict() string {
 
 func (s *site) denyGPU(dir string) {
 	s.t.Helper()
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0", Instructions: asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
-		asm.LoadMem(asm.R3, asm.R1, 8, asm.Word),
-		asm.Mov.Imm(asm.R0, 1),
-		asm.JNE.Imm(asm.R2, gpuhost.Major, "end"),
-		asm.JNE.Imm(asm.R3, gpuhost.Minor, "end"),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return().WithSymbol("end"),
-	}})
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
+			asm.LoadMem(asm.R3, asm.R1, 8, asm.Word),
+			asm.Mov.Imm(asm.R0, 1),
+			asm.JNE.Imm(asm.R2, gpuhost.Major, "end"),
+			asm.JNE.Imm(asm.R3, gpuhost.Minor, "end"),
+			asm.Mov.Imm(asm.R0, 0),
+			asm.Return().WithSymbol("end"),
+		},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,7 +92,9 @@ func (s *site) denyGPU(dir string) {
 		s.t.Fatal(err)
 	}
 	defer cgroup.Close()
-	if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: program, Attach: ebpf.AttachCGroupDevice, Flags: unix.BPF_F_ALLOW_MULTI}); err != nil {
+	if err := link.RawAttachProgram(link.RawAttachProgramOptions{
+		Target: int(cgroup.Fd()), Program: program, Attach: ebpf.AttachCGroupDevice, Flags: unix.BPF_F_ALLOW_MULTI,
+	}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// more adds to the Spec's own edits.
+// more appends edits to the Spec's own.
 func (s *site) more(edits string) {
 	s.t.Helper()
 	spec := strings.Replace(s.Host.Spec(), `"0.5.0"`, `"1.1.0"`, 1) + strings.ReplaceAll(edits, "HOST", s.Host.Dir)
@@ -27,11 +27,13 @@ func (s *site) more(edits string) {
 	}
 }
 
-// sharedObject is an ELF library of that name, empty but for it: ldconfig takes nothing else.
+// sharedObject makes an ELF library with this soname and nothing else in it, because ldconfig ignores files that are
+// not ELF. It returns the library's contents.
 func sharedObject(t *testing.T, soname string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "lib.so")
-	cmd := exec.Command(require.Program(t, "gcc"), "-shared", "-nostdlib", "-x", "c", "/dev/null", "-Wl,-soname,"+soname, "-o", out)
+	cmd := exec.Command(require.Program(t, "gcc"), "-shared", "-nostdlib", "-x", "c", "/dev/null",
+		"-Wl,-soname,"+soname, "-o", out)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v: %s", err, text)
 	}
@@ -42,7 +44,7 @@ func sharedObject(t *testing.T, soname string) string {
 	return string(data)
 }
 
-// cdiHook installs the real nvidia-cdi-hook and adds its commands to the Spec, in the order of nvidia-ctk.
+// cdiHook installs the real nvidia-cdi-hook and adds hooks with these commands to the Spec, in the order of nvidia-ctk.
 func (s *site) cdiHook(commands ...string) {
 	s.t.Helper()
 	data, err := os.ReadFile(require.Program(s.t, "nvidia-cdi-hook"))
@@ -54,13 +56,14 @@ func (s *site) cdiHook(commands ...string) {
 	}
 	hooks := "  hooks:\n"
 	for _, c := range commands {
-		hooks += "  - {hookName: createContainer, path: HOST/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, " + c + "], env: [NVIDIA_CTK_DEBUG=false]}\n"
+		hooks += "  - {hookName: createContainer, path: HOST/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, " + c +
+			"], env: [NVIDIA_CTK_DEBUG=false]}\n"
 	}
 	s.more(hooks)
 }
 
-// The real nvidia-cdi-hook does its work as a createContainer hook that we run: links to the driver's libraries, the
-// image's newer CUDA libraries before them, and the linker's cache that knows both.
+// The real nvidia-cdi-hook works as a createContainer hook that gpu-hook runs: there are links to the driver's
+// libraries, the image's newer CUDA libraries come before them, and the linker's cache has both.
 func TestRealCDIHook(t *testing.T) {
 	const compat = "/usr/local/cuda/compat"
 	for _, e := range starters(t) {
@@ -71,27 +74,31 @@ func TestRealCDIHook(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.cdiHook(
-				"create-symlinks, --link, 'libcuda.so.1::"+gpuhost.LibDir+"/libcuda.so', --link, 'libnvidia-ml.so."+gpuhost.Driver+"::"+gpuhost.LibDir+"/libnvidia-ml.so.1'",
+				"create-symlinks, --link, 'libcuda.so.1::"+gpuhost.LibDir+"/libcuda.so', "+
+					"--link, 'libnvidia-ml.so."+gpuhost.Driver+"::"+gpuhost.LibDir+"/libnvidia-ml.so.1'",
 				"enable-cuda-compat, --host-driver-version="+gpuhost.Driver,
 				"update-ldcache, --folder, "+gpuhost.LibDir,
 				"disable-device-node-modification",
 			)
 			b := asks("device=0")
 			b.Image = map[string]string{compat + "/libcuda.so.999.88.77": cuda}
-			b.Args = []string{"sh", "-c", "busybox readlink " + gpuhost.LibDir + "/libcuda.so; cat " + gpuhost.LibDir + "/libnvidia-ml.so.1; cat /etc/ld.so.conf.d/00-compat-*; echo cache; busybox base64 -w 0 /etc/ld.so.cache"}
+			b.Args = []string{"sh", "-c", "busybox readlink " + gpuhost.LibDir + "/libcuda.so; " +
+				"cat " + gpuhost.LibDir + "/libnvidia-ml.so.1; cat /etc/ld.so.conf.d/00-compat-*; " +
+				"echo cache; busybox base64 -w 0 /etc/ld.so.cache"}
 			o := e.run(s, b)
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}
 			o.has(t, "libcuda.so.1", "this stands for libnvidia-ml.so."+gpuhost.Driver, compat)
-			if got, want := cached(t, o), []string{compat + "/libcuda.so.1", gpuhost.LibDir + "/libcuda.so.1"}; !slices.Equal(got, want) {
+			want := []string{compat + "/libcuda.so.1", gpuhost.LibDir + "/libcuda.so.1"}
+			if got := cached(t, o); !slices.Equal(got, want) {
 				t.Errorf("the linker finds libcuda.so.1 in %q", got)
 			}
 		})
 	}
 }
 
-// cached lists, first choice first, where the linker's cache that the container prints has libcuda.so.1.
+// cached returns where the linker's cache that the container prints finds libcuda.so.1, first choice first.
 func cached(t *testing.T, o outcome) []string {
 	t.Helper()
 	_, text, _ := strings.Cut(o.Stdout, "cache\n")
@@ -116,8 +123,8 @@ func cached(t *testing.T, o outcome) []string {
 	return found
 }
 
-// The driver's parameters are shown to the container in a form that keeps it from making device nodes. Without a driver
-// they are ours, in a mount namespace of the test, and the container is bound to the host's proc to see them.
+// The container sees the driver's parameters in a form that keeps it from making device nodes. Without a driver, the
+// test provides them in a mount namespace of its own, and the host's proc is bound into the container.
 func TestRealCDIHookHidesParameters(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -147,14 +154,15 @@ func TestRealCDIHookHidesParameters(t *testing.T) {
 				}
 			}
 			e.run(s, b).has(t, "ResmanDebugLevel: 4294967295", "ModifyDeviceFiles: 0")
-			if host, err := os.ReadFile("/proc/driver/nvidia/params"); err != nil || !strings.Contains(string(host), "ModifyDeviceFiles: 1") {
+			host, err := os.ReadFile("/proc/driver/nvidia/params")
+			if err != nil || !strings.Contains(string(host), "ModifyDeviceFiles: 1") {
 				t.Errorf("on the host: %s, %v", host, err)
 			}
 		})
 	}
 }
 
-// Mounts of every kind are there when the container's program runs, after the runtime has pivoted.
+// When the container's program runs, after the runtime has called pivot_root, mounts of every kind are there.
 func TestMounts(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -174,19 +182,26 @@ func TestMounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
-			b.Args = []string{"sh", "-c", `cat /tree/below/file; ls /top/below | busybox wc -l; stat -c 'mode %a' /scratch; echo x >/scratch/x && echo written
+			b.Args = []string{"sh", "-c", `cat /tree/below/file
+ls /top/below | busybox wc -l
+stat -c 'mode %a' /scratch
+echo x >/scratch/x && echo written
 (echo x >/tree/below/new) 2>/dev/null || echo read-only
-mount | while read -r a b path c kind options; do case $path in /scratch|/tree) echo "$path $kind $options";; esac; done`}
+mount | while read -r a b path c kind options; do
+	case $path in /scratch|/tree) echo "$path $kind $options";; esac
+done`}
 			o := e.run(s, b)
 			o.has(t, "from below", "0", "mode 711", "written", "read-only")
-			if !strings.Contains(o.Stdout, "/scratch tmpfs (rw,nosuid,relatime,size=64k,mode=711") || !strings.Contains(o.Stdout, "noexec") {
+			if !strings.Contains(o.Stdout, "/scratch tmpfs (rw,nosuid,relatime,size=64k,mode=711") ||
+				!strings.Contains(o.Stdout, "noexec") {
 				t.Errorf("mounts:\n%s%s", o.Stdout, o.Stderr)
 			}
 		})
 	}
 }
 
-// In a container with a user namespace a tmpfs belongs to its root, and the ids that the Spec gives are the container's.
+// In a container with a user namespace a tmpfs belongs to the container's root, and the ids that the Spec gives are
+// the container's.
 func TestTmpfsInAUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -201,8 +216,8 @@ func TestTmpfsInAUserNamespace(t *testing.T) {
 	}
 }
 
-// A network device of the host is the container's, under its new name, with its address, and up; the "host" is a network
-// namespace of the test's own.
+// A network device of the host is moved into the container. There it has its new name and its address, and it is up.
+// The "host" is a network namespace of the test.
 func TestNetDevice(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -213,7 +228,10 @@ func TestNetDevice(t *testing.T) {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 				t.Fatal(err)
 			}
-			for _, args := range []string{"link add rdma7 type veth peer name world", "address add 192.0.2.7/24 dev rdma7", "link set world up", "link set rdma7 up"} {
+			for _, args := range []string{
+				"link add rdma7 type veth peer name world", "address add 192.0.2.7/24 dev rdma7", "link set world up",
+				"link set rdma7 up",
+			} {
 				if out, err := exec.Command(ip, strings.Fields(args)...).CombinedOutput(); err != nil {
 					t.Fatalf("ip %s: %v: %s", args, err, out)
 				}
@@ -227,7 +245,7 @@ func TestNetDevice(t *testing.T) {
 			if n := s.last().Edits.NetDevices; len(n) != 1 || n[0].Status != "applied" {
 				t.Errorf("record: %+v", n)
 			}
-			// It is lost now, with the container.
+			// The device was lost with the first container.
 			s.refused(e, e.run(s, asks("driver=nvidia.cdi,device=0")), "E-NETDEV", "rdma7", "lost with the container")
 		})
 	}

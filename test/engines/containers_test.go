@@ -19,7 +19,8 @@ func asks(gpus string) gpuhost.Bundle {
 	return gpuhost.Bundle{Annotations: map[string]string{"gpu-hook/gpus": gpus}}
 }
 
-// The main job: a container that asks gets its nodes, open, and its libraries, and the record says so.
+// The main purpose: a container that requests a GPU gets its nodes, which it can open, and the driver's libraries, and
+// the record says so.
 func TestGives(t *testing.T) {
 	for _, e := range starters(t) {
 		for _, test := range []struct {
@@ -27,10 +28,24 @@ func TestGives(t *testing.T) {
 			bundle   gpuhost.Bundle
 			has, not []string
 		}{
-			{"annotation", asks("device=0"), []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open"}, []string{"node /dev/nvidia1"}},
+			{
+				"annotation", asks("device=0"),
+				[]string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
 			{"all", asks("all"), []string{"node /dev/nvidia0", "node /dev/nvidia1", library, "open"}, nil},
-			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
-			{"CDI annotation", gpuhost.Bundle{Annotations: map[string]string{"cdi.k8s.io/gpu": "nvidia.com/gpu=0"}}, []string{"node /dev/nvidia0", library, "open"}, []string{"node /dev/nvidia1"}},
+			{
+				"environment",
+				gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=0"}},
+				[]string{"node /dev/nvidia0", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
+			{
+				"CDI annotation",
+				gpuhost.Bundle{Annotations: map[string]string{"cdi.k8s.io/gpu": "nvidia.com/gpu=0"}},
+				[]string{"node /dev/nvidia0", library, "open"},
+				[]string{"node /dev/nvidia1"},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -54,13 +69,15 @@ func TestGives(t *testing.T) {
 	}
 }
 
-// The other side of the device rules: the same node, put into the container by other means, stays shut.
+// The opposite for device rules: without a request, the same node cannot be opened, although it is in the container.
 func TestDeniedWithoutRequest(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			o := e.run(s, gpuhost.Bundle{Edit: func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}})
 			o.has(t, "node /dev/nvidia0", "denied")
 			s.noRecord()
@@ -68,21 +85,23 @@ func TestDeniedWithoutRequest(t *testing.T) {
 	}
 }
 
-// A node that config.json lists already, with no rule for it there, is opened all the same.
+// A node that config.json lists without a device rule for it can be opened.
 func TestPresentNodeIsOpened(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := asks("device=0")
 			b.Edit = func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}
 			e.run(s, b).has(t, "node /dev/nvidia0", "open")
 		})
 	}
 }
 
-// Rules give what the Spec says and no more.
+// Device rules allow what the Spec states and nothing more.
 func TestPermissions(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -101,7 +120,7 @@ func TestNothingAsked(t *testing.T) {
 	for _, e := range starters(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			// Not even a Spec that would stop a container that asks is looked at.
+			// Even a Spec that would fail a container with a request is not read.
 			if err := s.Host.Write("cdi/nvidia.yaml", "kind: [", 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -113,8 +132,8 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
-// CDI cannot serve, NVIDIA's own hook takes over: with the request's variables, held to its legacy mode and away from
-// cgroups, from a bundle that is gone afterwards; and what it left in /dev can be opened.
+// If CDI cannot serve the request, NVIDIA's own hook does. It runs with the request's variables, in its legacy mode,
+// without cgroups, and from a bundle that is removed afterwards. The nodes that it made in /dev can be opened.
 func TestDelegates(t *testing.T) {
 	for _, e := range starters(t) {
 		for _, test := range []struct {
@@ -127,7 +146,12 @@ func TestDelegates(t *testing.T) {
 				Annotations: map[string]string{"gpu-hook/gpus": `"device=0,nvidia.com/gpu=1","capabilities=compute,utility"`},
 				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_DRIVER_CAPABILITIES=video", "LD_PRELOAD=/evil.so"},
 			}, "--device=0,1", []string{"--compute", "--utility"}},
-			{"environment", gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-1", "NVIDIA_DRIVER_CAPABILITIES=video"}}, "--device=GPU-1", []string{"--video"}},
+			{
+				"environment",
+				gpuhost.Bundle{Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-1", "NVIDIA_DRIVER_CAPABILITIES=video"}},
+				"--device=GPU-1",
+				[]string{"--video"},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -169,13 +193,16 @@ func (s *site) recorded(name string) []string {
 func (s *site) delegated() {
 	s.t.Helper()
 	r := s.last()
-	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" || r.Attempts[1].Status != "chosen" {
+	if len(r.Attempts) != 2 || r.Attempts[0].Status != "failed" || r.Attempts[0].Reason == "" ||
+		r.Attempts[1].Status != "chosen" {
 		s.t.Errorf("attempts: %+v", r.Attempts)
 	}
-	if r.Grants[0].Delegate == nil || !strings.Contains(r.Grants[0].Delegate.Output, "legacy") || r.Warnings[0].Code != "W-FALLBACK" || len(r.Warnings) != 1 {
+	if r.Grants[0].Delegate == nil || !strings.Contains(r.Grants[0].Delegate.Output, "legacy") ||
+		r.Warnings[0].Code != "W-FALLBACK" || len(r.Warnings) != 1 {
 		s.t.Errorf("record: %+v %+v", r.Grants, r.Warnings)
 	}
-	if n := r.Edits.DeviceNodes; len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
+	n := r.Edits.DeviceNodes
+	if len(n) != 1 || n[0].Path != "/dev/nvidia0" || n[0].Major != gpuhost.Major || n[0].Status != devices.Applied {
 		s.t.Errorf("nodes in the record: %+v", n)
 	}
 	if left, _ := filepath.Glob(s.Host.Path("run/delegate-*")); len(left) > 0 {
@@ -213,7 +240,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// refused checks that the container did not start, that the engine shows our line, whole, and that the record has it.
+// refused checks that the container did not start, that the engine shows the whole of gpu-hook's message, and that the
+// record has it.
 func (s *site) refused(e starter, o outcome, parts ...string) {
 	s.t.Helper()
 	if o.Status == 0 || strings.Contains(o.Stdout, "node") {
@@ -235,8 +263,8 @@ func (s *site) refused(e starter, o outcome, parts ...string) {
 	}
 }
 
-// Under CRI-O anybody who may make a pod writes its annotations and environment: they do not count, and the container
-// starts without. What the kubelet put among the container's own annotations CRI-O serves itself.
+// Under CRI-O everybody who may create a pod writes its annotations and environment. They do not count, and the
+// container starts without devices. CRI-O itself serves what the kubelet has put among the container's own annotations.
 func TestCRIODefaults(t *testing.T) {
 	own, err := json.Marshal(map[string]string{"cdi.k8s.io/plugin": "nvidia.com/gpu=1"})
 	if err != nil {
@@ -264,7 +292,10 @@ func TestCRIODefaults(t *testing.T) {
 		status = append(status, r.Source+" "+r.Status)
 	}
 	slices.Sort(status)
-	want := []string{"annotation:cdi.k8s.io/plugin present", "annotation:cdi.k8s.io/pod refused", "annotation:gpu-hook/gpus refused", "env:NVIDIA_VISIBLE_DEVICES refused"}
+	want := []string{
+		"annotation:cdi.k8s.io/plugin present", "annotation:cdi.k8s.io/pod refused", "annotation:gpu-hook/gpus refused",
+		"env:NVIDIA_VISIBLE_DEVICES refused",
+	}
 	if !slices.Equal(status, want) {
 		t.Errorf("requests: %q", status)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// crun throws away what a hook writes. The user of podman sees why the container does not start all the same.
+// crun discards what a hook writes. The user of podman still sees why the container does not start.
 func TestCrunShowsWhy(t *testing.T) {
 	if require.Cgroup(t) != 2 {
 		t.Skip("an old crun takes version 2 alone")
@@ -18,7 +18,7 @@ func TestCrunShowsWhy(t *testing.T) {
 			b := asks("device=7")
 			b.Runtime, b.Flags = s.crun(), flags
 			o := s.ended(s.Podman(withArgs(b)))
-			// podman 5.4 loses now and then all that is said of a failed start with a terminal, whatever hook it was.
+			// podman 5.4 sometimes loses the whole output of a failed start with a terminal, whichever hook failed.
 			if name == "terminal" && o.Status != 0 && strings.Contains(o.Stderr, "no logs from conmon") {
 				return
 			}
@@ -37,7 +37,7 @@ func TestCrunShowsWhyRootless(t *testing.T) {
 	s.shows(s.ended(s.Podman(withArgs(b))))
 }
 
-// Where there is no conmon in between, what crun writes is what the user sees.
+// Without conmon in between, the user sees what crun writes.
 func TestCrunShowsWhyAlone(t *testing.T) {
 	if require.Cgroup(t) != 2 {
 		t.Skip("an old crun takes version 2 alone")

@@ -22,8 +22,8 @@ func warned(r *report.Report, code string) (n int) {
 	return n
 }
 
-// What is optional and cannot be made, before the start or in the midst of it, does not keep a container from starting,
-// and a node that was left out opens no device.
+// An optional edit that cannot be made, whether this is found before the edits are made or while they are, does not
+// keep the container from starting. A node that was left out opens no device.
 func TestOptionalEditsAreLeftOut(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -71,9 +71,9 @@ containerEdits:
 	}
 }
 
-// The failure that took every GPU node of a cluster (NVIDIA/nvidia-container-toolkit issue 2026, there for a read-only
-// /etc/nvidia, which the hook forgives since): NVIDIA's own hook cannot write its profile. The container starts, and the
-// record says what it lacks.
+// The failure that cost a cluster all of its GPU nodes (NVIDIA/nvidia-container-toolkit issue 2026): NVIDIA's own hook
+// cannot write its profile. There the reason was a read-only /etc/nvidia, which the hook tolerates since. The container
+// starts, and the record says what is missing.
 func TestUnwritableApplicationProfile(t *testing.T) {
 	hook := require.Program(t, "nvidia-cdi-hook")
 	for _, e := range starters(t)[:2] {
@@ -86,24 +86,29 @@ func TestUnwritableApplicationProfile(t *testing.T) {
 			if err := s.Host.Write("bin/nvidia-cdi-hook", string(data), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			command := "  hooks:\n  - {hookName: createContainer, path: " + s.Host.Path("bin/nvidia-cdi-hook") + ", args: [nvidia-cdi-hook, update-application-profile], env: [NVIDIA_CTK_DEBUG=false]}\n"
+			command := "  hooks:\n  - {hookName: createContainer, path: " + s.Host.Path("bin/nvidia-cdi-hook") +
+				", args: [nvidia-cdi-hook, update-application-profile], env: [NVIDIA_CTK_DEBUG=false]}\n"
 			if err := s.Host.Write("cdi/nvidia.yaml", s.Host.Spec()+command, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
 			b.Edit = func(config map[string]any) {
-				config["mounts"] = append(config["mounts"].([]any), specs.Mount{Destination: "/etc/nvidia", Source: s.Host.Path("version"), Type: "bind", Options: []string{"bind", "ro"}})
+				config["mounts"] = append(config["mounts"].([]any), specs.Mount{
+					Destination: "/etc/nvidia", Source: s.Host.Path("version"), Type: "bind", Options: []string{"bind", "ro"},
+				})
 			}
 			e.run(s, b).has(t, "node /dev/nvidia0", library, "open")
 			r := s.last()
-			if r.Edits.Hooks[0].Status != devices.Skipped || warned(r, "W-SKIPPED") != 1 || !strings.Contains(r.Warnings[len(r.Warnings)-1].Message, "not a directory") {
+			if r.Edits.Hooks[0].Status != devices.Skipped || warned(r, "W-SKIPPED") != 1 ||
+				!strings.Contains(r.Warnings[len(r.Warnings)-1].Message, "not a directory") {
 				t.Errorf("%s: %+v", r.Edits.Hooks[0].Status, r.Warnings)
 			}
 		})
 	}
 }
 
-// A Spec that was written for another driver serves nobody: NVIDIA's own hook does or, where there is none, nothing.
+// A Spec that was written for another driver is not used. NVIDIA's own hook serves the request or, if it is not
+// installed, the start fails.
 func TestStaleSpec(t *testing.T) {
 	stale := func(t *testing.T) *site {
 		t.Helper()
@@ -120,7 +125,9 @@ func TestStaleSpec(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := stale(t)
 			o := e.run(s, asks("device=0"))
-			for _, part := range []string{"E-STALE", "it was written for driver 580.65.06, the host runs 590.48.01", "1 of 2 host files"} {
+			for _, part := range []string{
+				"E-STALE", "it was written for driver 580.65.06, the host runs 590.48.01", "1 of 2 host files",
+			} {
 				if said := s.said(e, o); o.Status == 0 || !strings.Contains(said, part) {
 					t.Errorf("status %d, no %q in: %s", o.Status, part, said)
 				}

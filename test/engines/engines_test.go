@@ -1,5 +1,5 @@
-// Package engines runs real containers, by real runtimes and engines, through the shipped hook definition. It runs twice
-// in make test: on cgroup version 1 and, in a mount namespace of its own, on version 2.
+// Package engines runs real containers, by real runtimes and engines, through the shipped hook definition. It runs
+// twice in make test: on cgroup version 1 and, in a mount namespace of its own, on version 2.
 package engines
 
 import (
@@ -22,11 +22,12 @@ import (
 )
 
 func init() {
-	// No test that leaves the host's namespaces may do it on the main thread, by which /proc/self shows them.
+	// No test that leaves the host's namespaces may do so on the main thread, because /proc/self shows that thread's
+	// namespaces.
 	runtime.LockOSThread()
 }
 
-// script is what containers run: it shows what they got and tries to open a GPU node for writing, which the runtime's
+// script is what containers run. It shows what they got and tries to open a GPU node for writing, which the runtime's
 // default device rules deny.
 const script = `for d in /dev/nvidia*; do [ -e "$d" ] && echo "node $d"; done
 cat /usr/lib/x86_64-linux-gnu/* 2>/dev/null
@@ -46,8 +47,8 @@ func newSite(t *testing.T) *site {
 	require.Program(t, "busybox")
 	require.Cgroup(t)
 	dir := t.TempDir()
-	// A container's root of its own user namespace must find its way to the root filesystem.
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { //nolint:gosec // see above
+	// Root of the container's own user namespace must be able to reach the root filesystem.
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	s, err := engine.New(dir, require.GPUHook(t))
@@ -57,7 +58,7 @@ func newSite(t *testing.T) *site {
 	return &site{s, t}
 }
 
-// delegate installs NVIDIA's real hook and takes CDI away.
+// delegate installs NVIDIA's real hook and removes the CDI Spec.
 func (s *site) delegate() {
 	s.t.Helper()
 	if err := s.Delegate(require.Program(s.t, "nvidia-container-runtime-hook")); err != nil {
@@ -65,7 +66,7 @@ func (s *site) delegate() {
 	}
 }
 
-// last is the newest record, as gpu-hook last prints it.
+// last returns the newest record, as gpu-hook last prints it.
 func (s *site) last() *report.Report {
 	s.t.Helper()
 	o, err := s.GPUHook("last", "--json")
@@ -109,7 +110,7 @@ func (o outcome) hasNot(t *testing.T, lines ...string) {
 	}
 }
 
-// said is the error that the user gets to read: from the engine, or where that throws it away from the record.
+// said returns the error that the user can read: from the engine or, if the engine discards it, from the record.
 func (s *site) said(e starter, o outcome) string {
 	s.t.Helper()
 	if !e.mute {
@@ -126,12 +127,13 @@ func (s *site) said(e starter, o outcome) string {
 type starter struct {
 	name string
 	run  func(s *site, b gpuhost.Bundle) outcome
-	// mute says that it throws away what a hook writes.
+	// mute says that the engine discards what a hook writes.
 	mute bool
 }
 
-// starters are all that are to be had: Debian's runc, a current one, podman, and on version 2, which alone an old crun
-// takes, crun and podman with it.
+// starters returns every way to start a container on this machine: Debian's runc, a current runc, and podman with and
+// without the precreate hook. On version 2 there are also crun, and podman with crun, because an old crun works only
+// there.
 func starters(t *testing.T) []starter {
 	t.Helper()
 	require.Root(t)
@@ -148,7 +150,10 @@ func starters(t *testing.T) []starter {
 		{"runc of Debian", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(debian, withArgs(b))) }, false},
 		{"runc 1.5.2", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Runc(current, withArgs(b))) }, false},
 		{"podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(b))) }, false},
-		{"precreate by podman", func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(precreated(b)))) }, false},
+		{
+			"precreate by podman",
+			func(s *site, b gpuhost.Bundle) outcome { return s.ended(s.Podman(withArgs(precreated(b)))) }, false,
+		},
 	}
 	if require.Cgroup(t) == 2 {
 		list = append(list,
@@ -165,16 +170,17 @@ func starters(t *testing.T) []starter {
 	return list
 }
 
-// precreated has podman run the precreate hook too.
+// precreated returns the bundle with podman's precreate hook added.
 func precreated(b gpuhost.Bundle) gpuhost.Bundle {
 	b.HooksDirs = append(b.HooksDirs, "precreate.d")
 	return b
 }
 
-// crun is the real one, which an old one of needs help on a machine that raises no limits.
+// crun returns the path of the real crun. An old crun needs help on a machine where limits cannot be raised.
 func (s *site) crun() string {
 	s.t.Helper()
-	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"), require.Program(s.t, "crun"))
+	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"),
+		require.Program(s.t, "crun"))
 	if err := s.Host.Write("bin/crun", script, 0o755); err != nil {
 		s.t.Fatal(err)
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// On version 2 the runtime's device program is replaced: one stays attached, as the runtime left it, not two.
+// On version 2 the runtime's device program is replaced: one program stays attached, in the way the runtime attached
+// it, instead of two.
 func TestOneDeviceProgramStays(t *testing.T) {
 	if require.Cgroup(t) != 2 {
 		t.Log("version 1 has no programs; the run on version 2 tests this")

@@ -13,7 +13,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// fixture is a file of testdata, for this host.
+// fixture returns a file of testdata, adapted to this host.
 func (s *site) fixture(name string) string {
 	s.t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -23,7 +23,7 @@ func (s *site) fixture(name string) string {
 	return strings.ReplaceAll(string(data), "HOST", s.Host.Dir)
 }
 
-// spec puts a Spec of testdata in the place of the host's own, and beside it the hooks that such Specs name: the real
+// spec replaces the host's Spec with one of testdata. It installs the hooks that such Specs name: the real
 // nvidia-cdi-hook, and one that always fails.
 func (s *site) spec(name string) {
 	s.t.Helper()
@@ -43,14 +43,14 @@ func (s *site) write(name, text string, mode os.FileMode) {
 	}
 }
 
-// configure adds to gpu-hook's configuration.
+// configure appends to gpu-hook's configuration.
 func (s *site) configure(text string) {
 	s.t.Helper()
 	s.write("config.toml", s.Host.Config()+text, 0o644)
 }
 
-// begin starts a container that answers commands, of an image if it has a name and else of the root filesystem, and
-// fails the test where it does not start.
+// begin starts a container that answers commands, from the image if one is named and otherwise from the root
+// filesystem. It fails the test if the container does not start.
 func (s *site) begin(p *engine.Podman, image string, b gpuhost.Bundle) *engine.Running {
 	s.t.Helper()
 	b.Args = []string{"sh", "-c", engine.Evaluates}
@@ -81,11 +81,13 @@ func (s *site) ask(c *engine.Running, command string) string {
 const (
 	listNodes   = `for d in /dev/nvidia*; do [ -e "$d" ] && echo "$d"; done`
 	showLibrary = `cat ` + gpuhost.LibDir + `/libcuda.so`
-	// listOurs finds all that the host's Specs, their hooks and we could have left in a container.
-	listOurs = `find /usr /etc /opt -name "*cuda*" -o -name "*nvidia*" -o -name "*ld.so*" 2>/dev/null; for d in /dev/nvidia*; do [ -e "$d" ] && echo "$d"; done; grep -e /dev/nvidia -e libcuda /proc/self/mountinfo`
+	// listOurs finds all that the host's Specs, their hooks and gpu-hook could have left in a container.
+	listOurs = `find /usr /etc /opt -name "*cuda*" -o -name "*nvidia*" -o -name "*ld.so*" 2>/dev/null; ` + listNodes +
+		`; grep -e /dev/nvidia -e libcuda /proc/self/mountinfo`
 )
 
-// served checks that a container of begin has GPU 0 alone, open, and the library under the name that a Spec's hook gave it.
+// served checks a container that begin started: it has only GPU 0, which it can open, and the library under the name
+// that a hook of the Spec gave it.
 func (s *site) served(c *engine.Running) {
 	s.t.Helper()
 	for command, want := range map[string]string{
@@ -97,7 +99,7 @@ func (s *site) served(c *engine.Running) {
 	}
 }
 
-// untouched checks that nothing of ours is in a container of begin.
+// untouched checks that a container that begin started has nothing from gpu-hook.
 func (s *site) untouched(c *engine.Running) {
 	s.t.Helper()
 	if got := s.ask(c, listOurs); got != "" {
@@ -105,7 +107,7 @@ func (s *site) untouched(c *engine.Running) {
 	}
 }
 
-// empty checks that nothing was made in a directory of the host.
+// empty checks that a directory of the host is empty.
 func empty(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -114,7 +116,7 @@ func empty(t *testing.T, dir string) {
 	}
 }
 
-// folder makes one on the host, with sub-folders.
+// folder makes a directory on the host, with subdirectories.
 func (s *site) folder(name string, sub ...string) string {
 	s.t.Helper()
 	dir := s.Host.Path(name)
@@ -126,7 +128,7 @@ func (s *site) folder(name string, sub ...string) string {
 	return dir
 }
 
-// image builds one from the root filesystem and further lines of a Containerfile.
+// image builds an image from the root filesystem and further lines of a Containerfile.
 func (s *site) image(p *engine.Podman, lines, flags []string) string {
 	s.t.Helper()
 	const name = "localhost/gpu-hook-test"
@@ -136,9 +138,10 @@ func (s *site) image(p *engine.Podman, lines, flags []string) string {
 	return name
 }
 
-// privately runs a command in a mount namespace of its own, after the shell's commands that prepare that.
+// privately runs a command in a mount namespace of its own, after shell commands that prepare the namespace.
 func privately(dir, prepare string, argv ...string) (outcome, error) {
-	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-euc", prepare + "\nexec \"$@\"", "sh"}, argv...)...)
+	cmd := exec.Command("unshare",
+		append([]string{"--mount", "--propagation", "private", "sh", "-euc", prepare + "\nexec \"$@\"", "sh"}, argv...)...)
 	cmd.Dir = dir
 	var stdout, stderr strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), &stdout, &stderr
@@ -148,13 +151,13 @@ func privately(dir, prepare string, argv ...string) (outcome, error) {
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}, nil
 }
 
-// stagings are podman with each runtime that there is here, with createRuntime alone and with precreate before it.
+// stagings returns podman with each runtime of this machine, with createRuntime alone and with precreate too.
 func stagings(t *testing.T) []starter {
 	t.Helper()
 	return append(podmans(t), precreates(t)...)
 }
 
-// sessionOf is like session, with the stages that the starter has.
+// sessionOf is session with the stages of the starter.
 func (s *site) sessionOf(e starter, b *gpuhost.Bundle) *engine.Podman {
 	s.t.Helper()
 	if strings.HasPrefix(e.name, "precreate") {
@@ -163,7 +166,7 @@ func (s *site) sessionOf(e starter, b *gpuhost.Bundle) *engine.Podman {
 	return s.session(e, b)
 }
 
-// mapped are podman's flags for a container whose root is mappedRoot.
+// mapped returns podman's flags for a container whose root is mappedRoot.
 func mapped() []string {
 	ids := fmt.Sprintf("0:%d:65536", mappedRoot)
 	return []string{"--uidmap", ids, "--gidmap", ids}

@@ -9,8 +9,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// crun names "/" as the bundle of a container with a user namespace and a device. It is served, whatever the Spec's own
-// hooks are told, and one that asks for nothing starts and leaves no trace.
+// crun states "/" as the bundle of a container with a user namespace and a device. A container with a request is served
+// nevertheless, whatever state the hooks of its Spec get. One without a request starts, and no record is left.
 func TestBundleThatIsNone(t *testing.T) {
 	for _, e := range podmans(t) {
 		if !strings.HasSuffix(e.name, "crun") {
@@ -36,7 +36,7 @@ func TestBundleThatIsNone(t *testing.T) {
 	}
 }
 
-// Without a control group of its own a container is known for podman's by the conmon that watches it.
+// A container without a cgroup of its own is recognized as podman's by the conmon that watches it.
 func TestPodmanWithoutControlGroup(t *testing.T) {
 	if require.Cgroup(t) != 2 {
 		t.Skip("crun alone runs without control groups, and an old one on version 2 alone")
@@ -56,7 +56,8 @@ func TestPodmanWithoutControlGroup(t *testing.T) {
 			i := slices.Index(argv, "--cgroup-parent")
 			_ = s.ended(p.Run(append([]string{"run", "--rm"}, slices.Delete(argv, i, i+2)...)...))
 			r := s.last()
-			if r.Container.Engine != "podman" || len(r.Requests) != 2 || r.Requests[0].Status == "refused" || r.Requests[1].Status != "refused" {
+			if r.Container.Engine != "podman" || len(r.Requests) != 2 || r.Requests[0].Status == "refused" ||
+				r.Requests[1].Status != "refused" {
 				t.Errorf("engine %q, requests %+v", r.Container.Engine, r.Requests)
 			}
 		})

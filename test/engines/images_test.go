@@ -10,8 +10,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// strangers has an image carry these annotations. podman 5 gives no container its image's annotations: there they are
-// the container's own, which is no less than an image could ever say.
+// strangers gives an image these annotations. podman 5 does not pass an image's annotations on to containers. There
+// they are set on the container itself, which is at least as strong as what an image could do.
 func (s *site) strangers(p *engine.Podman, annotations map[string]string, b *gpuhost.Bundle) string {
 	s.t.Helper()
 	if engine.PodmanMajor() >= 5 {
@@ -25,8 +25,8 @@ func (s *site) strangers(p *engine.Podman, annotations map[string]string, b *gpu
 	return s.image(p, nil, flags)
 }
 
-// Where annotations are no source an image gets no GPU by pretending to be another engine's: it is not the one to say
-// which engine runs it.
+// If annotations are not a source, an image cannot get a GPU by claiming that another engine runs it. The image does
+// not decide which engine that is.
 func TestImageForgesEngine(t *testing.T) {
 	own, err := json.Marshal(map[string]string{"cdi.k8s.io/plugin": "nvidia.com/gpu=all"})
 	if err != nil {
@@ -35,10 +35,14 @@ func TestImageForgesEngine(t *testing.T) {
 	for _, e := range stagings(t) {
 		for name, annotations := range map[string]map[string]string{
 			"unknown engine": {"io.container.manager": "x", "gpu-hook/gpus": "all", "cdi.k8s.io/own": "nvidia.com/gpu=all"},
-			"CRI-O":          {"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own), "cdi.k8s.io/plugin": "nvidia.com/gpu=all"},
+			"CRI-O": {
+				"io.container.manager": "cri-o", "io.kubernetes.cri-o.Annotations": string(own),
+				"cdi.k8s.io/plugin": "nvidia.com/gpu=all",
+			},
 			"containerd": {
-				"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c", "io.kubernetes.cri.sandbox-namespace": "n",
-				"cdi.k8s.io/plugin": "nvidia.com/gpu=all", "gpu-hook/gpus": "all",
+				"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c",
+				"io.kubernetes.cri.sandbox-namespace": "n", "cdi.k8s.io/plugin": "nvidia.com/gpu=all",
+				"gpu-hook/gpus": "all",
 			},
 		} {
 			t.Run(e.name+"/"+name, func(t *testing.T) {
@@ -54,7 +58,7 @@ func TestImageForgesEngine(t *testing.T) {
 	}
 }
 
-// An infra container asks for nothing, but an image cannot make one of itself, and so have a user's request go unheard.
+// An infra container requests nothing. An image cannot pretend to be one, which would make a user's request be ignored.
 func TestImageForgesInfraContainer(t *testing.T) {
 	for _, e := range stagings(t) {
 		for name, annotations := range map[string]map[string]string{
@@ -79,12 +83,14 @@ func TestImageForgesInfraContainer(t *testing.T) {
 	}
 }
 
-// A vendor's variable, which every image may set, asks for devices of that vendor alone.
+// The variable of a vendor, which every image may set, requests only devices of that vendor.
 func TestImageAsksForAnotherVendor(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write("cdi/hsm.yaml", "cdiVersion: 0.5.0\nkind: acme.com/hsm\ndevices:\n- name: \"0\"\n  containerEdits: {deviceNodes: [{path: /dev/hsm0, hostPath: "+s.Host.Path("dev/nvidia0")+"}]}\n", 0o644)
+			s.write("cdi/hsm.yaml",
+				"cdiVersion: 0.5.0\nkind: acme.com/hsm\ndevices:\n- name: \"0\"\n"+
+					"  containerEdits: {deviceNodes: [{path: /dev/hsm0, hostPath: "+s.Host.Path("dev/nvidia0")+"}]}\n", 0o644)
 			var b gpuhost.Bundle
 			p := s.sessionOf(e, &b)
 			image := s.image(p, []string{"ENV NVIDIA_VISIBLE_DEVICES=acme.com/hsm=0"}, nil)
@@ -98,8 +104,8 @@ func TestImageAsksForAnotherVendor(t *testing.T) {
 	}
 }
 
-// A build is no container that asks: its steps see no GPU, and the image keeps nothing of ours, although its base names
-// GPUs in the variable by which every CUDA image does.
+// The steps of a build get no GPU, and the image contains nothing from gpu-hook, although its base image sets the
+// variable as every CUDA image does.
 func TestBuild(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -107,7 +113,9 @@ func TestBuild(t *testing.T) {
 			s.spec("with-hooks.yaml")
 			b := gpuhost.Bundle{OwnHooks: true}
 			p := s.session(e, &b)
-			o := s.ended(p.Build("localhost/gpu-hook-test", []string{"ENV NVIDIA_VISIBLE_DEVICES=all", "RUN " + listNodes + "; echo built"}, []string{"--hooks-dir", s.Host.Path("hooks.d")}))
+			o := s.ended(p.Build("localhost/gpu-hook-test",
+				[]string{"ENV NVIDIA_VISIBLE_DEVICES=all", "RUN " + listNodes + "; echo built"},
+				[]string{"--hooks-dir", s.Host.Path("hooks.d")}))
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}
@@ -118,7 +126,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// A build that the administrator lets ask gets the nodes, and the image still keeps nothing of ours.
+// If the administrator allows it, a build gets the nodes. The image still contains nothing from gpu-hook.
 func TestBuildThatMayAsk(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -127,7 +135,9 @@ func TestBuildThatMayAsk(t *testing.T) {
 			s.write("config.toml", s.Host.Config()+"[engines.buildah]\nsources = [\"env\"]\n", 0o644)
 			b := gpuhost.Bundle{OwnHooks: true}
 			p := s.session(e, &b)
-			o := s.ended(p.Build("localhost/gpu-hook-test", []string{"ENV NVIDIA_VISIBLE_DEVICES=0", "RUN " + listNodes + "; echo built"}, []string{"--hooks-dir", s.Host.Path("hooks.d")}))
+			o := s.ended(p.Build("localhost/gpu-hook-test",
+				[]string{"ENV NVIDIA_VISIBLE_DEVICES=0", "RUN " + listNodes + "; echo built"},
+				[]string{"--hooks-dir", s.Host.Path("hooks.d")}))
 			if o.Status != 0 {
 				t.Fatalf("status %d: %s", o.Status, o.Stderr)
 			}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// install and uninstall as root, on the host's own places in a copy of them: podman finds both hooks by itself, and
-// afterwards nothing is left but what was changed by hand.
+// install and uninstall as root, in a copy of the host's own directories. podman finds both hooks by itself. Afterwards
+// only what was changed by hand is left.
 func TestInstallForPodman(t *testing.T) {
 	s := newSite(t)
 	s.whole()
@@ -29,7 +29,8 @@ ls /usr/share/containers/oci/hooks.d >&2
 [ "$(ls /usr/share/containers/oci/hooks.d)" = gpu-hook.json ]
 %[4]s
 $hook uninstall >&2
-find /usr/share/containers/oci /usr/share/gpu-hook /etc/containers/containers.conf.d /usr/local/bin/gpu-hook -type f 2>/dev/null | grep . >&2 && exit 9
+find /usr/share/containers/oci /usr/share/gpu-hook /etc/containers/containers.conf.d /usr/local/bin/gpu-hook \
+	-type f 2>/dev/null | grep . >&2 && exit 9
 $hook install --engine crio >&2
 [ ! -e /etc/containers/containers.conf.d/50-gpu-hook.conf ] && [ ! -e /usr/share/gpu-hook ]
 `, s.Dir, s.Host.Path("bin/gpu-hook"), s.Host.Path("config.toml"), hooked)

@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// Namespaces that the container shares with the host belong to the host's root, and nobody else may join them: the hooks
-// of a Spec run without that.
+// Namespaces that the container shares with the host belong to the host's root, and an ordinary user cannot join them.
+// The hooks of a Spec run without joining them.
 func TestRootlessSharesNamespaces(t *testing.T) {
 	s, u := rootless(t)
 	if err := os.MkdirAll(s.Host.Path("ran"), 0o755); err != nil {
@@ -21,10 +21,13 @@ func TestRootlessSharesNamespaces(t *testing.T) {
 	if err := os.Chown(s.Host.Path("ran"), u.UID, u.GID); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Host.Write("bin/probe", "#!/bin/sh\nreadlink /proc/self/ns/mnt >"+s.Host.Path("ran/probe")+"\n", 0o755); err != nil {
+	if err := s.Host.Write(
+		"bin/probe", "#!/bin/sh\nreadlink /proc/self/ns/mnt >"+s.Host.Path("ran/probe")+"\n", 0o755,
+	); err != nil {
 		t.Fatal(err)
 	}
-	spec := s.Host.Spec() + fmt.Sprintf("  hooks:\n  - {hookName: createContainer, path: %s, args: [probe]}\n", s.Host.Path("bin/probe"))
+	spec := s.Host.Spec() +
+		fmt.Sprintf("  hooks:\n  - {hookName: createContainer, path: %s, args: [probe]}\n", s.Host.Path("bin/probe"))
 	if err := s.Host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +65,8 @@ func (s *site) onHostNetwork(b gpuhost.Bundle) outcome {
 			s.t.Error(err)
 		}
 	}()
-	b.Args = append([]string{"sh", "-c", `"$0" "$@"; sleep 0.3`}, b.Args...) // podman can lose the output of one that ends at once
+	// podman can lose the output of a container that ends at once.
+	b.Args = append([]string{"sh", "-c", `"$0" "$@"; sleep 0.3`}, b.Args...)
 	argv := p.Container(b)
 	argv[slices.Index(argv, "none")] = "host"
 	return s.ended(p.Run(append([]string{"run", "--rm"}, argv...)...))

@@ -9,8 +9,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// podman kube play gives the pod's annotations to each of its containers, but no container its name: that is found where
-// podman keeps it.
+// podman kube play gives the pod's annotations to each of its containers, but does not give a container its name.
+// gpu-hook finds the name where podman keeps it.
 func TestKubePlay(t *testing.T) {
 	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -22,20 +22,21 @@ func TestKubePlay(t *testing.T) {
 	}
 }
 
-// A pod's request for all of its containers, whose root filesystem is read-only.
+// A pod requests devices for all of its containers, whose root filesystems are read-only.
 func TestKubePlayReadOnly(t *testing.T) {
 	for _, e := range players(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
-			pod := strings.NewReplacer("gpus.a", "gpus", "name: a,", "name: a, securityContext: {readOnlyRootFilesystem: true},").Replace(s.fixture("pod.yaml"))
+			pod := strings.NewReplacer("gpus.a", "gpus",
+				"name: a,", "name: a, securityContext: {readOnlyRootFilesystem: true},").Replace(s.fixture("pod.yaml"))
 			s.played(e, pod).has(t, "nvidia0", "nvidia1", "nvidiactl")
 		})
 	}
 }
 
-// players are the podmans that can play a pod here: on version 2 one of before 5.0 may give the cgroup of a pod a device
-// program that denies every device, and none of the pod's containers starts, with us or without.
+// players returns the podmans that can play a pod here. On version 2, podman before 5.0 may give the cgroup of a pod a
+// device program that denies every device. Then none of the pod's containers starts, with or without gpu-hook.
 func players(t *testing.T) []starter {
 	t.Helper()
 	if require.Cgroup(t) == 2 && engine.PodmanMajor() < 5 {
@@ -45,12 +46,14 @@ func players(t *testing.T) []starter {
 	return stagings(t)
 }
 
-// played is what container a of pod p printed.
+// played returns what container a of pod p printed.
 func (s *site) played(e starter, pod string) outcome {
 	s.t.Helper()
-	s.write("containers.conf", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\npids_limit = 0\n[engine]\ninfra_image = \"localhost/gpu-hook-test\"\n", 0o644)
+	s.write("containers.conf",
+		"[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\npids_limit = 0\n"+
+			"[engine]\ninfra_image = \"localhost/gpu-hook-test\"\n", 0o644)
 	s.t.Setenv("CONTAINERS_CONF", s.Host.Path("containers.conf"))
-	// The cgroups of a pod cannot be put elsewhere, and podman leaves some of them. One that is in use stays.
+	// The cgroups of a pod cannot be placed elsewhere, and podman leaves some of them behind. One that is in use stays.
 	s.t.Cleanup(func() { _ = engine.RemoveCgroups("/libpod_parent") })
 	var b gpuhost.Bundle
 	p := s.sessionOf(e, &b)

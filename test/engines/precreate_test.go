@@ -16,11 +16,11 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// stages are those of runtime-spec's hooks, in the order in which they run.
+// stages are the hook stages of runtime-spec, in the order in which they run.
 var stages = []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
 
-// whole gives the host a Spec with every kind of edit: each stage's hook writes its name into the file runs, but that of
-// startContainer, a program of the container's, into /tmp/runs there.
+// whole gives the host a Spec with every kind of edit. The hook of each stage writes its name into the file runs; that
+// of startContainer, which is a program of the container, writes it into /tmp/runs there.
 func (s *site) whole() {
 	s.t.Helper()
 	var spec strings.Builder
@@ -28,12 +28,15 @@ func (s *site) whole() {
 	spec.WriteString("  additionalGids: [4321]\n  hooks:\n")
 	for _, stage := range stages {
 		if stage == "startContainer" {
-			spec.WriteString("  - {hookName: startContainer, path: /bin/sh, args: [sh, -c, \"echo $STAGE >>/tmp/runs\"], env: [STAGE=startContainer]}\n")
+			spec.WriteString("  - {hookName: startContainer, path: /bin/sh, " +
+				"args: [sh, -c, \"echo $STAGE >>/tmp/runs\"], env: [STAGE=startContainer]}\n")
 			continue
 		}
-		fmt.Fprintf(&spec, "  - {hookName: %[1]s, path: %[2]s, args: [count, %[1]s], timeout: 20}\n", stage, s.Host.Path("bin/count"))
+		fmt.Fprintf(&spec, "  - {hookName: %[1]s, path: %[2]s, args: [count, %[1]s], timeout: 20}\n",
+			stage, s.Host.Path("bin/count"))
 	}
-	text := strings.Replace(spec.String(), "  - NVIDIA_VISIBLE_DEVICES=void\n", "  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=it is\n", 1)
+	text := strings.Replace(spec.String(), "  - NVIDIA_VISIBLE_DEVICES=void\n",
+		"  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=it is\n", 1)
 	err := errors.Join(
 		s.Host.Write("cdi/nvidia.yaml", text, 0o644),
 		s.Host.Write("runs", "", 0o666),
@@ -44,14 +47,16 @@ func (s *site) whole() {
 	}
 }
 
-// wholeScript shows what there is of it in the container.
+// wholeScript shows what the container got of that Spec.
 const wholeScript = script + `
 echo "variable $FROM_SPEC"; echo "visible $NVIDIA_VISIBLE_DEVICES"
 for g in $(id -G); do echo "group $g"; done
-while read line; do case $line in *libcuda.so*) echo mounted;; *" /dev/nvidia0 "*) echo bound;; esac; done </proc/self/mountinfo
+while read line; do
+	case $line in *libcuda.so*) echo mounted;; *" /dev/nvidia0 "*) echo bound;; esac
+done </proc/self/mountinfo
 while read stage; do echo "ran $stage"; done </tmp/runs`
 
-// ran checks how often the hooks of the stages outside of the container have run.
+// ran checks how often the hooks of the stages outside the container have run.
 func (s *site) ran(times map[string]int) {
 	s.t.Helper()
 	data, err := os.ReadFile(s.Host.Path("runs"))
@@ -78,13 +83,14 @@ func (o outcome) count(line string) (n int) {
 	return n
 }
 
-// precreates are podman with each runtime that there is here, with the precreate hook.
+// precreates returns podman with each runtime of this machine, with the precreate hook.
 func precreates(t *testing.T) []starter {
 	t.Helper()
 	return slices.DeleteFunc(starters(t), func(e starter) bool { return !strings.HasPrefix(e.name, "precreate") })
 }
 
-// All of CDI takes full effect, once: what a createRuntime hook cannot make is there when it comes, the rest it makes.
+// Every kind of edit takes effect once: precreate makes those that a createRuntime hook cannot make, and createRuntime
+// makes the others.
 func TestPrecreateGivesAll(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -104,7 +110,7 @@ func TestPrecreateGivesAll(t *testing.T) {
 	}
 }
 
-// The variable by which a container asks keeps its value: programs look at it, and the later stage reads it again.
+// The variable by which a container requests devices keeps its value. Programs read it, and so does the later stage.
 func TestPrecreateKeepsTheRequest(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -117,7 +123,7 @@ func TestPrecreateKeepsTheRequest(t *testing.T) {
 	}
 }
 
-// shared checks which stage has made what: nodes, mounts and early hooks are createRuntime's.
+// shared checks which stage has made what: createRuntime makes nodes and mounts and runs the early hooks.
 func (s *site) shared(r *report.Report) {
 	s.t.Helper()
 	early := func(h *devices.Hook) bool { return slices.Contains(stages[:3], h.HookName) }
@@ -149,13 +155,16 @@ func (s *site) is(what string, got, want devices.Status) {
 	}
 }
 
-// gaveAll checks a container that ran wholeScript.
+// gaveAll checks the output of a container that ran wholeScript.
 func (s *site) gaveAll(o outcome) {
 	s.t.Helper()
 	if o.Status != 0 {
 		s.t.Fatalf("status %d: %s", o.Status, o.Stderr)
 	}
-	for _, line := range []string{"node /dev/nvidia0", "node /dev/nvidiactl", library, "open", "variable it is", "group 4321", "mounted", "ran startContainer"} {
+	for _, line := range []string{
+		"node /dev/nvidia0", "node /dev/nvidiactl", library, "open", "variable it is", "group 4321", "mounted",
+		"ran startContainer",
+	} {
 		if n := o.count(line); n != 1 {
 			s.t.Errorf("the container prints %q %d times:\n%s", line, n, o.Stdout)
 		}
@@ -163,7 +172,7 @@ func (s *site) gaveAll(o outcome) {
 	s.ran(map[string]int{"prestart": 1, "createRuntime": 1, "createContainer": 1, "poststart": 1, "poststop": 1})
 }
 
-// Without the earlier stage the rest is given, and exactly what that alone could have given is late.
+// Without the precreate stage, exactly what it alone could have made is late, and everything else is made.
 func TestLateWithoutPrecreate(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -188,7 +197,8 @@ func TestLateWithoutPrecreate(t *testing.T) {
 			}
 			want := []string{
 				"NVIDIA_VISIBLE_DEVICES=void late", "FROM_SPEC=it is late", "4321 late",
-				"prestart applied", "createRuntime applied", "createContainer applied", "startContainer late", "poststart late", "poststop late",
+				"prestart applied", "createRuntime applied", "createContainer applied",
+				"startContainer late", "poststart late", "poststop late",
 			}
 			if !slices.Equal(late, want) {
 				t.Errorf("edits: %q", late)
@@ -200,7 +210,7 @@ func TestLateWithoutPrecreate(t *testing.T) {
 	}
 }
 
-// A refusal is createRuntime's, with the whole text where the runtime lets it through.
+// createRuntime reports a refusal, with the whole message if the runtime shows it.
 func TestPrecreateRefusesNothing(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -213,7 +223,7 @@ func TestPrecreateRefusesNothing(t *testing.T) {
 	}
 }
 
-// Started again, a container gets each thing once again.
+// A container that is started again gets everything once.
 func TestPrecreateStartAgain(t *testing.T) {
 	for _, e := range precreates(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -235,11 +245,13 @@ func TestPrecreateStartAgain(t *testing.T) {
 	}
 }
 
-// podman's own CDI, both of our stages and a Spec's hook: each thing once, and the duplicate is told.
+// With podman's own CDI, both stages of gpu-hook and a Spec's hook, everything is done once, and the duplicate is
+// reported.
 func TestPrecreateBesideEngine(t *testing.T) {
 	s := newSite(t)
 	b := asks("device=0")
-	b.Flags = []string{"--volume", s.Host.Path("lib/libcuda.so."+gpuhost.Driver) + ":" + gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver + ":ro"}
+	library := "libcuda.so." + gpuhost.Driver
+	b.Flags = []string{"--volume", s.Host.Path("lib/"+library) + ":" + gpuhost.LibDir + "/" + library + ":ro"}
 	o := precreates(t)[0].run(s, b)
 	if o.Status != 0 || o.count(library) != 1 {
 		t.Fatalf("status %d: %s%s", o.Status, o.Stdout, o.Stderr)
@@ -249,7 +261,8 @@ func TestPrecreateBesideEngine(t *testing.T) {
 	}
 }
 
-// The delegate is left to the later stage; the container's program sees the variables by which programs know their devices.
+// The delegate is left to the later stage. The container's program sees the variables by which programs know their
+// devices.
 func TestPrecreateDelegates(t *testing.T) {
 	s := newSite(t)
 	s.delegate()
@@ -264,14 +277,17 @@ func TestPrecreateDelegates(t *testing.T) {
 	s.delegated()
 }
 
-// A claim that the container's author wrote, without the stage that alone writes it.
+// A plan annotation that the container's author has written has no effect.
 func TestForgedPlan(t *testing.T) {
 	for _, e := range podmans(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := gpuhost.Bundle{
-				Annotations: map[string]string{request.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`},
-				Env:         []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
+				Annotations: map[string]string{
+					request.AnnotationPlan: `{"digest":"sha256:0","requests":[{"source":"flag","devices":["all"]}],` +
+						`"env":{"NVIDIA_VISIBLE_DEVICES":"all"}}`,
+				},
+				Env: []string{"NVIDIA_VISIBLE_DEVICES=void"}, Args: []string{"sh", "-c", script + "; echo started"},
 			}
 			o := e.run(s, b)
 			o.has(t, "started")
@@ -283,12 +299,14 @@ func TestForgedPlan(t *testing.T) {
 	}
 }
 
-// In a user namespace nodes are bound, and the host's stay as they are.
+// In a user namespace nodes are bound, and the host's own nodes do not change.
 func TestPrecreateUserNamespace(t *testing.T) {
 	s := newSite(t)
 	s.whole()
 	b := asks("device=0")
-	b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+	b.Flags = []string{
+		"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot),
+	}
 	b.Owner, b.Args = mappedRoot, []string{"sh", "-c", wholeScript}
 	s.gaveAll(precreates(t)[0].run(s, b))
 	unchangedNode(t, s.Host.Path("dev/nvidia0"))
@@ -306,7 +324,9 @@ func TestPrecreateRootless(t *testing.T) {
 			b.User, b.Flags, b.Args = u, flags, []string{"sh", "-c", wholeScript}
 			s.gaveAll(s.ended(s.Podman(b)))
 			unchangedNode(t, s.Host.Path("dev/nvidia0"))
-			if last := s.lastOf(u); !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") || strings.Contains(last, "warning") {
+			last := s.lastOf(u)
+			if !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") ||
+				strings.Contains(last, "warning") {
 				t.Errorf("last: %s", last)
 			}
 		})

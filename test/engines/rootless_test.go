@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// ordinary makes an ordinary user with subordinate ids, for as long as the test runs.
+// ordinary creates an ordinary user with subordinate ids until the test ends.
 func ordinary(t *testing.T) *gpuhost.User {
 	t.Helper()
 	require.Root(t)
@@ -25,7 +25,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 	}
 	name := fmt.Sprintf("ghtest%d", os.Getpid()%100000)
 	home := filepath.Join(t.TempDir(), "home")
-	if err := os.Chmod(filepath.Dir(filepath.Dir(home)), 0o711); err != nil { //nolint:gosec // the user's way home
+	if err := os.Chmod(filepath.Dir(filepath.Dir(home)), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("useradd", "--create-home", "--home-dir", home, name).CombinedOutput(); err != nil {
@@ -56,7 +56,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 	return &gpuhost.User{UID: uid, GID: gid, Name: name, Home: home}
 }
 
-// rootless makes a site whose records go where those of a user go.
+// rootless makes a site that keeps its records where those of a user are kept.
 func rootless(t *testing.T) (*site, *gpuhost.User) {
 	t.Helper()
 	u := ordinary(t)
@@ -68,7 +68,7 @@ func rootless(t *testing.T) (*site, *gpuhost.User) {
 	return s, u
 }
 
-// lastOf is what the user, outside of any user namespace, sees by gpu-hook last.
+// lastOf returns what gpu-hook last shows the user outside of any user namespace.
 func (s *site) lastOf(u *gpuhost.User) string {
 	s.t.Helper()
 	o, err := engine.RunAs(u, u.Home, s.Host.Path("bin/gpu-hook"), "--config", s.Host.Path("config.toml"), "last")
@@ -78,8 +78,8 @@ func (s *site) lastOf(u *gpuhost.User) string {
 	return o.Stdout
 }
 
-// An ordinary user's podman: nodes are bound, device rules are nobody's here, root's Specs count although they show
-// another owner, and the record is where the user finds it.
+// The podman of an ordinary user: nodes are bound, there are no device rules, root's Specs count although they appear
+// to have another owner, and the user finds the record.
 func TestRootless(t *testing.T) {
 	s, u := rootless(t)
 	for name, flags := range map[string][]string{"alone": nil, "keep-id": {"--userns=keep-id"}} {
@@ -103,7 +103,9 @@ func TestRootless(t *testing.T) {
 func TestRootlessDelegates(t *testing.T) {
 	s, u := rootless(t)
 	s.delegate()
-	if err := errors.Join(os.MkdirAll(s.Host.Path("recorded"), 0o755), os.Chown(s.Host.Path("recorded"), u.UID, u.GID)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(s.Host.Path("recorded"), 0o755), os.Chown(s.Host.Path("recorded"), u.UID, u.GID),
+	); err != nil {
 		t.Fatal(err)
 	}
 	b := asks("device=0")
@@ -115,7 +117,7 @@ func TestRootlessDelegates(t *testing.T) {
 	o.has(t, "node /dev/nvidia0", "put here by the delegate", "open")
 }
 
-// What another user could have written counts for nothing.
+// Files that another user could have written are not trusted.
 func TestRootlessTrust(t *testing.T) {
 	s, u := rootless(t)
 	if err := os.Chmod(s.Host.Path("cdi/nvidia.yaml"), 0o666); err != nil {
@@ -129,8 +131,8 @@ func TestRootlessTrust(t *testing.T) {
 	}
 }
 
-// install --user is all that a user needs: podman finds the hook by itself, and the hook the user's own configuration and
-// Specs.
+// install --user is all that a user needs: podman finds the hook by itself, and the hook finds the user's own
+// configuration and Specs.
 func TestInstallForUser(t *testing.T) {
 	s, u := rootless(t)
 	config := filepath.Join(u.Home, ".config")
@@ -143,7 +145,7 @@ func TestInstallForUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(config, "cdi", "nvidia.yaml"), spec, 0o644); err != nil { //nolint:gosec // for others to read
+	if err := os.WriteFile(filepath.Join(config, "cdi", "nvidia.yaml"), spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	o, err := engine.RunAs(u, u.Home, s.Host.Path("bin/gpu-hook"), "install", "--user")

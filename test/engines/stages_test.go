@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// A Spec as nvidia-ctk writes it, with createContainer hooks, serves every sort of container, with the precreate stage as
-// without.
+// A Spec as nvidia-ctk writes it, with createContainer hooks, serves every sort of container, with and without the
+// precreate stage.
 func TestSpecWithHooks(t *testing.T) {
 	for _, e := range stagings(t) {
 		for _, test := range []struct {
@@ -22,7 +22,10 @@ func TestSpecWithHooks(t *testing.T) {
 			{"uidmap", gpuhost.Bundle{Flags: mapped(), Owner: mappedRoot}},
 			{"uidmap and an overlay", gpuhost.Bundle{Flags: mapped(), Owner: mappedRoot, Overlay: true}},
 			{"read-only", gpuhost.Bundle{Flags: []string{"--read-only"}}},
-			{"namespaces of the host", gpuhost.Bundle{Flags: []string{"--network", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host"}}},
+			{
+				"namespaces of the host",
+				gpuhost.Bundle{Flags: []string{"--network", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host"}},
+			},
 		} {
 			t.Run(e.name+"/"+test.name, func(t *testing.T) {
 				s := newSite(t)
@@ -40,14 +43,15 @@ func TestSpecWithHooks(t *testing.T) {
 	}
 }
 
-// podman chooses the ids by itself, out of those of a user that its storage is told of.
+// podman itself chooses the ids, from those of a user that its storage configuration names.
 func TestSpecWithHooksInChosenNamespace(t *testing.T) {
 	u := ordinary(t)
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			s.spec("with-hooks.yaml")
-			s.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"vfs\"\nrunroot = %q\ngraphroot = %q\n[storage.options]\nroot-auto-userns-user = %q\n", s.Host.Path("r"), s.Host.Path("g"), u.Name), 0o644)
+			s.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"vfs\"\nrunroot = %q\ngraphroot = %q\n"+
+				"[storage.options]\nroot-auto-userns-user = %q\n", s.Host.Path("r"), s.Host.Path("g"), u.Name), 0o644)
 			t.Setenv("CONTAINERS_STORAGE_CONF", s.Host.Path("storage.conf"))
 			b := asks("device=0")
 			b.Flags = []string{"--userns", "auto:size=4096"}
@@ -58,7 +62,7 @@ func TestSpecWithHooksInChosenNamespace(t *testing.T) {
 	}
 }
 
-// A hook that is optional, as this one is by default, is so in every stage.
+// A hook that is optional, as this one is by default, is optional in every stage.
 func TestOptionalHookFails(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -74,8 +78,8 @@ func TestOptionalHookFails(t *testing.T) {
 	}
 }
 
-// Nothing is made on a volume: what is asked for is refused, in words that the user sees where the engine lets them pass,
-// and the host's directory stays as it was.
+// Nothing is made on a volume. The request is refused with a message that the user sees if the engine shows it, and the
+// host's directory does not change.
 func TestVolumeOnLibraries(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -90,8 +94,8 @@ func TestVolumeOnLibraries(t *testing.T) {
 	}
 }
 
-// refusedAloud checks that the container did not start, and that the user of podman sees the reason with runc, and with
-// crun, which throws away what a hook writes, at the least where it is.
+// refusedAloud checks that the container did not start and that the user of podman sees why: the whole message with
+// runc and, with crun, which discards what a hook writes, at least where to find it.
 func (s *site) refusedAloud(e starter, o outcome, parts ...string) {
 	s.t.Helper()
 	if o.Status == 0 {
@@ -122,11 +126,12 @@ func TestRefusalIsSeen(t *testing.T) {
 	}
 }
 
-// precreate leaves to the later stage all that this can make.
+// precreate leaves everything that createRuntime can make to that stage.
 func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	s := newSite(t)
 	s.whole()
-	asked := strings.Replace(string(s.recordedSpecs([][]string{nil})[0]), `"io.container.manager"`, `"gpu-hook/gpus":"device=0","io.container.manager"`, 1)
+	asked := strings.Replace(string(s.recordedSpecs([][]string{nil})[0]), `"io.container.manager"`,
+		`"gpu-hook/gpus":"device=0","io.container.manager"`, 1)
 	before, after := parsed(t, []byte(asked)), parsed(t, s.precreate(t, []byte(asked)))
 	if n, m := len(before.Mounts), len(after.Mounts); n != m {
 		t.Errorf("%d mounts became %d: %+v", n, m, after.Mounts)
@@ -134,10 +139,11 @@ func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	if n, m := len(before.Linux.Devices), len(after.Linux.Devices); n != m {
 		t.Errorf("%d devices became %d: %+v", n, m, after.Linux.Devices)
 	}
-	// Ours is there already.
+	// gpu-hook's own hook is in the spec already.
 	was, h := before.Hooks, after.Hooks
 	for stage, n := range map[string]int{
-		"prestart": len(h.Prestart) - len(was.Prestart), "createRuntime": len(h.CreateRuntime) - len(was.CreateRuntime), //nolint:staticcheck // prestart is CDI's too
+		"prestart":        len(h.Prestart) - len(was.Prestart), //nolint:staticcheck // deprecated, but CDI has it
+		"createRuntime":   len(h.CreateRuntime) - len(was.CreateRuntime),
 		"createContainer": len(h.CreateContainer) - len(was.CreateContainer),
 	} {
 		if n != 0 {
@@ -150,7 +156,8 @@ func TestPrecreateWritesTheRestAlone(t *testing.T) {
 	if gids := after.Process.User.AdditionalGids; len(gids) != 1 || gids[0] != 4321 {
 		t.Errorf("additional groups: %v", gids)
 	}
-	if env := strings.Join(after.Process.Env, "\n"); !strings.Contains(env, "FROM_SPEC=it is") || !strings.Contains(env, "NVIDIA_VISIBLE_DEVICES=void") {
+	env := strings.Join(after.Process.Env, "\n")
+	if !strings.Contains(env, "FROM_SPEC=it is") || !strings.Contains(env, "NVIDIA_VISIBLE_DEVICES=void") {
 		t.Errorf("environment: %s", env)
 	}
 }
@@ -162,8 +169,8 @@ func parsed(t *testing.T, text []byte) *specs.Spec {
 	return spec
 }
 
-// The variable that asked keeps its value, by which the container's programs may go; who asked in another way gets the
-// Spec's.
+// The variable that requested devices keeps its value, because the container's programs may read it. A container that
+// requested devices in another way gets the Spec's value.
 func TestAskingVariableKeepsItsValue(t *testing.T) {
 	for _, e := range precreates(t) {
 		for name, test := range map[string]struct {
@@ -188,8 +195,8 @@ func TestAskingVariableKeepsItsValue(t *testing.T) {
 	}
 }
 
-// NVIDIA's toolkit 1.20.2 writes a mount by which its own runtime knows that nothing is to be done: it is an edit like
-// any other, and no request.
+// NVIDIA's toolkit 1.20.2 writes a mount that tells its own runtime to do nothing. gpu-hook treats it as any other
+// edit, and not as a request.
 func TestSpecWithVoidMount(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -211,7 +218,8 @@ func TestSpecWithVoidMount(t *testing.T) {
 	}
 }
 
-// An ordinary user's podman, where namespaces may be the user's own already: they are not joined, and all is served.
+// The podman of an ordinary user, where namespaces may already be the user's own: they are not joined, and every
+// request is served.
 func TestRootlessWithHooks(t *testing.T) {
 	s, u := rootless(t)
 	s.spec("with-hooks.yaml")
@@ -244,8 +252,8 @@ func TestRootlessWithHooks(t *testing.T) {
 	}
 }
 
-// A device of podman's beside a user namespace: crun loses its working directory there and calls every bundle "/". Who
-// asks for nothing is let through, and who asks is served.
+// A device that podman adds to a container with a user namespace: crun loses its working directory and states "/" as
+// every bundle. A container without a request starts, and one with a request is served.
 func TestDeviceInUserNamespace(t *testing.T) {
 	for _, e := range stagings(t) {
 		for name, env := range map[string][]string{"nothing asked": nil, "asked": {"NVIDIA_VISIBLE_DEVICES=0"}} {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// options are of podman create, one kind of container each, that ask for no device.
+// options returns lists of options of podman create, one for each sort of container, that request no device.
 func options(s *site) [][]string {
 	dir := s.Dir
 	return [][]string{
@@ -47,7 +47,7 @@ func options(s *site) [][]string {
 	}
 }
 
-// recordedSpecs are what podman hands to a precreate hook for containers of these sorts, each a list of options.
+// recordedSpecs returns what podman hands to a precreate hook for containers of these sorts, each a list of options.
 func (s *site) recordedSpecs(sorts [][]string) [][]byte {
 	s.t.Helper()
 	tee, err := exec.LookPath("tee")
@@ -55,7 +55,8 @@ func (s *site) recordedSpecs(sorts [][]string) [][]byte {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(s.Dir, "spec")
-	definition := fmt.Sprintf(`{"version":"1.0.0","hook":{"path":%q,"args":["tee",%q]},"when":{"always":true},"stages":["precreate"]}`, tee, file)
+	definition := fmt.Sprintf(`{"version":"1.0.0","hook":{"path":%q,"args":["tee",%q]},`+
+		`"when":{"always":true},"stages":["precreate"]}`, tee, file)
 	if err := os.MkdirAll(s.Host.Path("record.d"), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func (s *site) recordedSpecs(sorts [][]string) [][]byte {
 		b.Flags = flags
 		_ = os.Remove(file)
 		name := fmt.Sprint("c", i)
-		// Whether it can be created then, here, does not matter: the stage is before that.
+		// Whether the container can be created does not matter, because the precreate stage comes before that.
 		_ = s.ended(p.Run(append([]string{"create", "--name", name}, p.Container(b)...)...))
 		_ = s.ended(p.Run("init", name))
 		if data, err := os.ReadFile(file); err == nil {
@@ -82,7 +83,7 @@ func (s *site) recordedSpecs(sorts [][]string) [][]byte {
 	return out
 }
 
-// variants are a spec with what engines to come might write: other white space, members that nobody knows, other lists.
+// variants returns the spec as future engines might write it: with other white space, unknown members and other lists.
 func variants(t *testing.T, spec []byte) [][]byte {
 	t.Helper()
 	out := [][]byte{spec}
@@ -114,8 +115,8 @@ func variants(t *testing.T, spec []byte) [][]byte {
 	return out
 }
 
-// A container that asks for nothing gets its spec back to the byte, whatever is in it, and leaves no record. One that asks
-// keeps all that is not edited, and the members that nobody knows.
+// A container without a request gets its spec back byte for byte, whatever is in it, and leaves no record. For one with
+// a request everything that is not edited stays, including unknown members.
 func TestSpecsOfPodman(t *testing.T) {
 	s := newSite(t)
 	own := s.recordedSpecs(options(s))
@@ -137,7 +138,8 @@ func TestSpecsOfPodman(t *testing.T) {
 	t.Run("asked", func(t *testing.T) {
 		for _, spec := range own {
 			for _, variant := range variants(t, spec)[:4] {
-				s.kept(t, bytes.Replace(variant, []byte(`"io.container.manager"`), []byte(`"gpu-hook/gpus":"device=0","io.container.manager"`), 1))
+				s.kept(t, bytes.Replace(variant, []byte(`"io.container.manager"`),
+					[]byte(`"gpu-hook/gpus":"device=0","io.container.manager"`), 1))
 			}
 		}
 	})
@@ -154,7 +156,7 @@ func (s *site) precreate(t *testing.T, spec []byte) []byte {
 	return out
 }
 
-// kept checks that every value of a spec that asks is still in its place in what comes of it, and that something came.
+// kept checks that precreate leaves every value of a spec with a request in its place, and that it edits the spec.
 func (s *site) kept(t *testing.T, spec []byte) {
 	t.Helper()
 	before, after := members(t, spec), members(t, s.precreate(t, spec))

@@ -12,7 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// tries has a container that runs [engine.Tries] open its GPU.
+// tries checks whether a container that runs [engine.Tries] can open its GPU.
 func (s *site) tries(c *engine.Running, when, want string) {
 	s.t.Helper()
 	got, err := c.Ask("/dev/nvidia0")
@@ -24,7 +24,7 @@ func (s *site) tries(c *engine.Running, when, want string) {
 	}
 }
 
-// Device rules stay through the update of a running container, by runc itself.
+// Device rules stay in force when runc itself updates a running container.
 func TestSurvivesRuncUpdate(t *testing.T) {
 	debian, err := exec.LookPath("runc")
 	if err != nil {
@@ -51,8 +51,9 @@ func TestSurvivesRuncUpdate(t *testing.T) {
 	}
 }
 
-// podman 4.3.1 can update already, by its runtime. podman 5 sends its own list of devices along, without what hooks and
-// CDI have added, and crun makes the rules anew from it: what podman itself was told to allow stays.
+// podman 4.3.1 can already update containers, by its runtime. podman 5 also sends its own list of devices, which lacks
+// those that hooks and CDI have added, and crun sets the rules again from this list. Devices that podman itself was
+// told to allow stay open.
 func TestSurvivesPodmanUpdate(t *testing.T) {
 	for _, e := range podmans(t) {
 		takesAway := engine.PodmanMajor() >= 5 && strings.HasSuffix(e.name, "crun")
@@ -60,8 +61,10 @@ func TestSurvivesPodmanUpdate(t *testing.T) {
 			flags []string
 			after string
 		}{
-			"alone":                  {nil, map[bool]string{false: "open", true: "denied"}[takesAway]},
-			"with podman's own rule": {[]string{"--device-cgroup-rule", fmt.Sprintf("c %d:%d rw", gpuhost.Major, gpuhost.Minor)}, "open"},
+			"alone": {nil, map[bool]string{false: "open", true: "denied"}[takesAway]},
+			"with podman's own rule": {
+				[]string{"--device-cgroup-rule", fmt.Sprintf("c %d:%d rw", gpuhost.Major, gpuhost.Minor)}, "open",
+			},
 		} {
 			t.Run(e.name+"/"+name, func(t *testing.T) {
 				s := newSite(t)
@@ -85,8 +88,8 @@ func TestSurvivesPodmanUpdate(t *testing.T) {
 	}
 }
 
-// update runs a command that updates the limits of a container. Version 2 has no controllers here that could be set, but
-// the runtime goes the same way.
+// update runs a command that updates the limits of a container. On version 2 there are no controllers here whose limits
+// could be set, but the runtime does the same work.
 func (s *site) update(argv []string) {
 	s.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)

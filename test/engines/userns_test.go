@@ -17,7 +17,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// mappedRoot is the user that is root of the containers here.
+// mappedRoot is the user who is root in the containers of these tests.
 const mappedRoot = 100000
 
 // userNamespace gives a bundle a user namespace.
@@ -28,12 +28,12 @@ func userNamespace(config map[string]any) {
 	linux["uidMappings"], linux["gidMappings"] = mapping, mapping
 }
 
-// usersScript shows who owns what the container got.
+// usersScript shows the owners of what the container got.
 const usersScript = script + `
 for f in /dev/nvidia0 /usr/lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu/*; do stat -c "%n %u" "$f"; done`
 
-// In a container with a user namespace nodes are bound, mount points belong to its root, whoever owns the root filesystem,
-// and the host's own node keeps its owner and mode.
+// In a container with a user namespace nodes are bound. Mount points belong to the container's root, whoever owns the
+// root filesystem. The host's own node keeps its owner and mode.
 func TestUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		for _, owner := range []int{0, mappedRoot} {
@@ -74,7 +74,9 @@ func TestPodmanUserNamespace(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
 			b := asks("device=0")
-			b.Flags = []string{"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot)}
+			b.Flags = []string{
+				"--uidmap", fmt.Sprintf("0:%d:65536", mappedRoot), "--gidmap", fmt.Sprintf("0:%d:65536", mappedRoot),
+			}
 			b.Owner = mappedRoot
 			o := e.run(s, b)
 			if o.Status != 0 {
@@ -86,8 +88,8 @@ func TestPodmanUserNamespace(t *testing.T) {
 	}
 }
 
-// The Spec's createContainer hooks run as the container's root in its own user namespace, also where that cannot read the
-// bundle, and the real update-ldcache can pivot there.
+// The createContainer hooks of a Spec run as root of the container's own user namespace, even if that cannot read the
+// bundle. The real update-ldcache can call pivot_root there.
 func TestHooksInUserNamespace(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -125,7 +127,8 @@ func TestHooksInUserNamespace(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := asks("device=0")
-			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1; stat -c '%u %n' " + gpuhost.LibDir + "/libcuda.so.1; ls -l /etc/ld.so.cache"}
+			b.Args = []string{"sh", "-c", "cat " + gpuhost.LibDir + "/libcuda.so.1; " +
+				"stat -c '%u %n' " + gpuhost.LibDir + "/libcuda.so.1; ls -l /etc/ld.so.cache"}
 			b.Edit = userNamespace
 			b.Owner = mappedRoot
 			o := e.run(s, b)
@@ -145,8 +148,8 @@ func TestHooksInUserNamespace(t *testing.T) {
 	}
 }
 
-// A root filesystem of the host's root that is mapped into the container's user namespace by its mount (idmapped): what
-// is made there is the host's root's, as the rest of it.
+// A root filesystem that belongs to the host's root and is mapped into the container's user namespace by an idmapped
+// mount. What is made in it belongs to the host's root, as everything else in it does.
 func TestIdmappedRoot(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -155,7 +158,7 @@ func TestIdmappedRoot(t *testing.T) {
 			if err := os.Mkdir(disk, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			// Not every filesystem can be mapped; a tmpfs can.
+			// Not every filesystem supports idmapped mounts; tmpfs does.
 			if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "mode=755"); err != nil {
 				t.Fatal(err)
 			}
@@ -186,7 +189,7 @@ func TestIdmappedRoot(t *testing.T) {
 	}
 }
 
-// idmapped mounts source on target so that the host's root there is the root of the containers here.
+// idmapped mounts source on target so that the host's root appears there as the root of these containers.
 func idmapped(t *testing.T, source, target string) string {
 	t.Helper()
 	holder := exec.Command("/bin/cat")
@@ -227,7 +230,7 @@ func idmapped(t *testing.T, source, target string) string {
 	return target
 }
 
-// A root filesystem that the container gets read-only is writable still when the hook runs.
+// A root filesystem that is read-only for the container is still writable when the hook runs.
 func TestReadOnlyRoot(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -240,7 +243,7 @@ func TestReadOnlyRoot(t *testing.T) {
 	}
 }
 
-// A root filesystem on read-only media takes no mount points; that is said, and nothing else happens.
+// On read-only media no mount points can be made. This is reported, and nothing else happens.
 func TestReadOnlyMedia(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {

@@ -13,16 +13,16 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// A wish is what the environment asks for without naming a device: many images do.
+// wish is an environment that requests devices without naming one, as that of many images does.
 var wish = []string{"NVIDIA_VISIBLE_DEVICES=all"}
 
-// A wish that fails while it is being applied is taken back, and the container starts as it would without us.
+// A wish that fails while it is applied is undone, and the container starts as it would without gpu-hook.
 func TestWishThatFails(t *testing.T) {
 	const target = gpuhost.LibDir + "/libcuda.so." + gpuhost.Driver
 	for _, e := range stagings(t) {
 		for _, test := range []struct {
 			name string
-			// prepare returns the container and, if there is one, the directory of the host that must stay empty.
+			// prepare returns the container and the directory of the host that must stay empty, or "".
 			prepare func(s *site) (gpuhost.Bundle, string)
 		}{
 			{"volume on the libraries", func(s *site) (gpuhost.Bundle, string) {
@@ -37,7 +37,8 @@ func TestWishThatFails(t *testing.T) {
 				return gpuhost.Bundle{Links: map[string]string{target: "/nowhere/library"}}, ""
 			}},
 			{"hook of the Spec", func(s *site) (gpuhost.Bundle, string) {
-				s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: "+s.Host.Path("bin/hookfail")+", args: [hookfail]}]\n", 0o644)
+				s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: "+
+					s.Host.Path("bin/hookfail")+", args: [hookfail]}]\n", 0o644)
 				return gpuhost.Bundle{}, ""
 			}},
 		} {
@@ -61,14 +62,17 @@ func TestWishThatFails(t *testing.T) {
 	}
 }
 
-// A wish that fails opens no device: its rules come after all that can fail.
+// A wish that fails opens no device, because its device rules come after everything that can fail.
 func TestWishThatFailsOpensNothing(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			s.write("cdi/nvidia.yaml", s.Host.Spec()+"  hooks: [{hookName: createContainer, path: /bin/false, args: [\"false\"]}]\n", 0o644)
+			s.write("cdi/nvidia.yaml",
+				s.Host.Spec()+"  hooks: [{hookName: createContainer, path: /bin/false, args: [\"false\"]}]\n", 0o644)
 			b := gpuhost.Bundle{Env: wish, Edit: func(config map[string]any) {
-				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{{Path: "/dev/probe", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
+				config["linux"].(map[string]any)["devices"] = []specs.LinuxDevice{
+					{Path: "/dev/probe", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor},
+				}
 			}}
 			b.Args = []string{"sh", "-c", "(: >/dev/probe) 2>/dev/null && echo probe open || echo probe denied"}
 			e.run(s, b).has(t, "probe denied")
@@ -77,7 +81,7 @@ func TestWishThatFailsOpensNothing(t *testing.T) {
 	}
 }
 
-// found is what of a Spec's names the container has without us.
+// found returns what listOurs finds in a container without gpu-hook.
 func (s *site) found(e starter, b gpuhost.Bundle) string {
 	s.t.Helper()
 	p := s.session(e, &b)
@@ -89,7 +93,7 @@ func (s *site) found(e starter, b gpuhost.Bundle) string {
 	return found
 }
 
-// warnedOfWish checks that gpu-hook last tells of a wish that was not granted.
+// warnedOfWish checks that gpu-hook last shows a wish that was not granted.
 func (s *site) warnedOfWish() {
 	s.t.Helper()
 	o, err := s.GPUHook("last")
@@ -98,7 +102,7 @@ func (s *site) warnedOfWish() {
 	}
 }
 
-// A root filesystem on read-only media takes no mount points: a wish is not granted there.
+// On read-only media no mount points can be made, so a wish is not granted.
 func TestWishOnReadOnlyMedia(t *testing.T) {
 	for _, e := range starters(t)[:2] {
 		t.Run(e.name, func(t *testing.T) {
@@ -113,7 +117,7 @@ func TestWishOnReadOnlyMedia(t *testing.T) {
 	}
 }
 
-// media is a root filesystem on a mount that is read-only.
+// media makes a root filesystem on a read-only mount and returns its path.
 func (s *site) media() string {
 	s.t.Helper()
 	rootfs := filepath.Join(s.Dir, "media")
@@ -130,18 +134,19 @@ func (s *site) media() string {
 	return rootfs
 }
 
-// What podman was told to give stands above every wish and above the environment, also where the Spec, as many do, leaves
-// the variable as the image has it.
+// A device that podman was told to give takes precedence over every wish and over the environment. This also holds if
+// the Spec, as many do, leaves the variable as the image set it.
 func TestEnginesCDIAboveEnvironment(t *testing.T) {
 	for _, e := range stagings(t) {
-		// The last is a legacy image's, which asks by that alone.
+		// The last is that of a legacy image, which requests devices by this variable alone.
 		for _, variable := range []string{"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=1", "CUDA_VERSION=9.0"} {
 			t.Run(e.name+"/"+variable, func(t *testing.T) {
 				s := newSite(t)
 				s.spec("no-void.yaml")
 				b := withArgs(gpuhost.Bundle{Env: []string{variable}, Flags: []string{"--device", "nvidia.com/gpu=0"}})
 				p := s.sessionOf(e, &b)
-				o, err := privately(s.Dir, s.enginesSpecs(), p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
+				o, err := privately(s.Dir, s.enginesSpecs(),
+					p.Command(append([]string{"run", "--rm", "--interactive"}, p.Container(b)...)...)...)
 				if err != nil || o.Status != 0 {
 					t.Fatalf("%v, status %d: %s", err, o.Status, o.Stderr)
 				}
@@ -152,8 +157,8 @@ func TestEnginesCDIAboveEnvironment(t *testing.T) {
 	}
 }
 
-// enginesSpecs are the shell's commands that show the host's Specs to podman, in a mount namespace of its own: podman of
-// that time looks in two fixed folders alone.
+// enginesSpecs returns the shell commands that show the host's Specs to podman in a mount namespace of its own. podman
+// of that version looks only in two fixed directories.
 func (s *site) enginesSpecs() string {
 	return fmt.Sprintf("mount -t tmpfs none /run; mkdir /run/cdi; cp %s/* /run/cdi", s.Host.Path("cdi"))
 }

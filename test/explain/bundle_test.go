@@ -27,11 +27,13 @@ func newBundle() *bundle {
 			Linux:   &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: "mount"}, {Type: "pid"}}},
 		},
 		pod: map[string]string{}, own: map[string]string{},
-		labels: map[string]string{"io.kubernetes.container.name": "main", "io.kubernetes.pod.name": "pod", "io.kubernetes.pod.namespace": "default"},
+		labels: map[string]string{
+			"io.kubernetes.container.name": "main", "io.kubernetes.pod.name": "pod", "io.kubernetes.pod.namespace": "default",
+		},
 	}
 }
 
-// say adds what a word of the form kind:rest describes; files of it go below dir.
+// say adds what a word of the form kind:rest describes. Files that it needs are made below dir.
 func (b *bundle) say(dir, word string) error {
 	kind, rest, _ := strings.Cut(word, ":")
 	key, value, _ := strings.Cut(rest, "=")
@@ -55,7 +57,8 @@ func (b *bundle) say(dir, word string) error {
 	case "ns":
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.LinuxNamespaceType(rest)})
 	case "no":
-		b.spec.Linux.Namespaces = slices.DeleteFunc(b.spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return string(ns.Type) == rest })
+		b.spec.Linux.Namespaces = slices.DeleteFunc(b.spec.Linux.Namespaces,
+			func(ns specs.LinuxNamespace) bool { return string(ns.Type) == rest })
 	case "device":
 		d := specs.LinuxDevice{Path: key, Type: "c"}
 		if _, err := fmt.Sscanf(value, "%d:%d", &d.Major, &d.Minor); err != nil {
@@ -63,7 +66,8 @@ func (b *bundle) say(dir, word string) error {
 		}
 		b.spec.Linux.Devices = append(b.spec.Linux.Devices, d)
 	case "prestart":
-		b.spec.Hooks.Prestart = append(b.spec.Hooks.Prestart, specs.Hook{Path: rest}) //nolint:staticcheck // what NVIDIA's tools write
+		//nolint:staticcheck // deprecated, but NVIDIA's tools write it
+		b.spec.Hooks.Prestart = append(b.spec.Hooks.Prestart, specs.Hook{Path: rest})
 	case "createRuntime":
 		b.spec.Hooks.CreateRuntime = append(b.spec.Hooks.CreateRuntime, specs.Hook{Path: rest})
 	case "file":
@@ -75,9 +79,9 @@ func (b *bundle) say(dir, word string) error {
 	return nil
 }
 
-// write writes the bundle. For CRI-O it has the annotations that this gives to a container of a pod, in its order: the
-// pod's first, its own marks over them, then those of the container's configuration and the kubelet's labels (CRI-O
-// 1.37, internal/factory/container).
+// write writes the bundle. For CRI-O it has the annotations that CRI-O gives to a container of a pod, in CRI-O's order:
+// the pod's first, then CRI-O's own, then those of the container's configuration and the kubelet's labels (CRI-O 1.37,
+// internal/factory/container).
 func (b *bundle) write(dir string, crio bool) error {
 	b.spec.Annotations = b.pod
 	if crio {
@@ -91,7 +95,8 @@ func (b *bundle) write(dir string, crio bool) error {
 		}
 		for _, over := range []map[string]string{
 			{
-				"io.container.manager": "cri-o", "io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "abc",
+				"io.container.manager":              "cri-o",
+				"io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "abc",
 				"io.kubernetes.cri-o.Annotations": string(own), "io.kubernetes.cri-o.Labels": string(labels),
 				"io.kubernetes.cri-o.Name": "k8s_main_pod_default_1_0", "io.kubernetes.cri-o.TTY": "false",
 			}, b.own, b.labels,
@@ -106,5 +111,6 @@ func (b *bundle) write(dir string, crio bool) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755), os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600))
+	return errors.Join(os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755),
+		os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600))
 }

@@ -1,5 +1,5 @@
-// Package explain holds the written rules of requests and precedence as tables: whole input to whole result, through the
-// real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
+// Package explain holds the rules of requests and precedence as tables. Each case is a whole input and the whole result
+// of the real binary's explain --json on a synthetic host. A case is a block of lines in testdata/*.txt:
 //
 //	# what it shows
 //	% a line for config.toml
@@ -7,7 +7,7 @@
 //	$ the arguments of explain; or "bundle" or "crio" and what config.json says, see bundle_test.go
 //	> the result, line by line
 //
-// go test ./test/explain -update writes the results anew; read the difference.
+// go test ./test/explain -update rewrites the results; read the difference.
 package explain
 
 import (
@@ -57,7 +57,7 @@ func TestTables(t *testing.T) {
 			}
 		})
 		if *update {
-			if err := os.WriteFile(file, []byte(write(cases)), 0o644); err != nil { //nolint:gosec // a table
+			if err := os.WriteFile(file, []byte(write(cases)), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +125,8 @@ func (c *explained) run(t *testing.T) {
 		}
 	}
 	args := c.arguments(t, host)
-	cmd := exec.Command(require.GPUHook(t), append([]string{"--config", host.Path("config.toml"), "explain", "--json"}, args...)...)
+	cmd := exec.Command(require.GPUHook(t),
+		append([]string{"--config", host.Path("config.toml"), "explain", "--json"}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -155,7 +156,7 @@ func (c *explained) run(t *testing.T) {
 	}
 }
 
-// merge puts lines into their tables of a configuration, which are made where they are missing.
+// merge puts lines into their tables of a configuration. Tables that are missing are added.
 func merge(config string, lines []string) string {
 	table := ""
 	for _, line := range lines {
@@ -176,7 +177,7 @@ func merge(config string, lines []string) string {
 	return config
 }
 
-// arguments are explain's: HOST stands for the host's folder.
+// arguments returns the arguments of explain, with HOST replaced by the host's directory.
 func (c *explained) arguments(t *testing.T, host *gpuhost.Host) []string {
 	var args []string
 	for _, line := range c.input {
@@ -200,7 +201,7 @@ func (c *explained) arguments(t *testing.T, host *gpuhost.Host) []string {
 	return args
 }
 
-// split takes words apart at blanks outside of single quotes.
+// split splits words at blanks outside of single quotes.
 func split(line string) []string {
 	var out []string
 	word, quoted, started := "", false, false
@@ -223,8 +224,8 @@ func split(line string) []string {
 	return out
 }
 
-// lines writes a report down, a line for each thing in it. Of the edits it shows nodes, counts the rest and marks what is
-// skipped.
+// lines writes a report down, with a line for each thing in it. Of the edits it shows the nodes, counts the others, and
+// marks those that are skipped.
 func lines(r *report.Report) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, strings.TrimSpace(fmt.Sprintf(format, args...))) }
@@ -271,7 +272,8 @@ func edits(e *devices.Edits) string {
 	for _, h := range e.Hooks {
 		hooks += skipped(h.Status, path.Base(h.Path)+" "+strings.Join(h.Args, " "))
 	}
-	return fmt.Sprintf("edits: %s, %d mounts%s, %d hooks%s, %d env", strings.TrimPrefix(nodes, " "), len(e.Mounts), mounts, len(e.Hooks), hooks, len(e.Env))
+	return fmt.Sprintf("edits: %s, %d mounts%s, %d hooks%s, %d env",
+		strings.TrimPrefix(nodes, " "), len(e.Mounts), mounts, len(e.Hooks), hooks, len(e.Env))
 }
 
 func skipped(status devices.Status, what string) string {

@@ -1,5 +1,5 @@
-// Package gpu tests the test for machines with an NVIDIA driver, on a driver made of nothing: what needs a GPU is faked,
-// all else of the script is as it will be there.
+// Package gpu tests the script for machines with an NVIDIA driver. What needs a GPU is faked; the rest of the script
+// runs as it does on such a machine.
 package gpu
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const driver = "580.65.06"
 
-// libcuda is a driver library with one device, whose memory is the program's own. INIT is what cuInit returns.
+// libcuda is a driver library with one device, whose memory is the program's own. cuInit returns INIT.
 const libcuda = `
 #include <string.h>
 static unsigned char memory[4096];
@@ -45,13 +45,15 @@ containerEdits:
   env: [NVIDIA_VISIBLE_DEVICES=void]
   deviceNodes: [{path: /dev/nvidiactl}]
   mounts:
-  - {hostPath: TOP/host/libcuda.so.580.65.06, containerPath: /opt/driver/libcuda.so.580.65.06, options: [ro, nosuid, nodev, rbind, rprivate]}
+  - {hostPath: TOP/host/libcuda.so.580.65.06, containerPath: /opt/driver/libcuda.so.580.65.06,
+     options: [ro, nosuid, nodev, rbind, rprivate]}
   - {hostPath: TOP/host/nvidia-smi, containerPath: TOP/host/nvidia-smi, options: [ro, nosuid, nodev, rbind, rprivate]}
   hooks:
-  - {hookName: createContainer, path: HOOK, args: [nvidia-cdi-hook, update-ldcache, --folder, /opt/driver], env: [NVIDIA_CTK_DEBUG=false]}
+  - {hookName: createContainer, path: HOOK, args: [nvidia-cdi-hook, update-ldcache, --folder, /opt/driver],
+     env: [NVIDIA_CTK_DEBUG=false]}
 `
 
-// devices puts GPU nodes, /dev/kmsg in truth, into a /dev of the command's own.
+// devices runs a command with its own /dev, in which the GPU nodes are /dev/kmsg.
 const devices = `
 mount -t tmpfs -o mode=755 tmpfs /dev
 mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/zero c 1 5; mknod -m 666 /dev/full c 1 7
@@ -71,12 +73,13 @@ func compile(t *testing.T, out, source string, args ...string) {
 	t.Helper()
 	file := out + ".c"
 	write(t, file, source, 0o644)
-	if text, err := exec.Command(require.Program(t, "gcc"), append(args, "-o", out, file)...).CombinedOutput(); err != nil {
+	gcc := exec.Command(require.Program(t, "gcc"), append(args, "-o", out, file)...)
+	if text, err := gcc.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 }
 
-// run runs the script on a fake whose cuInit returns init.
+// run runs the script on a fake driver whose cuInit returns init.
 func run(t *testing.T, init string) (status int, output string) {
 	t.Helper()
 	require.Root(t)
@@ -87,20 +90,23 @@ func run(t *testing.T, init string) (status int, output string) {
 		}
 	}
 	for name, path := range map[string]string{
-		"gpu-hook": require.GPUHook(t), "runc": require.Program(t, "runc"), "nvidia-cdi-hook": require.Program(t, "nvidia-cdi-hook"),
+		"gpu-hook": require.GPUHook(t), "runc": require.Program(t, "runc"),
+		"nvidia-cdi-hook": require.Program(t, "nvidia-cdi-hook"),
 	} {
 		if err := os.Symlink(path, filepath.Join(top, "tools", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	compile(t, top+"/host/libcuda.so."+driver, strings.Replace(libcuda, "INIT", init, 1), "-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1")
+	compile(t, top+"/host/libcuda.so."+driver, strings.Replace(libcuda, "INIT", init, 1),
+		"-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1")
 	compile(t, top+"/host/nvidia-smi", smi)
 	write(t, top+"/tools/nvidia-ctk", fmt.Sprintf(`#!/bin/sh
 for a; do case $a in --output=*) out=${a#*=};; --nvidia-cdi-hook-path=*) hook=${a#*=};; esac; done
 sed "s|HOOK|$hook|" >"$out" <<-'END'
 %sEND
 `, strings.ReplaceAll(spec, "TOP", top)), 0o755)
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc", devices, "sh", filepath.Join(require.Tree(), "test/gpu/run"), top+"/tools")
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-euc", devices, "sh",
+		filepath.Join(require.Tree(), "test/gpu/run"), top+"/tools")
 	cmd.Env = append(os.Environ(), "PATH="+top+"/host:"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
@@ -116,7 +122,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A driver that does not work is found out, and nothing else is the worse for it.
+// A driver that does not work is detected, and everything else still succeeds.
 func TestRunFails(t *testing.T) {
 	status, output := run(t, "999")
 	if status != 1 || !strings.Contains(output, "FAIL CUDA works in the container\n     cuda: cuInit: error 999") ||

@@ -1,6 +1,6 @@
-// Package gpuhost makes a GPU host out of nothing, for tests and the demonstration: device nodes that are another device
-// in truth, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and of
-// NVIDIA's hook, and a root filesystem with busybox. Everything lies in one directory.
+// Package gpuhost makes a synthetic GPU host, for tests and the demonstration. It has device nodes that have the number
+// of another device, driver libraries that are small text files, a CDI Spec for them, the configuration of gpu-hook and
+// of NVIDIA's hook, and a root filesystem with busybox. Everything is in one directory.
 package gpuhost
 
 import (
@@ -19,7 +19,7 @@ import (
 // Driver is the version of the driver that the host pretends to have.
 const Driver = "580.65.06"
 
-// Device is what every GPU node of the host is in truth: /dev/kmsg, which runtimes deny to containers.
+// Major and Minor are the number of every GPU node of the host: that of /dev/kmsg, which runtimes deny to containers.
 const (
 	Major = 1
 	Minor = 11
@@ -31,7 +31,7 @@ const LibDir = "/usr/lib/x86_64-linux-gnu"
 // Host is a synthetic GPU host.
 type Host struct{ Dir string }
 
-// New makes a host with two GPUs in dir, which must be empty or not be there. It needs root, for the nodes.
+// New makes a host with two GPUs in dir, which must be empty or must not exist. It needs root, for the device nodes.
 func New(dir string) (*Host, error) {
 	h := &Host{dir}
 	var errs []error
@@ -97,7 +97,8 @@ func (h *Host) Spec() string {
 	node("  ", "nvidiactl")
 	b.WriteString("  mounts:\n")
 	for _, lib := range []string{"libcuda.so.", "libnvidia-ml.so."} {
-		fmt.Fprintf(&b, "  - hostPath: %s\n    containerPath: %s/%s%s\n    options: [ro, nosuid, nodev, rbind, rprivate]\n", h.Path("lib/"+lib+Driver), LibDir, lib, Driver)
+		fmt.Fprintf(&b, "  - hostPath: %s\n    containerPath: %s/%s%s\n    options: [ro, nosuid, nodev, rbind, rprivate]\n",
+			h.Path("lib/"+lib+Driver), LibDir, lib, Driver)
 	}
 	return b.String()
 }
@@ -124,8 +125,9 @@ func (h *Host) nvidiaConfig() string {
 	return fmt.Sprintf("[nvidia-container-cli]\npath = %q\nload-kmods = true\n", h.Path("bin/nvidia-container-cli"))
 }
 
-// recorder stands in for nvidia-container-cli, which cannot be had without a driver. It writes down how it was called
-// and leaves a node and a library in the container, as the real one would. With FAIL in its folder it fails.
+// recorder returns a script that replaces nvidia-container-cli, which needs a driver. It records how it was called, and
+// puts a node and a library into the container, as the real program would. If there is a file FAIL in its directory, it
+// fails.
 func (h *Host) recorder() string {
 	return fmt.Sprintf(`#!/bin/sh
 out=%[1]q
@@ -133,10 +135,14 @@ mkdir -p "$out"
 printf '%%s\n' "$@" >"$out/args"
 env >"$out/env"
 cat >"$out/stdin"
-if [ -e "$out/FAIL" ]; then echo "nvidia-container-cli: initialization error: driver rpc error: Permission denied" >&2; exit 1; fi
+if [ -e "$out/FAIL" ]; then
+	echo "nvidia-container-cli: initialization error: driver rpc error: Permission denied" >&2
+	exit 1
+fi
 for last; do case $last in --pid=*) pid=${last#--pid=};; esac; done
 nsenter -t "$pid" -m sh -ec '
-	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d 2>/dev/null || { : >"$1/dev/nvidia0"; mount --bind %[6]q "$1/dev/nvidia0"; }
+	mknod -m 666 "$1/dev/nvidia0" c %[2]d %[3]d 2>/dev/null ||
+		{ : >"$1/dev/nvidia0"; mount --bind %[6]q "$1/dev/nvidia0"; }
 	mkdir -p "$1%[4]s"
 	echo "put here by the delegate" >"$1%[4]s/libcuda.so.%[5]s"
 ' sh "$last"
@@ -154,21 +160,21 @@ func RootFS(dir string) error {
 		return err
 	}
 	data, err := os.ReadFile(busybox)
-	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755)) //nolint:gosec // a program
+	errs = append(errs, err, os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755))
 	for _, name := range strings.Fields("sh ls cat env find grep readlink sleep true dd mount id stat rm") {
 		errs = append(errs, os.Symlink("busybox", filepath.Join(dir, "bin", name)))
 	}
 	return errors.Join(errs...)
 }
 
-// Chown gives a tree to a user.
+// Chown makes a user the owner of a tree.
 func Chown(dir string, owner int) error {
 	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, owner, owner))
 	})
 }
 
-// Bundle is what of an OCI bundle a test sets.
+// Bundle is the part of an OCI bundle that a test sets.
 type Bundle struct {
 	Args        []string
 	Env         []string
@@ -179,19 +185,19 @@ type Bundle struct {
 	Edit func(config map[string]any)
 	// Owner of the root filesystem.
 	Owner int
-	// Flags are more of podman's.
+	// Flags are further flags for podman.
 	Flags []string
-	// Runtime is podman's, if not runc.
+	// Runtime is the runtime that podman uses, if it is not runc.
 	Runtime string
-	// OwnHooks says that podman looks for hooks where its own configuration says.
+	// OwnHooks says that podman looks for hooks in the directories of its own configuration.
 	OwnHooks bool
-	// HooksDirs are directories of the host where podman looks for hooks besides, precreate.d for example.
+	// HooksDirs are further directories of the host in which podman looks for hooks, such as precreate.d.
 	HooksDirs []string
-	// User is whom podman runs as; nil for ourselves.
+	// User is the user who runs podman; nil for the user who runs the test.
 	User *User
-	// Image are files of the root filesystem, by absolute path, beside busybox; Links are symbolic links.
+	// Image has further files of the root filesystem, by absolute path, and Links symbolic links.
 	Image, Links map[string]string
-	// Overlay has podman put an overlay over the root filesystem.
+	// Overlay makes podman put an overlay over the root filesystem.
 	Overlay bool
 }
 
@@ -206,7 +212,7 @@ func (b *Bundle) Fill(rootfs string) error {
 	var errs []error
 	for name, text := range b.Image {
 		path := filepath.Join(rootfs, name)
-		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)) //nolint:gosec // of an image
+		errs = append(errs, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
 	}
 	for name, target := range b.Links {
 		path := filepath.Join(rootfs, name)
@@ -215,7 +221,7 @@ func (b *Bundle) Fill(rootfs string) error {
 	return errors.Join(errs...)
 }
 
-// WriteBundle makes an OCI bundle in dir around what "runc spec" writes.
+// WriteBundle makes an OCI bundle in dir, based on what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
 	rootfs := filepath.Join(dir, "rootfs")
 	if err := errors.Join(RootFS(rootfs), b.Fill(rootfs), Chown(rootfs, b.Owner)); err != nil {
@@ -234,12 +240,12 @@ func WriteBundle(dir string, b Bundle) error {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return err
 	}
-	process := config["process"].(map[string]any) //nolint:forcetypeassert // runc's own
-	delete(process, "rlimits")                    // not every root may raise them
+	process := config["process"].(map[string]any)
+	delete(process, "rlimits") // not every root may raise them
 	process["terminal"] = false
 	process["args"] = b.Args
 	process["env"] = append([]string{"PATH=/bin"}, b.Env...)
-	config["root"].(map[string]any)["readonly"] = false //nolint:forcetypeassert // runc's own
+	config["root"].(map[string]any)["readonly"] = false
 	config["annotations"] = b.Annotations
 	if b.Hook != nil {
 		config["hooks"] = map[string]any{"createRuntime": []json.RawMessage{b.Hook}}
@@ -253,7 +259,7 @@ func WriteBundle(dir string, b Bundle) error {
 	return os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600)
 }
 
-// HookOf returns the hook of a definition file, which an engine copies into config.json.
+// HookOf returns the hook in a definition file, which an engine copies into config.json.
 func HookOf(definition string) (json.RawMessage, error) {
 	data, err := os.ReadFile(definition)
 	if err != nil {

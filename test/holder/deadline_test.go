@@ -13,7 +13,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// silent mounts a file system that never answers and returns where.
+// silent mounts a file system that never answers, and returns its mount point.
 func silent(t *testing.T) string {
 	t.Helper()
 	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -24,7 +24,8 @@ func silent(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())); err != nil {
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())
+	if err := unix.Mount("silent", dir, "fuse", 0, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -36,7 +37,7 @@ func silent(t *testing.T) string {
 	return dir
 }
 
-// onSilent is a container whose Spec has a file on such a file system, and one second to start.
+// onSilent returns a container whose Spec has a file on such a file system, with one second to start.
 func onSilent(t *testing.T, options ...option) *container {
 	t.Helper()
 	c := newBundle(t, options...)
@@ -55,22 +56,24 @@ devices:
 	return c.start()
 }
 
-// A path of the host that never answers, as on a file server that is gone, holds nobody for longer than the configured
-// time. What was asked for is refused.
+// A host path that never answers, such as one on a lost file server, delays a start by no more than the configured
+// time. The request is refused.
 func TestPlanningIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
 	r := c.run()
 	r.refused(t, "E-TIMEOUT", "1s")
-	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 || r.report.Requests[0].Status != "unserved" {
+	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 ||
+		r.report.Requests[0].Status != "unserved" {
 		t.Errorf("record: %+v", r.report)
 	}
 	c.unchanged()
 }
 
-// A wish stops no start.
+// A wish does not stop the start.
 func TestPlanningOfAWishIsBounded(t *testing.T) {
 	c := onSilent(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
-	if err := c.host.Write("cdi/nvidia.yaml", strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1), 0o644); err != nil {
+	spec := strings.Replace(readFile(t, c.host.Path("cdi/nvidia.yaml")), `"0"`, "all", 1)
+	if err := c.host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c.before = c.snapshot()
@@ -78,7 +81,8 @@ func TestPlanningOfAWishIsBounded(t *testing.T) {
 	if r.status != 0 || r.stderr != "" {
 		t.Errorf("status %d: %s", r.status, r.stderr)
 	}
-	if r.report == nil || len(r.report.Warnings) != 1 || r.report.Warnings[0].Code != "W-WEAK" || !strings.Contains(r.report.Warnings[0].Message, "within 1s") {
+	if r.report == nil || len(r.report.Warnings) != 1 || r.report.Warnings[0].Code != "W-WEAK" ||
+		!strings.Contains(r.report.Warnings[0].Message, "within 1s") {
 		t.Errorf("record: %+v", r.report)
 	}
 	c.unchanged()
@@ -86,7 +90,8 @@ func TestPlanningOfAWishIsBounded(t *testing.T) {
 
 func TestPlanningForASpecIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
-	r := c.runCommand(readFile(t, filepath.Join(c.bundle, "config.json")), require.GPUHook(t), "--config", c.host.Path("config.toml"), "precreate")
+	r := c.runCommand(readFile(t, filepath.Join(c.bundle, "config.json")), require.GPUHook(t),
+		"--config", c.host.Path("config.toml"), "precreate")
 	if spec := readFile(t, filepath.Join(c.bundle, "config.json")); r.status != 0 || r.stdout != spec {
 		t.Errorf("status %d: %s%s", r.status, r.stdout, r.stderr)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 )
 
-// manyMounts is a Spec with a node and so many mounts, files on /opt/lib/N; further lines end it.
+// manyMounts writes a Spec with a node and this number of mounts, files on /opt/lib/N. It ends with further lines.
 func (c *container) manyMounts(mounts int, further string) {
 	c.t.Helper()
 	var text strings.Builder
@@ -28,9 +28,9 @@ func (c *container) manyMounts(mounts int, further string) {
 	c.spec(text.String() + further)
 }
 
-// However many mounts there are, the table of 64 descriptors with which a runtime starts us need not be enlarged: a
-// process with threads would wait for that longer than all of its work takes. This includes a wish, whose mounts are
-// kept.
+// However many mounts there are, gpu-hook fits into the table of 64 descriptors with which a runtime starts it.
+// Enlarging the table takes a process with threads longer than all of its work. This also holds for a wish, whose
+// mounts are kept open.
 func TestDescriptorsOfManyMounts(t *testing.T) {
 	const mounts = 200
 	for name, request := range map[string]option{
@@ -41,7 +41,7 @@ func TestDescriptorsOfManyMounts(t *testing.T) {
 			c := newBundle(t, request)
 			c.manyMounts(mounts, "    hooks: [{hookName: createRuntime, path: HOST/bin/hook}]\n")
 			log := c.host.Path("log")
-			// FDSize is how many descriptors the table of a process has room for. It grows and never shrinks.
+			// FDSize is the size of a process's table of descriptors. It grows and never shrinks.
 			if err := c.host.Write("bin/hook", "#!/bin/sh\ngrep FDSize /proc/$PPID/status >"+log+"\n", 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +66,7 @@ func TestDescriptorsOfManyMounts(t *testing.T) {
 	}
 }
 
-// A mount that cannot be made is known before the first one is attached, however many there are.
+// A mount that cannot be made is found before the first mount is attached, however many there are.
 func TestLastOfManyMounts(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	bad := c.host.Path("bad")
@@ -95,7 +95,7 @@ func TestLastOfManyMounts(t *testing.T) {
 	c.unchanged()
 }
 
-// many are edits with more mounts, and nodes, than are held at once.
+// many returns edits with more mounts and nodes than are held open at once.
 func (c *container) many(stage string) *devices.Edits {
 	paths := make([]string, 90)
 	for i := range paths {
@@ -110,7 +110,7 @@ func (c *container) many(stage string) *devices.Edits {
 	return e
 }
 
-// Where nodes are bound, all of them are, however many there are, and none is made.
+// If nodes are bound, all of them are, however many there are, and none is created.
 func TestManyBoundNodes(t *testing.T) {
 	c := wishing(t, "")
 	target, edits := c.target(), c.many("")
@@ -131,7 +131,7 @@ func TestManyBoundNodes(t *testing.T) {
 	}
 }
 
-// Nodes that are there already, bound when the container was started before, are not bound again.
+// Nodes that are already there, bound at an earlier start of the container, are not bound again.
 func TestManyNodesThatArePresent(t *testing.T) {
 	c := wishing(t, "")
 	target := c.target()
@@ -155,7 +155,7 @@ func TestManyNodesThatArePresent(t *testing.T) {
 	}
 }
 
-// What is left out among many mounts leaves the others as they are.
+// An edit that is left out among many mounts does not affect the others.
 func TestSomeOfManyMounts(t *testing.T) {
 	c := wishing(t, "")
 	target, edits := c.target(), c.many("")

@@ -55,7 +55,7 @@ func TestGives(t *testing.T) {
 	}
 }
 
-// The host must see nothing of what was mounted, and nothing must be left but empty mount points.
+// The host must not see the mounts, and only empty mount points may be left.
 func TestMountsStayInTheContainer(t *testing.T) {
 	c := newContainer(t, annotated("device=0"))
 	c.run().applied(t)
@@ -104,7 +104,7 @@ devices:
 	}
 }
 
-// spec puts another CDI Spec in the place of the host's; HOST stands for the host's folder.
+// spec replaces the host's CDI Spec. HOST stands for the host's directory.
 func (c *container) spec(text string) {
 	c.t.Helper()
 	if err := c.host.Write("cdi/nvidia.yaml", strings.ReplaceAll(text, "HOST", c.host.Dir), 0o644); err != nil {
@@ -156,12 +156,13 @@ devices:
     - {hookName: poststop, path: HOST/bin/hook, args: [hook, late]}
 `
 
-// The Spec's hooks run stage by stage, with the state, nothing of our environment, and only the last in the container's
-// namespaces, after all edits.
+// The hooks of a Spec run stage by stage after all edits, with the state and without gpu-hook's environment. Only those
+// of the last stage run in the container's namespaces.
 func TestSpecHooks(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
-	script := fmt.Sprintf("#!/bin/sh\n{ echo \"== $1\"; env | sort; pwd; cat; echo; readlink /proc/self/ns/mnt; ls %s; } >>%s\n", c.rootfs("/dev"), c.host.Path("log"))
+	script := fmt.Sprintf("#!/bin/sh\n{ echo \"== $1\"; env | sort; pwd; cat; echo; "+
+		"readlink /proc/self/ns/mnt; ls %s; } >>%s\n", c.rootfs("/dev"), c.host.Path("log"))
 	if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -177,14 +178,20 @@ func TestSpecHooks(t *testing.T) {
 	}
 	ours, _ := os.Readlink("/proc/self/ns/mnt")
 	its, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", c.pid))
-	for i, want := range []struct{ name, ns, dir string }{{"one", ours, c.bundle}, {"two", ours, c.bundle}, {"three", its, "/"}} {
+	for i, want := range []struct{ name, ns, dir string }{
+		{"one", ours, c.bundle}, {"two", ours, c.bundle}, {"three", its, "/"},
+	} {
 		run := runs[i]
-		for _, part := range []string{want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, `"status":"creating"`, `"root":"` + c.rootfs("") + `"`, "PATH=/usr"} {
+		for _, part := range []string{
+			want.name + "\n", "\n" + want.ns + "\n", "\n" + want.dir + "\n", `"id":"test"`, `"status":"creating"`,
+			`"root":"` + c.rootfs("") + `"`, "PATH=/usr",
+		} {
 			if !strings.Contains(run, part) {
 				t.Errorf("run %d has no %q:\n%s", i, part, run)
 			}
 		}
-		if strings.Contains(run, "LD_PRELOAD") || strings.Contains(run, "NVIDIA_VISIBLE") || strings.Contains(run, "nowhere") {
+		if strings.Contains(run, "LD_PRELOAD") || strings.Contains(run, "NVIDIA_VISIBLE") ||
+			strings.Contains(run, "nowhere") {
 			t.Errorf("run %d has our environment:\n%s", i, run)
 		}
 	}
@@ -194,17 +201,18 @@ func TestSpecHooks(t *testing.T) {
 	if h := r.report.Edits.Hooks; h[3].Status != devices.Late || h[0].Status != devices.Applied {
 		t.Errorf("statuses: %s, %s", h[0].Status, h[3].Status)
 	}
-	// The holder has no cgroup of its own; that is said, and nothing else is.
+	// The holder has no cgroup of its own. That is reported, and nothing else.
 	if w := r.report.Warnings; len(w) != 2 || w[0].Code != "W-LATE" || w[1].Code != "W-CGROUP" {
 		t.Errorf("warnings: %+v", w)
 	}
 }
 
-// A hook that fails fails the start with its own words, and takes everything back but what it did itself.
+// A hook that fails stops the start with its own message. Everything is undone except what the hook itself did.
 func TestFailingHookUndoesAll(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(hookSpec)
-	if err := c.host.Write("bin/hook", "#!/bin/sh\necho 'cannot do it: Permission Denied' >&2\nexit 3\n", 0o755); err != nil {
+	script := "#!/bin/sh\necho 'cannot do it: Permission Denied' >&2\nexit 3\n"
+	if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r := c.start().run()
@@ -218,7 +226,8 @@ func TestFailingHookUndoesAll(t *testing.T) {
 	}
 }
 
-// At its timeout a hook is killed with all that it started; what keeps its output open does not hold us.
+// At its timeout a hook is killed with everything that it started. A process that keeps its output open does not delay
+// gpu-hook.
 func TestHookTimeout(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(strings.ReplaceAll(hookSpec, "timeout: 20", "timeout: 1"))
@@ -242,7 +251,7 @@ func TestHookTimeout(t *testing.T) {
 	c.unchanged()
 }
 
-// A node or mount that cannot be made takes back those before it.
+// If a node or mount cannot be made, those before it are undone.
 func TestFailingEditUndoesAll(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(`
@@ -270,8 +279,7 @@ func TestRelativeRootAndCrunRoot(t *testing.T) {
 		config["root"] = map[string]any{"path": "./rootfs"}
 	}))
 	c.run().applied(t)
-	state := fmt.Sprintf(`{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`, c.pid, c.bundle, filepath.Join(c.bundle, "rootfs"))
-	c.runOn(state).applied(t)
-	state = fmt.Sprintf(`{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`, c.pid, c.bundle, c.host.Dir)
-	c.runOn(state).refused(t, "E-BUNDLE", c.host.Dir)
+	const state = `{"ociVersion":"1.0","id":"test","status":"created","pid":%d,"bundle":%q,"root":%q}`
+	c.runOn(fmt.Sprintf(state, c.pid, c.bundle, filepath.Join(c.bundle, "rootfs"))).applied(t)
+	c.runOn(fmt.Sprintf(state, c.pid, c.bundle, c.host.Dir)).refused(t, "E-BUNDLE", c.host.Dir)
 }

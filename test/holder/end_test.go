@@ -9,7 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// Where the time is over, everything is taken back, and it is said to be the time.
+// When the time limit is reached, everything is undone, and the message says that the time was the reason.
 func TestTimeout(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	if err := c.host.Write("config.toml", c.host.Config()+"[limits]\ntimeout = \"1ns\"\n", 0o644); err != nil {
@@ -19,7 +19,7 @@ func TestTimeout(t *testing.T) {
 	c.unchanged()
 }
 
-// A signal ends it while it waits for a state: nothing was made yet.
+// A signal ends gpu-hook while it waits for the state. Nothing has been made by then.
 func TestSignalBeforeTheState(t *testing.T) {
 	require.Root(t)
 	cmd := exec.Command(require.GPUHook(t), "createRuntime")
@@ -43,14 +43,16 @@ func TestSignalBeforeTheState(t *testing.T) {
 	}
 }
 
-// A signal while a hook runs ends the hook too and takes back what was made. It is no fault of a wish, which would let the
-// container start.
+// A signal while a hook runs ends the hook too, and what was made is undone. That is not the failure of a wish, after
+// which the container would start.
 func TestSignalWhileAHookRuns(t *testing.T) {
-	for name, ask := range map[string]option{"a request": annotated("device=0"), "a wish": withEnv("NVIDIA_VISIBLE_DEVICES=all")} {
+	for name, ask := range map[string]option{
+		"a request": annotated("device=0"), "a wish": withEnv("NVIDIA_VISIBLE_DEVICES=all"),
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := newBundle(t, ask)
 			c.spec(hookSpec)
-			// The hook tells us that it runs, by telling our own hook to end.
+			// The hook shows that it runs by telling its parent, gpu-hook, to end.
 			if err := c.host.Write("bin/hook", "#!/bin/sh\nkill -TERM $PPID\nexec sleep 600\n", 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +63,7 @@ func TestSignalWhileAHookRuns(t *testing.T) {
 	}
 }
 
-// A value that is larger than any host is turned away before it costs anything.
+// A value that is larger than any host needs is refused before it costs anything.
 func TestHugeValues(t *testing.T) {
 	for _, value := range []string{strings.Repeat("x", 1<<20), strings.Repeat("GPU-1,", 20000)} {
 		c := newContainer(t, withEnv("NVIDIA_VISIBLE_DEVICES="+value))

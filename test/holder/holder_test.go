@@ -1,6 +1,6 @@
-// Package holder runs the real binary on synthetic states, against a process that holds a mount namespace as a runtime
-// leaves it when it calls a createRuntime hook: root filesystem bound on itself, tmpfs on its /dev. The test process
-// is the parent of both, as the runtime is.
+// Package holder runs the real binary on synthetic states. A process holds a mount namespace as a runtime leaves it
+// when it calls a createRuntime hook: the root filesystem is bound on itself, and a tmpfs is on its /dev. The test
+// process is the parent of both, as the runtime is.
 package holder
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// holdEnv makes the test binary the holder.
+// holdEnv is the variable that makes the test binary the holder.
 const holdEnv = "GPU_HOOK_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -37,14 +37,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aloneEnv says that the tests have a mount namespace of their own.
+// aloneEnv is the variable that says that the tests have a mount namespace of their own.
 const aloneEnv = "GPU_HOOK_TEST_ALONE"
 
-// alone runs the tests in a mount namespace of their own: what anybody else mounts meanwhile is no leak of ours. They have
-// no descriptors that the tests' caller left open, so that a hook gets none either, as from a runtime.
+// alone runs the tests in a mount namespace of their own, so that mounts of other processes are not taken for leaks.
+// Descriptors that the tests' caller left open are closed, so that a hook gets none, as from a runtime.
 func alone() int {
 	must(unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC))
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)...)
+	argv := append([]string{"-c", `mount --make-rprivate / && exec "$0" "$@"`, "/proc/self/exe"}, os.Args[1:]...)
+	cmd := exec.Command("/bin/sh", argv...)
 	self, err := os.Executable()
 	must(err)
 	cmd.Args[3] = self
@@ -57,8 +58,8 @@ func alone() int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// hold mounts, but for a root filesystem that is shared with the host, and then waits until its standard input ends.
-// Every line it reads is a path to list, which it answers with what it sees there: the container's own view.
+// hold makes the mounts, except for a root filesystem that is shared with the host, and waits until its standard input
+// ends. Every line that it reads is a path. It answers with what is there in the container's own view.
 func hold(root string) {
 	if os.Getenv("GPU_HOOK_TEST_SHARED") == "" {
 		must(unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""))
@@ -90,7 +91,7 @@ func must(err error) {
 	}
 }
 
-// look says in one line what is at path: "missing", or mode, numbers and content.
+// look returns one line about what is at path: "missing", or its mode, numbers and content.
 func look(path string) string {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -140,7 +141,7 @@ func shared(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_T
 
 func readOnly(c *container, _ *gpuhost.Bundle) { c.env = append(c.env, "GPU_HOOK_TEST_READ_ONLY=1") }
 
-// volume binds a folder of the test's, which the option makes, to a folder of the root filesystem.
+// volume binds a directory of the test, which the option makes, to a directory of the root filesystem.
 func volume(destination string) option {
 	return func(c *container, _ *gpuhost.Bundle) {
 		c.env = append(c.env, "GPU_HOOK_TEST_VOLUME="+c.volume()+":"+destination)
@@ -149,7 +150,7 @@ func volume(destination string) option {
 
 func (c *container) volume() string { return filepath.Join(filepath.Dir(c.bundle), "volume") }
 
-// newBundle makes host and bundle; start makes the holder.
+// newBundle makes the host and the bundle. start makes the holder.
 func newBundle(t *testing.T, options ...option) *container {
 	t.Helper()
 	require.Root(t)
@@ -221,7 +222,7 @@ func (c *container) sees(path string) string {
 	return c.line()
 }
 
-// snapshot is everything about the bundle's folder and its surroundings that must not change on a refusal.
+// snapshot describes everything about the bundle's directory and its surroundings that a refusal must not change.
 func (c *container) snapshot() string {
 	c.t.Helper()
 	var b strings.Builder
@@ -312,7 +313,7 @@ func (c *container) runCommand(state string, argv ...string) result {
 	return c.runProcess(c.process(state, argv...))
 }
 
-// process prepares a run of a program with an environment that it must not believe.
+// process prepares a run of a program with an environment that it must not trust.
 func (c *container) process(state string, argv ...string) *exec.Cmd {
 	c.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -324,7 +325,7 @@ func (c *container) process(state string, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// runProcess runs a program, whose output is in the result unless it goes elsewhere already.
+// runProcess runs a program. Its output is in the result unless it already goes elsewhere.
 func (c *container) runProcess(cmd *exec.Cmd) result {
 	c.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -347,7 +348,7 @@ func (c *container) runProcess(cmd *exec.Cmd) result {
 	return r
 }
 
-// applied checks that the run went well and left a record that says so.
+// applied checks that the run succeeded and left a record that says so.
 func (r result) applied(t *testing.T) {
 	t.Helper()
 	if r.status != 0 || r.stderr != "" {
@@ -358,15 +359,16 @@ func (r result) applied(t *testing.T) {
 	}
 }
 
-// refused checks that the run was a refusal: status 1, one line that holds every part, one hint, and none of the phrases
-// that podman rewrites.
+// refused checks that the run was a refusal: status 1, one line that holds every part, one hint, and none of the
+// phrases that podman rewrites.
 func (r result) refused(t *testing.T, parts ...string) {
 	t.Helper()
 	if r.status != 1 {
 		t.Errorf("status %d, not 1", r.status)
 	}
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "gpu-hook: E-") || !strings.HasPrefix(lines[1], "gpu-hook: hint: ") {
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "gpu-hook: E-") ||
+		!strings.HasPrefix(lines[1], "gpu-hook: hint: ") {
 		t.Fatalf("not one line and one hint:\n%s", r.stderr)
 	}
 	for _, part := range parts {
@@ -374,7 +376,9 @@ func (r result) refused(t *testing.T, parts ...string) {
 			t.Errorf("no %q in: %s", part, lines[0])
 		}
 	}
-	for _, phrase := range []string{"no such file or directory", "permission denied", "operation not permitted", "executable file not found"} {
+	for _, phrase := range []string{
+		"no such file or directory", "permission denied", "operation not permitted", "executable file not found",
+	} {
 		if strings.Contains(strings.ToLower(r.stderr), phrase) {
 			t.Errorf("podman would rewrite this: %s", r.stderr)
 		}

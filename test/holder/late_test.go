@@ -24,10 +24,13 @@ devices:
 `
 
 func lates() []string {
-	return []string{"variable CUDA_HOME=/cuda", "group 39", "Intel RDT class gold", "startContainer hook /nowhere/a", "poststart hook /nowhere/b", "poststop hook /nowhere/c"}
+	return []string{
+		"variable CUDA_HOME=/cuda", "group 39", "Intel RDT class gold", "startContainer hook /nowhere/a",
+		"poststart hook /nowhere/b", "poststop hook /nowhere/c",
+	}
 }
 
-// What a createRuntime hook cannot do is said, each by name, and the rest is done.
+// Each edit that a createRuntime hook cannot make is reported by name, and the others are made.
 func TestLateEdits(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(lateSpec)
@@ -42,12 +45,15 @@ func TestLateEdits(t *testing.T) {
 			t.Errorf("no %q in %+v", what, w)
 		}
 	}
-	// The mark that keeps a vendor's own hook away is missed by no program, and a Spec gives nobody root's group.
+	// No program needs the variable that keeps a vendor's own hook away, and a Spec cannot add root's group.
 	if strings.Contains(w.Message, "void") || strings.Contains(w.Message, "group 0") {
 		t.Errorf("too much in %+v", w)
 	}
 	e := r.report.Edits
-	statuses := []devices.Status{e.Env[0].Status, e.Env[1].Status, e.AdditionalGIDs[0].Status, e.IntelRdt[0].Status, e.Hooks[0].Status, e.Hooks[1].Status, e.Hooks[2].Status}
+	statuses := []devices.Status{
+		e.Env[0].Status, e.Env[1].Status, e.AdditionalGIDs[0].Status, e.IntelRdt[0].Status, e.Hooks[0].Status,
+		e.Hooks[1].Status, e.Hooks[2].Status,
+	}
 	for i, s := range statuses {
 		if s != devices.Late {
 			t.Errorf("edit %d: %s", i, s)
@@ -55,19 +61,23 @@ func TestLateEdits(t *testing.T) {
 	}
 }
 
-// By policy a late edit is the error, found before anything is done.
+// If the policy is "error", a late edit is refused before anything is done.
 func TestLateEditsRefused(t *testing.T) {
 	for i, only := range append(lates(), "") {
 		spec := lateSpec
 		if only != "" {
 			spec = lateSpec[:strings.Index(lateSpec, "    env:")] + []string{
 				"    env: [CUDA_HOME=/cuda]", "    additionalGids: [39]", "    intelRdt: {closID: gold}",
-				"    hooks: [{hookName: startContainer, path: /nowhere/a}]", "    hooks: [{hookName: poststart, path: /nowhere/b}]", "    hooks: [{hookName: poststop, path: /nowhere/c}]",
+				"    hooks: [{hookName: startContainer, path: /nowhere/a}]",
+				"    hooks: [{hookName: poststart, path: /nowhere/b}]",
+				"    hooks: [{hookName: poststop, path: /nowhere/c}]",
 			}[i] + "\n"
 		}
 		c := newBundle(t, annotated("device=0"))
 		c.spec(spec)
-		if err := c.host.Write("config.toml", strings.Replace(c.host.Config(), "[cdi]\n", "[cdi]\non-late = \"error\"\n", 1), 0o644); err != nil {
+		if err := c.host.Write(
+			"config.toml", strings.Replace(c.host.Config(), "[cdi]\n", "[cdi]\non-late = \"error\"\n", 1), 0o644,
+		); err != nil {
 			t.Fatal(err)
 		}
 		r := c.start().run()
@@ -79,7 +89,7 @@ func TestLateEditsRefused(t *testing.T) {
 	}
 }
 
-// What an engine that knows CDI has put into config.json is there, not late.
+// An edit that an engine with CDI support has put into config.json is present, not late.
 func TestLateEditsThatArePresent(t *testing.T) {
 	c := newBundle(t, annotated("device=0"), edited(func(config map[string]any) {
 		process := config["process"].(map[string]any)
@@ -87,10 +97,14 @@ func TestLateEditsThatArePresent(t *testing.T) {
 		process["user"] = map[string]any{"uid": 0, "gid": 0, "additionalGids": []int{39}}
 		config["linux"].(map[string]any)["intelRdt"] = map[string]any{"closID": "gold"}
 		hook := func(path string) any { return []any{map[string]any{"path": path}} }
-		config["hooks"] = map[string]any{"startContainer": hook("/nowhere/a"), "poststart": hook("/nowhere/b"), "poststop": hook("/nowhere/c")}
+		config["hooks"] = map[string]any{
+			"startContainer": hook("/nowhere/a"), "poststart": hook("/nowhere/b"), "poststop": hook("/nowhere/c"),
+		}
 	}))
 	c.spec(lateSpec)
-	if err := c.host.Write("config.toml", strings.Replace(c.host.Config(), "[cdi]\n", "[cdi]\non-late = \"error\"\n", 1), 0o644); err != nil {
+	if err := c.host.Write(
+		"config.toml", strings.Replace(c.host.Config(), "[cdi]\n", "[cdi]\non-late = \"error\"\n", 1), 0o644,
+	); err != nil {
 		t.Fatal(err)
 	}
 	c.start().run().applied(t)

@@ -38,7 +38,7 @@ func (c *container) mounted(path string) *mountinfo.Info {
 	return infos[0]
 }
 
-// shares makes a folder of the host that is a shared mount with another mount below it, as data and data/sub.
+// shares makes a directory of the host that is a shared mount with another mount below it: data and data/sub.
 func (c *container) shares() {
 	c.t.Helper()
 	data := c.host.Path("data")
@@ -58,7 +58,8 @@ func (c *container) shares() {
 	try(os.WriteFile(data+"/sub/below", []byte("below"), 0o644))
 }
 
-// With rbind the mounts below a directory come along, with bind they do not; "ro" is for the mount itself, "rro" for all.
+// With rbind the mounts below a directory come along, with bind they do not. "ro" applies to the mount itself, "rro" to
+// all of them.
 func TestRecursiveMounts(t *testing.T) {
 	const readOnly = " (read-only)"
 	for _, test := range []struct{ options, top, below string }{
@@ -88,7 +89,7 @@ func TestRecursiveMounts(t *testing.T) {
 	}
 }
 
-// What the kernel shows of a mount's options is what the Spec asks for.
+// The kernel shows the mount options that the Spec requests.
 func TestMountOptions(t *testing.T) {
 	for _, test := range []struct {
 		options  string
@@ -100,7 +101,12 @@ func TestMountOptions(t *testing.T) {
 		{"bind, noatime, nodiratime, nosymfollow", "rw,noatime,nodiratime,nosymfollow", ""},
 		{"bind, strictatime", "rw", ""},
 		{"bind, noatime, atime, nodiratime, diratime, nosymfollow, symfollow", "rw,relatime", ""},
-		{"bind, rro, rnosuid, rnodev, rnoexec, rnoatime, rnodiratime, rnosymfollow", "ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow", ""},
+		{
+			"bind, rro, rnosuid, rnodev, rnoexec, rnoatime, rnodiratime, rnosymfollow",
+			"ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow", "",
+		},
+		{"bind, ro, noexec, noatime, rrw, rrelatime", "rw,noexec,relatime", ""},
+		{"bind, rw, dev, strictatime, rro, rnodev, rnoatime", "ro,nodev,noatime", ""},
 		{"rbind, private, silent, async", "rw,relatime", ""},
 		{"rbind, rslave", "rw,relatime", "master"},
 		{"bind, unbindable", "rw,relatime", "unbindable"},
@@ -126,15 +132,15 @@ func words(options string) []string {
 	return slices.Sorted(slices.Values(strings.Split(options, ",")))
 }
 
-// A tmpfs is the container's own, of the size and with the owner that the Spec gives.
+// A tmpfs belongs to the container, and has the size and owner that the Spec states.
 func TestTmpfs(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
-	c.spec(mountSpec + `    - {hostPath: tmpfs, containerPath: /opt/scratch, type: tmpfs, options: [size=64k, nr_inodes=10, mode=0750, uid=7, gid=8, nosuid, ro]}
-    - {hostPath: none, containerPath: /opt/scratch/../other, type: tmpfs}
+	const scratch = "    - {hostPath: tmpfs, containerPath: /opt/scratch, type: tmpfs, " +
+		"options: [size=64k, nr_inodes=10, mode=0750, uid=7, gid=8, nosuid, ro]}\n"
+	c.spec(mountSpec + scratch + `    - {hostPath: none, containerPath: /opt/scratch/../other, type: tmpfs}
 `)
 	c.start().run().refused(t, "E-MOUNT", "..")
-	c.spec(mountSpec + `    - {hostPath: tmpfs, containerPath: /opt/scratch, type: tmpfs, options: [size=64k, nr_inodes=10, mode=0750, uid=7, gid=8, nosuid, ro]}
-    - {hostPath: none, containerPath: /opt/other, type: tmpfs}
+	c.spec(mountSpec + scratch + `    - {hostPath: none, containerPath: /opt/other, type: tmpfs}
     - {hostPath: HOST/lib, containerPath: /opt/other/lib, options: [bind]}
 `)
 	r := c.run()
@@ -162,24 +168,32 @@ func TestTmpfs(t *testing.T) {
 	}
 }
 
-// What the kernel does not take of a tmpfs's options it says itself, and nothing is left behind.
+// If the kernel rejects an option of a tmpfs, the message is the kernel's own, and nothing is left behind.
 func TestBadMountsAreRefused(t *testing.T) {
 	for i, test := range []struct {
 		mount string
 		parts []string
 	}{
-		{"{hostPath: tmpfs, containerPath: /opt/t, type: tmpfs, options: [size=much]}", []string{"E-MOUNT", `"size=much"`, "size"}},
+		{
+			"{hostPath: tmpfs, containerPath: /opt/t, type: tmpfs, options: [size=much]}",
+			[]string{"E-MOUNT", `"size=much"`, "size"},
+		},
 		{"{hostPath: tmpfs, containerPath: /opt/t, type: tmpfs, options: [colour=red]}", []string{"E-MOUNT", `"colour=red"`}},
 		{"{hostPath: tmpfs, containerPath: /bin/sh, type: tmpfs}", []string{"E-MOUNT", "/bin/sh"}},
 		{"{hostPath: proc, containerPath: /opt/t, type: proc}", []string{"E-MOUNT", `"proc"`}},
-		{"{hostPath: HOST/lib, containerPath: /opt/t, type: overlay, options: [lowerdir=/]}", []string{"E-MOUNT", `"overlay"`}},
+		{
+			"{hostPath: HOST/lib, containerPath: /opt/t, type: overlay, options: [lowerdir=/]}",
+			[]string{"E-MOUNT", `"overlay"`},
+		},
 		{"{hostPath: HOST/lib, containerPath: /opt/t, options: [bind, rshared]}", []string{"E-MOUNT", `"rshared"`, "host"}},
 		{"{hostPath: HOST/lib, containerPath: /opt/t, options: [bind, sync]}", []string{"E-MOUNT", `"sync"`}},
 		{"{hostPath: HOST/lib, containerPath: /bin/sh, options: [bind]}", []string{"E-MOUNT", "/bin/sh"}},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			c := newBundle(t, annotated("driver=nvidia.cdi,device=0"))
-			c.spec(strings.Replace(mountSpec, "mounts:", "deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    mounts:", 1) + "    - " + test.mount + "\n")
+			withNode := strings.Replace(mountSpec, "mounts:",
+				"deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    mounts:", 1)
+			c.spec(withNode + "    - " + test.mount + "\n")
 			c.start().run().refused(t, test.parts...)
 			c.unchanged()
 			if entries, _ := filepath.Glob(c.rootfs("/made")); len(entries) > 0 {

@@ -26,15 +26,15 @@ devices:
     netDevices: [{hostInterfaceName: rdma7, name: eth0}]
 `
 
-// network puts the test into a network namespace of its own, which stands for the host's and has the device rdma7 with
-// addresses and an alias; its peer is the world outside.
+// network puts the test into a network namespace of its own, which stands for the host's. It has the device rdma7 with
+// addresses and an alias; the device's peer stands for the outside world.
 func network(t *testing.T) {
 	t.Helper()
 	require.Root(t)
 	require.Program(t, "ip")
 	require.Program(t, "nsenter")
 	require.GPUHook(t)
-	// The thread ends with the test, and the namespace with all that is in it.
+	// The thread ends with the test, and the namespace with the thread.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
@@ -70,13 +70,14 @@ func ip(t *testing.T, args string, pid ...int) string {
 	return string(out)
 }
 
-// addresses lists what a device has: its state and its addresses that are there to stay.
+// addresses returns a device's state and its permanent addresses.
 func addresses(t *testing.T, device string, pid ...int) string {
 	t.Helper()
 	var out []string
 	for line := range strings.Lines(ip(t, "-o address show dev "+device, pid...)) {
 		fields := strings.Fields(line)
-		if len(fields) > 3 && !strings.HasPrefix(fields[3], "fe80") && !strings.Contains(line, "scope link") && strings.Contains(line, "forever") {
+		if len(fields) > 3 && !strings.HasPrefix(fields[3], "fe80") && !strings.Contains(line, "scope link") &&
+			strings.Contains(line, "forever") {
 			address := fields[3]
 			if fields[4] == "peer" {
 				address += "-" + fields[5]
@@ -90,7 +91,7 @@ func addresses(t *testing.T, device string, pid ...int) string {
 	return strings.Join(out, " ")
 }
 
-// whole is all that a device has on the host, but for what the kernel makes by itself.
+// whole returns everything that a device has on the host, except what the kernel makes by itself.
 func whole(t *testing.T, device string) string {
 	t.Helper()
 	var out []string
@@ -100,7 +101,8 @@ func whole(t *testing.T, device string) string {
 		}
 	}
 	slices.Sort(out)
-	return strings.Join(out, " ") + "\n" + ip(t, "route show dev "+device) + ip(t, "-6 route show 2001:db8:9::/48 dev "+device)
+	return strings.Join(out, " ") + "\n" + ip(t, "route show dev "+device) +
+		ip(t, "-6 route show 2001:db8:9::/48 dev "+device)
 }
 
 const kept = "192.0.2.7/24 198.51.100.1-198.51.100.2/32 192.0.2.8/24 2001:db8::7/64 up"
@@ -110,8 +112,8 @@ func (c *container) ownNetwork() *container {
 	return c
 }
 
-// The host's device is in the container, under its new name, with its permanent addresses, up, and gone from the host; and
-// a second start in the same network namespace takes it as it is.
+// The host's device is in the container under its new name, with its permanent addresses and up, and no longer on the
+// host. A second start in the same network namespace uses it as it is.
 func TestNetDevice(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0")).ownNetwork()
@@ -122,7 +124,8 @@ func TestNetDevice(t *testing.T) {
 	if got := addresses(t, "eth0", c.pid); got != kept {
 		t.Errorf("in the container: %s", got)
 	}
-	if all := ip(t, "-o address show dev eth0", c.pid); strings.Contains(all, "203.0.113.9") || strings.Contains(all, "169.254") {
+	all := ip(t, "-o address show dev eth0", c.pid)
+	if strings.Contains(all, "203.0.113.9") || strings.Contains(all, "169.254") {
 		t.Errorf("addresses that are not permanent: %s", all)
 	}
 	if host := ip(t, "-o link show"); strings.Contains(host, "rdma7") || strings.Contains(host, "eth0") {
@@ -139,7 +142,7 @@ func TestNetDevice(t *testing.T) {
 	}
 }
 
-// joins makes config.json name a network namespace to join.
+// joins makes config.json name a network namespace that the container joins.
 func (c *container) joins(path string) {
 	c.t.Helper()
 	file := filepath.Join(c.bundle, "config.json")
@@ -161,11 +164,12 @@ func (c *container) joins(path string) {
 	c.before = c.snapshot()
 }
 
-// networkNamespace edits config.json: a namespace to join or, with "", none but the host's.
+// networkNamespace edits config.json: the container joins the namespace at path or, if that is "", keeps the host's.
 func networkNamespace(path string) func(config map[string]any) {
 	return func(config map[string]any) {
 		linux := config["linux"].(map[string]any)
-		list := slices.DeleteFunc(linux["namespaces"].([]any), func(ns any) bool { return ns.(map[string]any)["type"] == "network" })
+		list := slices.DeleteFunc(linux["namespaces"].([]any),
+			func(ns any) bool { return ns.(map[string]any)["type"] == "network" })
 		if path != "" {
 			list = append(list, map[string]any{"type": "network", "path": path})
 		}
@@ -173,7 +177,7 @@ func networkNamespace(path string) func(config map[string]any) {
 	}
 }
 
-// A device that has come back to the host under the name that it had in a container is known by its mark.
+// A device that has come back to the host under its name in a container is recognized by its alias.
 func TestNetDeviceThatCameBack(t *testing.T) {
 	network(t)
 	ip(t, "link set rdma7 down")
@@ -187,7 +191,7 @@ func TestNetDeviceThatCameBack(t *testing.T) {
 	}
 }
 
-// A virtual device ends with the container that had it; the next start says so.
+// A virtual device is destroyed with the container that had it. The next start says so.
 func TestLostNetDevice(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("driver=nvidia.cdi,device=0")).ownNetwork()
@@ -198,13 +202,13 @@ func TestLostNetDevice(t *testing.T) {
 	second.spec(netSpec)
 	second.start().run().refused(t, "E-NETDEV", "rdma7", "virtual device", "lost with the container")
 	second.unchanged()
-	// Found out only inside, where the namespace outlives its containers.
+	// If the namespace outlives its containers, this is found only inside it.
 	c.joins(fmt.Sprintf("/proc/%d/ns/net", c.pid))
 	c.run().refused(t, "E-NETDEV", "rdma7", "lost with the container")
 	c.unchanged()
 }
 
-// A hook that fails after the move brings the device back as it was.
+// If a hook fails after the device was moved, the device comes back as it was.
 func TestNetDeviceComesBackOnError(t *testing.T) {
 	for _, state := range []string{"up", "down"} {
 		t.Run(state, func(t *testing.T) {
@@ -212,7 +216,8 @@ func TestNetDeviceComesBackOnError(t *testing.T) {
 			ip(t, "link set rdma7 "+state)
 			c := newBundle(t, annotated("device=0")).ownNetwork()
 			c.spec(netSpec + "    hooks: [{hookName: createRuntime, path: HOST/bin/hook}]\n")
-			if err := c.host.Write("bin/hook", "#!/bin/sh\nip -o link show >"+c.host.Path("run/seen")+"\nexit 3\n", 0o755); err != nil {
+			script := "#!/bin/sh\nip -o link show >" + c.host.Path("run/seen") + "\nexit 3\n"
+			if err := c.host.Write("bin/hook", script, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			if state == "up" {
@@ -247,7 +252,7 @@ func TestNetDeviceComesBackOnError(t *testing.T) {
 	}
 }
 
-// The second of two that cannot be moved brings the first back.
+// If the second of two devices cannot be moved, the first comes back.
 func TestSecondNetDeviceFails(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0")).ownNetwork()
@@ -262,14 +267,15 @@ func TestSecondNetDeviceFails(t *testing.T) {
 	}
 }
 
-// An address that the container's namespace does not take fails the start, and the host has its device again.
+// If the container's namespace does not accept an address, the start fails and the host gets its device back.
 func TestNetDeviceWhoseAddressIsRefused(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0")).ownNetwork()
 	c.spec(netSpec)
 	c.start()
 	command := "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
-	if out, err := exec.Command("nsenter", "-t", fmt.Sprint(c.pid), "-n", "sh", "-c", command).CombinedOutput(); err != nil {
+	inside := exec.Command("nsenter", "-t", fmt.Sprint(c.pid), "-n", "sh", "-c", command)
+	if out, err := inside.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", command, err, out)
 	}
 	c.run().refused(t, "E-NETDEV", "rdma7", "2001:db8::7/64")
@@ -279,7 +285,7 @@ func TestNetDeviceWhoseAddressIsRefused(t *testing.T) {
 	}
 }
 
-// What config.json has the runtime move is the runtime's affair.
+// A device that config.json makes the runtime move is left to the runtime.
 func TestNetDeviceThatTheRuntimeMoves(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0"), edited(func(config map[string]any) {
@@ -296,7 +302,8 @@ func TestNetDeviceThatTheRuntimeMoves(t *testing.T) {
 	}
 }
 
-// With the host's network namespace a rename would hit the host: refused where config.json tells, and where it does not.
+// With the host's network namespace a rename would hit the host. It is refused whether or not config.json tells which
+// namespace it is.
 func TestSharedHostNetwork(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -312,7 +319,8 @@ func TestSharedHostNetwork(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			network(t)
 			c := newBundle(t, annotated("driver=nvidia.cdi,device=0"), edited(test.edit()))
-			c.spec(strings.Replace(netSpec, "netDevices:", "deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    netDevices:", 1))
+			c.spec(strings.Replace(netSpec, "netDevices:",
+				"deviceNodes: [{path: /made/node, hostPath: HOST/dev/nvidia0}]\n    netDevices:", 1))
 			before := addresses(t, "rdma7")
 			r := c.start().run()
 			r.refused(t, "E-NETDEV", "rdma7", "shares the host's network namespace")
@@ -327,7 +335,8 @@ func TestSharedHostNetwork(t *testing.T) {
 	}
 }
 
-// Somebody who shares the container's network namespace has marked a device of his own: it is not what comes back.
+// Another process in the container's network namespace has marked a device of its own. That device does not come back
+// to the host.
 func TestNetDeviceWithADecoy(t *testing.T) {
 	network(t)
 	c := newBundle(t, annotated("device=0")).ownNetwork()
@@ -345,7 +354,7 @@ func TestNetDeviceWithADecoy(t *testing.T) {
 	}
 }
 
-// What the host lives by is not taken from it.
+// A device that the host itself needs is not moved.
 func TestNetDeviceThatTheHostNeeds(t *testing.T) {
 	for want, change := range map[string]string{
 		"default route": "route add default via 192.0.2.1 dev rdma7",

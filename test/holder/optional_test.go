@@ -8,8 +8,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 )
 
-// optionalSpec has an edit of each kind that fails only while it is made, after a part of it was: a name that no
-// directory can hold.
+// optionalSpec has an edit of each kind that fails only after a part of it was made, because of a name that is too long
+// for a directory entry.
 const optionalSpec = `
 cdiVersion: "0.5.0"
 kind: nvidia.com/gpu
@@ -95,7 +95,7 @@ func TestOptionalEditsAreLeftOut(t *testing.T) {
 	}
 }
 
-// Each of them keeps the container from starting where the rule does not name it.
+// If the rule does not name an edit, its failure keeps the container from starting.
 func TestOthersAreRequired(t *testing.T) {
 	for _, test := range []struct{ entry, code, part string }{
 		{`"mount:/bin"`, "E-MOUNT", "/bin"},
@@ -116,8 +116,8 @@ func TestOthersAreRequired(t *testing.T) {
 	}
 }
 
-// An optional hook is killed at its own timeout, and one that has none at half of what is left of ours: the rest still
-// gets its turn.
+// An optional hook is killed at its own timeout or, if it has none, after half of gpu-hook's remaining time. The other
+// edits are still made.
 func TestOptionalHookThatHangs(t *testing.T) {
 	c := optional(t, all, "[ $1 != chmod ] || exec sleep 600\n")
 	data, err := os.ReadFile(c.host.Path("config.toml"))
@@ -134,7 +134,7 @@ func TestOptionalHookThatHangs(t *testing.T) {
 	}
 }
 
-// Told to end, gpu-hook ends, whatever was running.
+// If gpu-hook is told to end, it ends, whatever is running.
 func TestSignalWhileAnOptionalHookRuns(t *testing.T) {
 	c := optional(t, all, "[ $1 != chmod ] || { kill -TERM $PPID; exec sleep 600; }\n")
 	r := c.run()
@@ -150,7 +150,7 @@ func TestSignalWhileAnOptionalHookRuns(t *testing.T) {
 	c.unchanged()
 }
 
-// What an optional hook did until it failed is named where the start fails after all.
+// If the start fails, an optional hook that had failed is named, because what it did cannot be undone.
 func TestOptionalHookIsNamedAsLeftover(t *testing.T) {
 	c := optional(t, all, "exit 7\n")
 	r := c.run()
@@ -166,7 +166,7 @@ func TestOptionalHookIsNamedAsLeftover(t *testing.T) {
 	}
 }
 
-// A host that a Spec was not written for is refused before anything is touched.
+// A Spec that was not written for this host is refused before anything is changed.
 func TestStaleSpec(t *testing.T) {
 	c := newContainer(t, annotated("driver=nvidia.cdi,device=0"))
 	if err := os.Remove(c.host.Path("lib/libcuda.so.580.65.06")); err != nil {
@@ -177,8 +177,10 @@ func TestStaleSpec(t *testing.T) {
 	}
 	c.before = c.snapshot()
 	r := c.run()
-	r.refused(t, "E-STALE", "it was written for driver 580.65.06, the host runs 590.48.01", "1 of 2 host files that it needs are missing, first: "+c.host.Path("lib/libcuda.so.580.65.06"))
-	if !strings.Contains(r.stderr, "gpu-hook: hint: generate it anew: nvidia-ctk cdi generate --output="+c.host.Path("cdi/nvidia.yaml")) {
+	r.refused(t, "E-STALE", "it was written for driver 580.65.06, the host runs 590.48.01",
+		"1 of 2 host files that it needs are missing, first: "+c.host.Path("lib/libcuda.so.580.65.06"))
+	hint := "gpu-hook: hint: generate it anew: nvidia-ctk cdi generate --output=" + c.host.Path("cdi/nvidia.yaml")
+	if !strings.Contains(r.stderr, hint) {
 		t.Errorf("the hint does not make it anew: %s", r.stderr)
 	}
 	c.unchanged()

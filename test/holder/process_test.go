@@ -3,8 +3,11 @@ package holder
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
@@ -103,6 +106,43 @@ func TestInheritedDescriptors(t *testing.T) {
 				_, file, _ := strings.Cut(strings.TrimSpace(line), " ")
 				if file == c.host.Path("dev") || file == c.host.Path("version") {
 					t.Errorf("a program has got a descriptor: %s", line)
+				}
+			}
+		})
+	}
+}
+
+// showsIgnored is a program that writes to the host's log, behind its first argument, which signals it ignores.
+const showsIgnored = `#!/bin/sh
+echo "$1 $(grep SigIgn: /proc/self/status)" >>HOST/log
+`
+
+// No program that gpu-hook runs ignores SIGPIPE. It would go on for ever where nobody reads its output.
+func TestInheritedSignals(t *testing.T) {
+	for name, test := range map[string]struct {
+		gpus, program string
+		runs          []string
+	}{
+		"hooks of a CDI Spec": {"device=0", "bin/hook", []string{"one", "two", "three"}},
+		"the delegate":        {"driver=nvidia.runtime-hook", "bin/nvidia-container-runtime-hook", []string{"-config"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newBundle(t, annotated(test.gpus))
+			c.spec(hookSpec)
+			program := strings.ReplaceAll(showsIgnored, "HOST", c.host.Dir)
+			if err := c.host.Write(test.program, program, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if r := c.start().run(); r.status != 0 {
+				t.Fatalf("status %d: %s", r.status, r.stderr)
+			}
+			log := readFile(t, c.host.Path("log"))
+			for _, run := range test.runs {
+				_, ignored, found := strings.Cut(log, run+" SigIgn:\t")
+				ignored, _, _ = strings.Cut(ignored, "\n")
+				mask, err := strconv.ParseUint(ignored, 16, 64)
+				if !found || err != nil || mask&(1<<(unix.SIGPIPE-1)) != 0 {
+					t.Errorf("%s ignores SIGPIPE (%v):\n%s", run, err, log)
 				}
 			}
 		})

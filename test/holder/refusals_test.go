@@ -14,8 +14,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// A state that cannot be read is refused, since nothing is known of the container. So is a bundle, where the state says that
-// something was asked for. Where it does not, the container starts: it most probably asks for nothing.
+// A state that cannot be read is refused, because nothing is known about the container. A config.json that cannot be
+// read is refused if the state shows that something was requested. Otherwise the container starts, because it most
+// probably requests nothing.
 func TestUnreadableStateAndBundle(t *testing.T) {
 	c := newContainer(t)
 	const asks = `"annotations":{"gpu-hook/gpus":"0"}`
@@ -66,11 +67,10 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 	}
 }
 
-// What is wrong with a request, a Spec or the host is refused with a container that asks, and does not concern one that
-// asks for nothing.
+// A mistake in a request, a Spec or the host refuses a container with a request, and does not affect one without.
 func TestRefusals(t *testing.T) {
 	t.Cleanup(func() {
-		// Where the configuration cannot be read the record goes to the default directory; others' records there stay.
+		// If the configuration cannot be read, the record is written to the default directory. Other records there stay.
 		_ = os.Remove("/run/gpu-hook/records/test.json")
 		_ = os.Remove("/run/gpu-hook/records")
 		_ = os.Remove("/run/gpu-hook")
@@ -85,7 +85,10 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"unknown device", annotated("driver=nvidia.cdi,device=7"), nil, []string{"E-NAME", "nvidia.com/gpu=7", "0, 1"}},
 		{"unknown kind", annotated("driver=cdi,device=acme.com/npu=7"), nil, []string{"E-NOSPEC", "acme.com/npu=7"}},
-		{"all drivers fail", annotated("device=7"), nil, []string{"E-NAME", "nvidia.cdi: nvidia.com/gpu=7", "nvidia.runtime-hook: ", "is not installed"}},
+		{
+			"all drivers fail", annotated("device=7"), nil,
+			[]string{"E-NAME", "nvidia.cdi: nvidia.com/gpu=7", "nvidia.runtime-hook: ", "is not installed"},
+		},
 		{"count and ids", annotated("count=2,device=0"), nil, []string{"E-REQUEST", "both a count and device ids"}},
 		{"no --gpus syntax", annotated("some"), nil, []string{"E-REQUEST", `"some"`}},
 		{"empty annotation", annotated(""), nil, []string{"E-REQUEST", "empty"}},
@@ -95,20 +98,44 @@ func TestRefusals(t *testing.T) {
 		{"unknown capability", annotated(`"capabilities=compute,magic"`), nil, []string{"E-REQUEST", "magic"}},
 		{"phrase of podman's", annotated("device=Permission Denied"), nil, []string{"E-REQUEST"}},
 		{"bad CDI annotation", annotated2("cdi.k8s.io/a", "0"), nil, []string{"E-REQUEST", "cdi.k8s.io/a"}},
-		{"bad id in environment", withEnv("NVIDIA_VISIBLE_DEVICES=0,../x"), nil, []string{"E-REQUEST", "NVIDIA_VISIBLE_DEVICES"}},
+		{
+			"bad id in environment", withEnv("NVIDIA_VISIBLE_DEVICES=0,../x"), nil,
+			[]string{"E-REQUEST", "NVIDIA_VISIBLE_DEVICES"},
+		},
 
-		{"no Spec", device0, func(c *container) error { return os.RemoveAll(c.host.Path("cdi")) }, []string{"E-NOSPEC", "missing"}},
-		{"broken Spec", device0, func(c *container) error { return c.host.Write("cdi/nvidia.yaml", "kind: [", 0o644) }, []string{"E-PARSE", "nvidia.yaml"}},
+		{
+			"no Spec", device0, func(c *container) error { return os.RemoveAll(c.host.Path("cdi")) },
+			[]string{"E-NOSPEC", "missing"},
+		},
+		{
+			"broken Spec", device0, func(c *container) error { return c.host.Write("cdi/nvidia.yaml", "kind: [", 0o644) },
+			[]string{"E-PARSE", "nvidia.yaml"},
+		},
 		{"null in a Spec", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+"    deviceNodes: [null]\n", 0o644)
 		}, []string{"E-PARSE", "devices[0].containerEdits.deviceNodes[0] is null"}},
-		{"Spec of another owner", device0, func(c *container) error { return os.Chown(c.host.Path("cdi/nvidia.yaml"), 1234, 0) }, []string{"E-TRUST", "uid 1234"}},
-		{"Spec that others may write", device0, func(c *container) error { return os.Chmod(c.host.Path("cdi/nvidia.yaml"), 0o666) }, []string{"E-TRUST", "0666"}},
-		{"Spec directory that others may write", device0, func(c *container) error { return os.Chmod(c.host.Path("cdi"), 0o777) }, []string{"E-TRUST", "0777"}},
+		{
+			"Spec of another owner", device0,
+			func(c *container) error { return os.Chown(c.host.Path("cdi/nvidia.yaml"), 1234, 0) },
+			[]string{"E-TRUST", "uid 1234"},
+		},
+		{
+			"Spec that others may write", device0,
+			func(c *container) error { return os.Chmod(c.host.Path("cdi/nvidia.yaml"), 0o666) },
+			[]string{"E-TRUST", "0666"},
+		},
+		{
+			"Spec directory that others may write", device0,
+			func(c *container) error { return os.Chmod(c.host.Path("cdi"), 0o777) },
+			[]string{"E-TRUST", "0777"},
+		},
 		{"Spec that is a FIFO", device0, func(c *container) error {
 			return syscall.Mkfifo(c.host.Path("cdi/a.json"), 0o644)
 		}, nil},
-		{"missing node", device0, func(c *container) error { return os.Remove(c.host.Path("dev/nvidia0")) }, []string{"E-NODE", "dev/nvidia0", "missing"}},
+		{
+			"missing node", device0, func(c *container) error { return os.Remove(c.host.Path("dev/nvidia0")) },
+			[]string{"E-NODE", "dev/nvidia0", "missing"},
+		},
 		{"node that is a file", device0, func(c *container) error {
 			if err := os.Remove(c.host.Path("dev/nvidia0")); err != nil {
 				return err
@@ -116,20 +143,28 @@ func TestRefusals(t *testing.T) {
 			return c.host.Write("dev/nvidia0", "", 0o666)
 		}, []string{"E-NODE", "not a device node"}},
 		{"numbers that have changed", device0, func(c *container) error {
-			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n", c.host.Path("dev/nvidia0")), 0o644)
+			node := fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n",
+				c.host.Path("dev/nvidia0"))
+			return c.host.Write("cdi/nvidia.yaml", spec+node, 0o644)
 		}, []string{"E-MAJOR", "510:0", "1:11"}},
-		{"missing library", device0, func(c *container) error { return os.RemoveAll(c.host.Path("lib")) }, []string{"E-STALE", "libcuda.so", "missing"}},
+		{
+			"missing library", device0, func(c *container) error { return os.RemoveAll(c.host.Path("lib")) },
+			[]string{"E-STALE", "libcuda.so", "missing"},
+		},
 		{"mount option", device0, func(c *container) error {
-			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x, options: [rshared]}]\n", c.host.Path("lib")), 0o644)
+			mount := fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x, options: [rshared]}]\n", c.host.Path("lib"))
+			return c.host.Write("cdi/nvidia.yaml", spec+mount, 0o644)
 		}, []string{"E-MOUNT", `"rshared"`}},
 		{"mount of the host's root", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+"    mounts: [{hostPath: /, containerPath: /x}]\n", 0o644)
 		}, []string{"E-MOUNT"}},
 		{"mount from the container's own root", device0, func(c *container) error {
-			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x}]\n", c.rootfs("/etc")), 0o644)
+			mount := fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x}]\n", c.rootfs("/etc"))
+			return c.host.Write("cdi/nvidia.yaml", spec+mount, 0o644)
 		}, []string{"E-MOUNT", "own root filesystem"}},
 		{"path with ..", device0, func(c *container) error {
-			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x/../../y}]\n", c.host.Path("lib")), 0o644)
+			mount := fmt.Sprintf("    mounts: [{hostPath: %s, containerPath: /x/../../y}]\n", c.host.Path("lib"))
+			return c.host.Write("cdi/nvidia.yaml", spec+mount, 0o644)
 		}, []string{"E-MOUNT", `".."`}},
 		{"missing hook", device0, func(c *container) error {
 			return c.host.Write("cdi/nvidia.yaml", spec+"    hooks: [{hookName: createContainer, path: /nowhere/hook}]\n", 0o644)
@@ -138,15 +173,28 @@ func TestRefusals(t *testing.T) {
 			if err := c.host.Write("bin/hook", "#!/bin/sh\n", 0o777); err != nil {
 				return err
 			}
-			return c.host.Write("cdi/nvidia.yaml", spec+fmt.Sprintf("    hooks: [{hookName: createContainer, path: %s}]\n", c.host.Path("bin/hook")), 0o644)
+			hook := fmt.Sprintf("    hooks: [{hookName: createContainer, path: %s}]\n", c.host.Path("bin/hook"))
+			return c.host.Write("cdi/nvidia.yaml", spec+hook, 0o644)
 		}, []string{"E-HOOK", "0777"}},
 		{"network device", device0, func(c *container) error {
-			return c.host.Write("cdi/nvidia.yaml", strings.Replace(spec, "0.5.0", "1.1.0", 1)+"    netDevices: [{hostInterfaceName: eth9, name: eth0}]\n", 0o644)
+			newer := strings.Replace(spec, "0.5.0", "1.1.0", 1)
+			return c.host.Write("cdi/nvidia.yaml", newer+"    netDevices: [{hostInterfaceName: eth9, name: eth0}]\n", 0o644)
 		}, []string{"E-NETDEV", "eth9"}},
 
-		{"unknown key in config.toml", device0, func(c *container) error { return c.host.Write("config.toml", "[cdi]\n\nspec-dir = []\n", 0o644) }, []string{"E-CONFIG", "line 3", "cdi.spec-dir"}},
-		{"config.toml that others may write", device0, func(c *container) error { return os.Chmod(c.host.Path("config.toml"), 0o666) }, []string{"E-CONFIG", "0666"}},
-		{"no config.toml", device0, func(c *container) error { return os.Remove(c.host.Path("config.toml")) }, []string{"E-CONFIG", "config.toml"}},
+		{
+			"unknown key in config.toml", device0,
+			func(c *container) error { return c.host.Write("config.toml", "[cdi]\n\nspec-dir = []\n", 0o644) },
+			[]string{"E-CONFIG", "line 3", "cdi.spec-dir"},
+		},
+		{
+			"config.toml that others may write", device0,
+			func(c *container) error { return os.Chmod(c.host.Path("config.toml"), 0o666) },
+			[]string{"E-CONFIG", "0666"},
+		},
+		{
+			"no config.toml", device0, func(c *container) error { return os.Remove(c.host.Path("config.toml")) },
+			[]string{"E-CONFIG", "config.toml"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newBundle(t, test.option)
@@ -184,7 +232,7 @@ func annotated2(key, value string) option {
 	return annotations(map[string]string{key: value})
 }
 
-// The process of the state must be this runtime's own, in namespaces of its own.
+// The process in the state must be a child of this runtime, in namespaces of its own.
 func TestProcessChecks(t *testing.T) {
 	c := newContainer(t, annotated("device=0"))
 	state := func(pid int, status string) string {
@@ -212,9 +260,10 @@ func TestProcessChecks(t *testing.T) {
 		})
 	}
 	t.Run("another runtime's child", func(t *testing.T) {
-		// A shell in between is the hook's parent, and not the holder's.
+		// With a shell in between, the hook's parent is not the holder's parent.
 		c.runCommand(state(c.pid, "creating"), "/bin/sh", "-c", `"$@"; exit $?`, "sh",
-			require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime").refused(t, "E-STATE", "not of the runtime")
+			require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime").
+			refused(t, "E-STATE", "not of the runtime")
 	})
 	t.Run("check-parent off", func(t *testing.T) {
 		if err := c.host.Write("config.toml", c.host.Config()+"[process]\ncheck-parent = false\n", 0o644); err != nil {
@@ -233,12 +282,21 @@ func TestIncompleteBundles(t *testing.T) {
 	}{
 		{"no process", func(c map[string]any) { delete(c, "process") }, []string{"E-BUNDLE", "no process"}},
 		{"no root", func(c map[string]any) { delete(c, "root") }, []string{"E-BUNDLE", "no root"}},
-		{"root of the host", func(c map[string]any) { c["root"] = map[string]any{"path": "/"} }, []string{"E-BUNDLE", "root of the host"}},
+		{
+			"root of the host", func(c map[string]any) { c["root"] = map[string]any{"path": "/"} },
+			[]string{"E-BUNDLE", "root of the host"},
+		},
 		{"root that climbs to the host's", func(c map[string]any) {
 			c["root"] = map[string]any{"path": strings.Repeat("../", 40)}
 		}, []string{"E-BUNDLE", "root of the host"}},
-		{"root that is not there", func(c map[string]any) { c["root"] = map[string]any{"path": "nowhere"} }, []string{"E-BUNDLE", "nowhere"}},
-		{"root that is not mounted", func(c map[string]any) { c["root"] = map[string]any{"path": "rootfs/usr"} }, []string{"E-BUNDLE", "not mounted"}},
+		{
+			"root that is not there", func(c map[string]any) { c["root"] = map[string]any{"path": "nowhere"} },
+			[]string{"E-BUNDLE", "nowhere"},
+		},
+		{
+			"root that is not mounted", func(c map[string]any) { c["root"] = map[string]any{"path": "rootfs/usr"} },
+			[]string{"E-BUNDLE", "not mounted"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newContainer(t, annotated("device=0"), edited(test.edit))
@@ -248,17 +306,26 @@ func TestIncompleteBundles(t *testing.T) {
 	}
 }
 
-// A root filesystem of a hostile image: links out of it at every place where something is made, and other things in the
-// way. Nothing outside changes (CVE-2024-0133, CVE-2019-19921, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
+// A root filesystem of a hostile image has links that lead out of it, and other obstacles, wherever something is made.
+// Nothing outside changes (CVE-2024-0133, CVE-2019-19921, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
 func TestHostileRootfs(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		plant   func(c *container) error
 		refused bool
 	}{
-		{"library folder is an absolute link out", func(c *container) error { return link(c, c.outside(), "/usr/lib/x86_64-linux-gnu") }, true},
-		{"library folder is a relative link out", func(c *container) error { return link(c, "../../../../outside", "/usr/lib/x86_64-linux-gnu") }, true},
-		{"library folder is an absolute link within", func(c *container) error { return link(c, "/usr/lib", "/usr/lib/x86_64-linux-gnu") }, false},
+		{
+			"library folder is an absolute link out",
+			func(c *container) error { return link(c, c.outside(), "/usr/lib/x86_64-linux-gnu") }, true,
+		},
+		{
+			"library folder is a relative link out",
+			func(c *container) error { return link(c, "../../../../outside", "/usr/lib/x86_64-linux-gnu") }, true,
+		},
+		{
+			"library folder is an absolute link within",
+			func(c *container) error { return link(c, "/usr/lib", "/usr/lib/x86_64-linux-gnu") }, false,
+		},
 		{"library folder climbs out and comes back in", func(c *container) error {
 			return link(c, strings.Repeat("../", 20)+"usr/lib", "/usr/lib/x86_64-linux-gnu")
 		}, false},
@@ -269,15 +336,24 @@ func TestHostileRootfs(t *testing.T) {
 			return link(c, c.outside()+"/new", libPath)
 		}, true},
 		{"library is a directory", func(c *container) error { return os.MkdirAll(c.rootfs(libPath), 0o755) }, true},
-		{"library folder is a file", func(c *container) error { return os.WriteFile(c.rootfs("/usr/lib/x86_64-linux-gnu"), nil, 0o644) }, true},
+		{
+			"library folder is a file",
+			func(c *container) error { return os.WriteFile(c.rootfs("/usr/lib/x86_64-linux-gnu"), nil, 0o644) }, true,
+		},
 		{"dev is a link out", func(c *container) error {
 			if err := os.Remove(c.rootfs("/dev")); err != nil {
 				return err
 			}
 			return link(c, c.outside(), "/dev")
 		}, true},
-		{"library folder is a link to proc", func(c *container) error { return link(c, "/proc/sys/kernel", "/usr/lib/x86_64-linux-gnu") }, true},
-		{"a loop of links", func(c *container) error { return link(c, "x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu") }, true},
+		{
+			"library folder is a link to proc",
+			func(c *container) error { return link(c, "/proc/sys/kernel", "/usr/lib/x86_64-linux-gnu") }, true,
+		},
+		{
+			"a loop of links",
+			func(c *container) error { return link(c, "x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu") }, true,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newBundle(t, annotated("device=0"))
@@ -310,7 +386,7 @@ func (c *container) outside() string { return filepath.Join(filepath.Dir(c.bundl
 
 func link(c *container, target, path string) error { return os.Symlink(target, c.rootfs(path)) }
 
-// A root filesystem that is shared with the host would carry the mounts there.
+// A root filesystem that is shared with the host is refused, because mounts in it would reach the host.
 func TestSharedRootIsRefused(t *testing.T) {
 	c := newBundle(t, annotated("device=0"), shared)
 	if err := unix.Mount(c.rootfs(""), c.rootfs(""), "", unix.MS_BIND, ""); err != nil {
@@ -325,8 +401,8 @@ func TestSharedRootIsRefused(t *testing.T) {
 	c.unchanged()
 }
 
-// crun throws away what a hook writes: where a program of that name runs this one, the reason comes to its own standard
-// error. Nobody else is told so, and nobody twice.
+// crun discards what a hook writes. If the parent is a program of that name, gpu-hook writes the reason to the parent's
+// standard error, once. It does so for no other parent.
 func TestCrunIsToldWhy(t *testing.T) {
 	c := newContainer(t, annotated("count=many"))
 	data, err := json.Marshal(c.state())

@@ -9,12 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nodes of every type, with and without what the Spec may say of them.
+// Device nodes of every type, with and without the optional fields of the Spec.
 func TestNodeTypes(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	for name, mode := range map[string]uint32{"disk": unix.S_IFBLK | 0o640, "pipe": unix.S_IFIFO | 0o604} {
 		path := c.host.Path("dev/" + name)
-		if err := errors.Join(unix.Mknod(path, mode, int(unix.Mkdev(7, 3))), os.Chmod(path, os.FileMode(mode&0o777))); err != nil {
+		err := errors.Join(unix.Mknod(path, mode, int(unix.Mkdev(7, 3))), os.Chmod(path, os.FileMode(mode&0o777)))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -27,7 +28,8 @@ devices:
     deviceNodes:
     - {path: /dev/disk, hostPath: HOST/dev/disk}
     - {path: /dev/pipe, hostPath: HOST/dev/pipe}
-    - {path: /dev/all, hostPath: HOST/dev/nvidia0, type: u, major: 1, minor: 11, permissions: rwm, fileMode: 8576, uid: 3}
+    - {path: /dev/all, hostPath: HOST/dev/nvidia0, type: u, major: 1, minor: 11, permissions: rwm, ` +
+		`fileMode: 8576, uid: 3}
     - {path: /dev/none, hostPath: HOST/dev/disk, type: b, permissions: none, fileMode: 0, gid: 4}
 `)
 	r := c.start().run()
@@ -49,8 +51,7 @@ devices:
 	}
 }
 
-// A Spec of a version that is not known here, with fields that are not, gives what is understood, and a warning says what
-// is not.
+// Of a Spec of an unknown version, with unknown fields, what is understood is given. A warning names the rest.
 func TestSpecOfTheFuture(t *testing.T) {
 	c := newBundle(t, annotated("device=0"))
 	c.spec(`
@@ -69,7 +70,10 @@ devices:
 		t.Errorf("node: %s", got)
 	}
 	w := r.report.Warnings[0]
-	for _, part := range []string{"nvidia.yaml", `"2.0.0"`, "devices[0].containerEdits.deviceNodes[0].colour (line 8)", "devices[0].containerEdits.powers (line 9)"} {
+	for _, part := range []string{
+		"nvidia.yaml", `"2.0.0"`, "devices[0].containerEdits.deviceNodes[0].colour (line 8)",
+		"devices[0].containerEdits.powers (line 9)",
+	} {
 		if w.Code != "W-SPEC" || !strings.Contains(w.Message, part) {
 			t.Errorf("no %q in %+v", part, w)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// onVolume makes a container with a volume on destination, which holds the files.
+// onVolume makes a container with a volume, which has these files, on destination.
 func onVolume(t *testing.T, destination string, files ...string) *container {
 	t.Helper()
 	c := newBundle(t, annotated("device=0"), volume(destination))
@@ -28,8 +28,8 @@ func onVolume(t *testing.T, destination string, files ...string) *container {
 	return c.start()
 }
 
-// What is made on a volume outlives the container and is there for others: a mount point that was taken back would take
-// the mount from another container that uses it.
+// What is made on a volume outlives the container, and other containers see it. Undoing a mount point could remove the
+// mount of another container that uses it.
 func TestNothingIsMadeOnAVolume(t *testing.T) {
 	c := onVolume(t, gpuhost.LibDir)
 	c.run().refused(t, "E-MOUNT", "libcuda.so", "volume")
@@ -44,7 +44,7 @@ func TestWhatIsOnAVolumeIsMountedOn(t *testing.T) {
 	}
 }
 
-// A device node on a folder of the host would be every user's of the host.
+// A device node in a directory of the host would be usable by every user of the host.
 func TestNoNodeIsMadeOnAVolume(t *testing.T) {
 	c := onVolume(t, "/dev")
 	c.run().refused(t, "E-NODE", "/dev/nvidia", "volume")
@@ -57,7 +57,8 @@ func TestNodesThatAreOnAVolumeArePresent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"nvidia0", "nvidiactl"} {
-		if err := unix.Mknod(filepath.Join(c.volume(), name), unix.S_IFCHR|0o666, int(unix.Mkdev(gpuhost.Major, gpuhost.Minor))); err != nil {
+		number := int(unix.Mkdev(gpuhost.Major, gpuhost.Minor))
+		if err := unix.Mknod(filepath.Join(c.volume(), name), unix.S_IFCHR|0o666, number); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// mounts is the container's mount table.
+// mounts returns the container's mount table.
 func (c *container) mounts() string {
 	c.t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
@@ -26,8 +26,8 @@ func (c *container) mounts() string {
 	return string(data)
 }
 
-// An image's "all" is a wish. One that fails while it is carried out is undone, and the container starts as if nobody had
-// wished.
+// An image's "all" is a wish. If it fails while it is carried out, it is undone, and the container starts as if nothing
+// had been requested.
 func TestWishComesToNothing(t *testing.T) {
 	library := gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver
 	for name, test := range map[string]struct {
@@ -54,7 +54,8 @@ func TestWishComesToNothing(t *testing.T) {
 		}, "another device"},
 		"a Spec's hook that fails": {nil, func(c *container) {
 			c.must(c.host.Write("bin/fails", "#!/bin/sh\necho nothing doing >&2\nexit 3\n", 0o755))
-			spec := c.host.Spec() + "  hooks:\n  - {hookName: createContainer, path: " + c.host.Path("bin/fails") + ", args: [fails]}\n"
+			spec := c.host.Spec() + "  hooks:\n  - {hookName: createContainer, path: " + c.host.Path("bin/fails") +
+				", args: [fails]}\n"
 			c.must(c.host.Write("cdi/nvidia.yaml", spec, 0o644))
 		}, "nothing doing"},
 	} {
@@ -80,14 +81,16 @@ func TestWishComesToNothing(t *testing.T) {
 	}
 }
 
-// comesToNothing checks the record of a wish that came to nothing, for a reason that has the word.
+// comesToNothing checks the record of a wish that was not granted, for a reason that contains the word.
 func (c *container) comesToNothing(r *report.Report, word string) {
 	c.t.Helper()
 	if node := c.sees("/dev/nvidia0"); node != "missing" {
 		c.t.Errorf("/dev/nvidia0: %s", node)
 	}
-	weak := slices.ContainsFunc(r.Warnings, func(m report.Message) bool { return m.Code == "W-WEAK" && strings.Contains(m.Message, word) })
-	if r.Result != plan.ResultNothing || len(r.Errors)+len(r.Grants)+len(r.CDIDevices) > 0 || !weak || r.Requests[0].Status != plan.Unserved {
+	weak := slices.ContainsFunc(r.Warnings,
+		func(m report.Message) bool { return m.Code == "W-WEAK" && strings.Contains(m.Message, word) })
+	if r.Result != plan.ResultNothing || len(r.Errors)+len(r.Grants)+len(r.CDIDevices) > 0 || !weak ||
+		r.Requests[0].Status != plan.Unserved {
 		c.t.Errorf("record: %s %+v %+v %v %+v", r.Result, r.Errors, r.Grants, r.CDIDevices, r.Warnings)
 	}
 	for _, status := range r.Edits.Statuses() {
@@ -97,23 +100,27 @@ func (c *container) comesToNothing(r *report.Report, word string) {
 	}
 }
 
-// A hook that ran before the wish failed has run, and the record says so.
+// A hook that ran before the wish failed cannot be undone, and the record says so.
 func TestWishTellsOfHooksThatRan(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	c.must(c.host.Write("bin/fails", "#!/bin/sh\nexit 3\n", 0o755))
-	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+"  hooks:\n  - {hookName: createContainer, path: /bin/true, args: [\"true\"]}\n"+
+	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+
+		"  hooks:\n  - {hookName: createContainer, path: /bin/true, args: [\"true\"]}\n"+
 		"  - {hookName: createContainer, path: "+c.host.Path("bin/fails")+", args: [fails]}\n", 0o644))
 	c.start()
 	r := c.run()
-	if h := r.report.Edits.Hooks; r.status != 0 || h[0].Status != "applied" || h[1].Status != "failed" || r.report.Edits.DeviceNodes[0].Status != "skipped" {
+	h := r.report.Edits.Hooks
+	if r.status != 0 || h[0].Status != "applied" || h[1].Status != "failed" ||
+		r.report.Edits.DeviceNodes[0].Status != "skipped" {
 		t.Errorf("status %d: %s, %s", r.status, h[0].Status, h[1].Status)
 	}
 }
 
-// What was asked for is served, though a wish beside it comes to nothing.
+// A request is served even if a wish in addition to it is not granted.
 func TestWishBesideARequest(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"), annotated("driver=amd,device=0"))
-	amd := "cdiVersion: 0.5.0\nkind: amd.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    deviceNodes:\n    - {path: /dev/kfd, hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
+	amd := "cdiVersion: 0.5.0\nkind: amd.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    deviceNodes:\n" +
+		"    - {path: /dev/kfd, hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
 	c.must(c.host.Write("cdi/amd.yaml", amd, 0o644))
 	c.mkdir(c.rootfs(gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver))
 	c.start()
@@ -127,30 +134,34 @@ func TestWishBesideARequest(t *testing.T) {
 	}
 }
 
-// What is for something beside GPUs goes with these. Another vendor's devices are a wish of their own.
+// Features in addition to GPUs succeed or fail with the GPUs. Devices of another vendor are a separate wish.
 func TestFeatureGoesWithTheGPUs(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_GDS=enabled", "AMD_VISIBLE_DEVICES=all"))
 	for kind, path := range map[string]string{"nvidia.com/gds": "/dev/nvidia-fs0", "amd.com/gpu": "/dev/kfd"} {
-		spec := "cdiVersion: 0.5.0\nkind: " + kind + "\ndevices:\n- name: all\n  containerEdits:\n    deviceNodes:\n    - {path: " + path + ", hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
+		spec := "cdiVersion: 0.5.0\nkind: " + kind + "\ndevices:\n- name: all\n  containerEdits:\n    deviceNodes:\n" +
+			"    - {path: " + path + ", hostPath: " + c.host.Path("dev/nvidiactl") + "}\n"
 		c.must(c.host.Write("cdi/"+filepath.Base(path)+".yaml", spec, 0o644))
 	}
 	c.mkdir(c.rootfs(gpuhost.LibDir + "/libnvidia-ml.so." + gpuhost.Driver))
 	c.start()
 	r := c.run()
 	r.applied(t)
-	if !strings.HasPrefix(c.sees("/dev/kfd"), "020666 1:11") || c.sees("/dev/nvidia-fs0") != "missing" || c.sees("/dev/nvidia0") != "missing" {
-		t.Errorf("kfd: %s, nvidia-fs0: %s, nvidia0: %s", c.sees("/dev/kfd"), c.sees("/dev/nvidia-fs0"), c.sees("/dev/nvidia0"))
+	if !strings.HasPrefix(c.sees("/dev/kfd"), "020666 1:11") || c.sees("/dev/nvidia-fs0") != "missing" ||
+		c.sees("/dev/nvidia0") != "missing" {
+		t.Errorf("kfd: %s, nvidia-fs0: %s, nvidia0: %s",
+			c.sees("/dev/kfd"), c.sees("/dev/nvidia-fs0"), c.sees("/dev/nvidia0"))
 	}
 	if g := r.report.Grants; len(g) != 1 || g[0].Vendor != "amd" {
 		t.Errorf("grants: %+v", g)
 	}
 }
 
-// A wish that fails and cannot be undone stops the start: the container is not what it would be without.
+// A wish that fails and cannot be undone stops the start, because the container is not as it would be without the wish.
 func TestWishThatCannotBeUndone(t *testing.T) {
 	c := newBundle(t, withEnv("NVIDIA_VISIBLE_DEVICES=all"))
 	c.must(c.host.Write("bin/fails", "#!/bin/sh\nmount -o remount,bind,ro "+c.rootfs("")+"\nexit 7\n", 0o755))
-	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+"  hooks:\n  - {hookName: createContainer, path: "+c.host.Path("bin/fails")+", args: [fails]}\n", 0o644))
+	hooks := "  hooks:\n  - {hookName: createContainer, path: " + c.host.Path("bin/fails") + ", args: [fails]}\n"
+	c.must(c.host.Write("cdi/nvidia.yaml", c.host.Spec()+hooks, 0o644))
 	r := c.start().run()
 	r.refused(t, "E-")
 	if r.report == nil || r.report.Result != plan.ResultFailed || !strings.Contains(r.stderr, "remove ") {

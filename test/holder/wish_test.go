@@ -19,14 +19,16 @@ import (
 )
 
 func init() {
-	// As in cmd/gpu-hook: no thread that joins a container's namespaces may be the main one.
+	// As in cmd/gpu-hook, no thread that joins a container's namespaces may be the main thread.
 	runtime.LockOSThread()
 }
 
-// target is the container as devices/inject knows it.
+// target returns the container as devices/inject sees it.
 func (c *container) target() *inject.Target {
 	c.t.Helper()
-	found, err := state.Load(state.State{State: specs.State{ID: "test", Status: specs.StateCreating, Pid: c.pid, Bundle: c.bundle}, Raw: []byte("{}")})
+	found, err := state.Load(state.State{
+		State: specs.State{ID: "test", Status: specs.StateCreating, Pid: c.pid, Bundle: c.bundle}, Raw: []byte("{}"),
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -35,10 +37,12 @@ func (c *container) target() *inject.Target {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = process.Close() })
-	return &inject.Target{Container: found, Process: process, Root: c.rootfs(""), StateJSON: []byte("{}"), RunDir: c.host.Path("run")}
+	return &inject.Target{
+		Container: found, Process: process, Root: c.rootfs(""), StateJSON: []byte("{}"), RunDir: c.host.Path("run"),
+	}
 }
 
-// inside is all that can be seen of the container from within: its mounts and what lies in its /dev.
+// inside returns everything that can be seen of the container from inside: its mounts and what is in its /dev.
 func (c *container) inside() string {
 	c.t.Helper()
 	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", c.pid))
@@ -55,10 +59,10 @@ func (c *container) inside() string {
 	return string(mounts)
 }
 
-// taken is where the containers of these tests have a file of their own.
+// taken is the path of a file that the containers of these tests have.
 const taken = "/etc/taken"
 
-// wishing makes a container with that file, a link that leads nowhere and a hook on its host.
+// wishing makes a container with that file and a dangling link, and a hook on its host.
 func wishing(t *testing.T, hook string, options ...option) *container {
 	t.Helper()
 	c := newBundle(t, options...)
@@ -76,25 +80,30 @@ func wishing(t *testing.T, hook string, options ...option) *container {
 	return c.start()
 }
 
-// edits are mounts of a file on the paths, a tmpfs, a node and, if it is named, the hook of a stage.
+// edits returns mounts of a file on the paths, a tmpfs, a node and, if stage is not "", a hook of that stage.
 func (c *container) edits(stage string, paths ...string) *devices.Edits {
 	e := devices.NewEdits()
 	for _, path := range paths {
-		e.Mounts = append(e.Mounts, &devices.Mount{HostPath: c.host.Path("version"), ContainerPath: path, Options: []string{"ro", "bind"}, Status: devices.Apply})
+		e.Mounts = append(e.Mounts, &devices.Mount{
+			HostPath: c.host.Path("version"), ContainerPath: path, Options: []string{"ro", "bind"}, Status: devices.Apply,
+		})
 	}
 	mode, zero := os.FileMode(0o666), uint32(0)
 	e.DeviceNodes = append(e.DeviceNodes, &devices.DeviceNode{
-		Path: "/dev/sub/nvidia0", HostPath: c.host.Path("dev/nvidia0"), Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor, Permissions: "rw",
+		Path: "/dev/sub/nvidia0", HostPath: c.host.Path("dev/nvidia0"),
+		Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor, Permissions: "rw",
 		Status: devices.Apply, FileMode: &mode, UID: &zero, GID: &zero, Own: true,
 	})
 	if stage != "" {
-		e.Hooks = append(e.Hooks, &devices.Hook{HookName: stage, Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+		e.Hooks = append(e.Hooks, &devices.Hook{
+			HookName: stage, Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply,
+		})
 	}
 	return e
 }
 
-// A wish that fails leaves the container as it was, with its mounts, its root filesystem and its /dev, and something else
-// can be given to it then.
+// A wish that fails leaves the container unchanged: its mounts, its root filesystem and its /dev. Other edits can be
+// made afterwards.
 func TestFailedWishIsUndone(t *testing.T) {
 	for _, test := range []struct {
 		name, hook, stage string
@@ -106,7 +115,13 @@ func TestFailedWishIsUndone(t *testing.T) {
 		{"volume", "", "", []option{volume("/opt/volume")}, []string{"/opt/a/lib", taken, "/opt/volume/lib"}, "volume"},
 		{"read-only root", "", "", []option{readOnly}, []string{taken, "/opt/a/lib"}, "read-only"},
 		{"hook that fails", "exit 7", "createRuntime", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
-		{"hook that mounts and fails", "mount --bind /etc/hostname ROOT" + taken + " && mount -t tmpfs none ROOT" + taken + "2; exit 7", "createContainer", nil, []string{taken, "/opt/a/lib"}, "exit status 7"},
+		{
+			"hook that mounts and fails",
+			"mount --bind /etc/hostname ROOT" + taken + " && mount -t tmpfs none ROOT" + taken + "2; exit 7",
+			"createContainer", nil,
+			[]string{taken, "/opt/a/lib"},
+			"exit status 7",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := wishing(t, test.hook, test.options...)
@@ -148,7 +163,7 @@ func TestFailedWishIsUndone(t *testing.T) {
 	}
 }
 
-// Where nodes are bound and not made they are detached again, also from what an earlier start has left.
+// If nodes are bound instead of created, a failed wish detaches them, even if an earlier start left their mount points.
 func TestFailedWishDetachesNodes(t *testing.T) {
 	c := wishing(t, "exit 7")
 	target := c.target()
@@ -169,7 +184,7 @@ func TestFailedWishDetachesNodes(t *testing.T) {
 	}
 }
 
-// What was asked for stays where a wish on top of it fails.
+// What was requested stays if a wish in addition to it fails.
 func TestFailedWishTakesNothingElse(t *testing.T) {
 	c := wishing(t, "exit 7")
 	target := c.target()
@@ -178,7 +193,8 @@ func TestFailedWishTakesNothingElse(t *testing.T) {
 	}
 	before := c.inside()
 	target.Wish = true
-	if _, err := target.Apply(context.Background(), c.edits("createRuntime", taken, "/opt/a/lib", "/opt/a/more"), nil); err == nil {
+	edits := c.edits("createRuntime", taken, "/opt/a/lib", "/opt/a/more")
+	if _, err := target.Apply(context.Background(), edits, nil); err == nil {
 		t.Fatal("it did not fail")
 	}
 	if after := c.inside(); after != before {
@@ -189,7 +205,7 @@ func TestFailedWishTakesNothingElse(t *testing.T) {
 	}
 }
 
-// A wish that holds is given like anything else.
+// A wish that succeeds is granted like any request.
 func TestWishIsGiven(t *testing.T) {
 	c := wishing(t, "echo ran >"+"$0.log")
 	target := c.target()
@@ -208,14 +224,16 @@ func TestWishIsGiven(t *testing.T) {
 	}
 }
 
-// In a build nothing is made in the root filesystem, which becomes the image: mounts go on what is there, nodes into the
-// container's own /dev, and no foreign program runs.
+// In a build nothing is made in the root filesystem, which becomes the image. Mounts are made on existing files, nodes
+// are made in the container's own /dev, and no foreign program runs.
 func TestRootIsSpared(t *testing.T) {
 	c := wishing(t, "touch $0.ran")
 	target := c.target()
 	target.NothingInRoot = true
 	edits := c.edits("createContainer", taken, "/opt/a/lib", "/etc/missing")
-	edits.Hooks = append(edits.Hooks, &devices.Hook{HookName: "createRuntime", Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply})
+	edits.Hooks = append(edits.Hooks, &devices.Hook{
+		HookName: "createRuntime", Path: c.host.Path("bin/hook"), Args: []string{"hook"}, Status: devices.Apply,
+	})
 	result, err := target.Apply(context.Background(), edits, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +253,8 @@ func TestRootIsSpared(t *testing.T) {
 			t.Errorf("no hint: %v", note)
 		}
 	}
-	if want := []string{"W-SKIPPED hooks of the CDI Spec", "W-SKIPPED lib", "W-SKIPPED missing"}; !slices.Equal(notes, want) {
+	want := []string{"W-SKIPPED hooks of the CDI Spec", "W-SKIPPED lib", "W-SKIPPED missing"}
+	if !slices.Equal(notes, want) {
 		t.Errorf("notes: %v", notes)
 	}
 	if got := c.sees("/dev/sub/nvidia0"); got != node {
@@ -247,7 +266,9 @@ func TestDelegateIsRefusedInABuild(t *testing.T) {
 	c := wishing(t, "")
 	target := c.target()
 	target.NothingInRoot = true
-	_, err := target.Apply(context.Background(), c.edits("", taken), []inject.Delegate{{Path: c.host.Path("bin/hook"), Args: []string{"hook"}}})
+	_, err := target.Apply(context.Background(), c.edits("", taken), []inject.Delegate{
+		{Path: c.host.Path("bin/hook"), Args: []string{"hook"}},
+	})
 	if err == nil || !strings.Contains(err.Error(), "stay in the image") {
 		t.Errorf("error: %v", err)
 	}

@@ -1,5 +1,6 @@
-// Package recordings holds what CRI-O 1.37 with runc and crun, and containerd 2.4 with its NRI hook-injector, have written
-// for containers that ask for GPUs in the ways of NVIDIA's device plugin: states and config.json, as a hook got them.
+// Package recordings holds what CRI-O 1.37 with runc and crun, and containerd 2.4 with its NRI hook-injector, have
+// written for containers that request GPUs in the ways of NVIDIA's device plugin: the state and the config.json that a
+// hook got.
 package recordings
 
 import (
@@ -37,7 +38,8 @@ func read(t *testing.T, path string) object {
 	return out
 }
 
-// open reads a recording. An infra container has no state, since CRI-O runs no hook for it: it gets the one it would have.
+// open reads a recording. An infra container has no state, because CRI-O runs no hook for it. It gets the state that it
+// would have.
 func open(t *testing.T, name string) *recording {
 	t.Helper()
 	r := &recording{config: read(t, filepath.Join("testdata", name+".config.json"))}
@@ -48,7 +50,9 @@ func open(t *testing.T, name string) *recording {
 	}
 	cgroup := r.config["linux"].(object)["cgroupsPath"].(string)
 	_, id, _ := strings.Cut(filepath.Base(cgroup), "crio-")
-	r.state = object{"ociVersion": "1.0.2", "id": id, "status": "creating", "pid": 1, "annotations": r.config["annotations"]}
+	r.state = object{
+		"ociVersion": "1.0.2", "id": id, "status": "creating", "pid": 1, "annotations": r.config["annotations"],
+	}
 	return r
 }
 
@@ -58,7 +62,8 @@ func (r *recording) forge(key, value string) {
 	r.state["annotations"] = r.config["annotations"]
 }
 
-// explain is what the real binary makes of a recording whose bundle and root filesystem are moved into temporary places.
+// explain returns what the real binary makes of a recording, whose bundle and root filesystem are moved into temporary
+// directories.
 func (r *recording) explain(t *testing.T, host *gpuhost.Host, args ...string) *report.Report {
 	t.Helper()
 	bundle := t.TempDir()
@@ -80,7 +85,9 @@ func (r *recording) explain(t *testing.T, host *gpuhost.Host, args ...string) *r
 			t.Fatal(err)
 		}
 	}
-	args = append([]string{"--config", host.Path("config.toml"), "explain", "--json", "--state", filepath.Join(bundle, "state.json")}, args...)
+	args = append([]string{
+		"--config", host.Path("config.toml"), "explain", "--json", "--state", filepath.Join(bundle, "state.json"),
+	}, args...)
 	out, err := exec.Command(require.GPUHook(t), args...).Output()
 	got := &report.Report{}
 	if jsonErr := json.Unmarshal(out, got); jsonErr != nil || err != nil {
@@ -89,7 +96,7 @@ func (r *recording) explain(t *testing.T, host *gpuhost.Host, args ...string) *r
 	return got
 }
 
-// requests are those of a report, with what became of them.
+// requests returns the requests of a report, each with its status.
 func requests(r *report.Report) []string {
 	out := []string{}
 	for _, q := range r.Requests {
@@ -110,7 +117,7 @@ func newHost(t *testing.T) *gpuhost.Host {
 
 const gpu1 = "GPU-00000001-1111-2222-3333-444455556666"
 
-// expectations are, by recording, the requests that a container carries and what becomes of them under the defaults.
+// expectations returns, by recording, the requests of a container and their statuses under the defaults.
 func expectations() map[string][]string {
 	out := map[string][]string{
 		"containerd/envvar": {"env:NVIDIA_VISIBLE_DEVICES all: refused"},
@@ -124,7 +131,8 @@ func expectations() map[string][]string {
 			"envvar":              {"env:NVIDIA_VISIBLE_DEVICES " + gpu1 + ": refused"},
 			"envvar-device-specs": {"env:NVIDIA_VISIBLE_DEVICES " + gpu1 + ": refused"},
 			"pod-annotations": {
-				"annotation:cdi.k8s.io/mine nvidia.com/gpu=0: refused", "annotation:gpu-hook/gpus 0: refused", "annotation:gpu-hook/gpus.main 1: refused",
+				"annotation:cdi.k8s.io/mine nvidia.com/gpu=0: refused", "annotation:gpu-hook/gpus 0: refused",
+				"annotation:gpu-hook/gpus.main 1: refused",
 			},
 			"userns":        {"mount 0: granted"},
 			"volume-mounts": {"mount " + gpu1 + ": granted"},
@@ -135,7 +143,7 @@ func expectations() map[string][]string {
 	return out
 }
 
-// Every recording is looked at.
+// Every recording is explained as expected.
 func TestAll(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"testdata/*.config.json", "testdata/*/*.config.json"} {
@@ -189,18 +197,24 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// Keys that somebody has forged take a container out of no policy: what is closed stays closed, and what the policy
-// refuses is never given.
+// Forged annotations do not free a container from a policy. What the policy closes stays closed, and what it refuses is
+// never granted.
 func TestForged(t *testing.T) {
 	host := newHost(t)
 	forgeries := map[string]map[string]string{
-		"podman":      {"io.container.manager": "libpod"},
-		"another":     {"io.container.manager": "x"},
-		"none":        {"io.container.manager": ""},
-		"CRI-O":       {"io.container.manager": "cri-o"},
-		"infra":       {"io.kubernetes.cri-o.ContainerType": "sandbox"},
-		"own":         {"io.kubernetes.cri-o.Annotations": `{"cdi.k8s.io/mine":"nvidia.com/gpu=0","gpu-hook/gpus":"1","cdi.k8s.io/forged":"nvidia.com/gpu=0"}`, "cdi.k8s.io/forged": "nvidia.com/gpu=0"},
-		"containerd":  {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-namespace": "kube-system"},
+		"podman":  {"io.container.manager": "libpod"},
+		"another": {"io.container.manager": "x"},
+		"none":    {"io.container.manager": ""},
+		"CRI-O":   {"io.container.manager": "cri-o"},
+		"infra":   {"io.kubernetes.cri-o.ContainerType": "sandbox"},
+		"own": {
+			"io.kubernetes.cri-o.Annotations": `{"cdi.k8s.io/mine":"nvidia.com/gpu=0","gpu-hook/gpus":"1",` +
+				`"cdi.k8s.io/forged":"nvidia.com/gpu=0"}`,
+			"cdi.k8s.io/forged": "nvidia.com/gpu=0",
+		},
+		"containerd": {
+			"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-namespace": "kube-system",
+		},
 		"its sandbox": {"io.kubernetes.cri.container-type": "sandbox"},
 	}
 	for name := range expectations() {
@@ -217,7 +231,8 @@ func TestForged(t *testing.T) {
 						t.Errorf("%s is given: %v", device, requests(after))
 					}
 				}
-				if asked, infra := len(before.Requests) > 0, strings.Contains(name, "infra"); asked && !infra && engineOf(name) == "cri-o" && len(after.Requests) < len(before.Requests) {
+				ofCRIO := engineOf(name) == "cri-o" && !strings.Contains(name, "infra")
+				if ofCRIO && len(after.Requests) < len(before.Requests) {
 					t.Errorf("requests have vanished: %v, before %v", requests(after), requests(before))
 				}
 			})

@@ -1,5 +1,5 @@
-// Package require says what a test needs. Where it is missing the test is skipped with a clear word, and with
-// GPU_HOOK_NO_SKIP set, as in CI, it fails.
+// Package require states what a test needs. If it is missing, the test is skipped with a message that names it; if
+// GPU_HOOK_NO_SKIP is set, as in CI, the test fails.
 package require
 
 import (
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Missing skips or fails the test, which needs what is not there.
+// Missing skips or fails the test, because something that it needs is missing.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("GPU_HOOK_NO_SKIP") != "" {
@@ -29,8 +29,8 @@ func Root(t testing.TB) {
 	}
 }
 
-// Cgroup returns the version of the control groups that containers get here, 1 or 2, and checks it against the one that
-// GPU_HOOK_CGROUP asks for.
+// Cgroup returns the cgroup version that containers get here, 1 or 2. It checks that it is the one in GPU_HOOK_CGROUP,
+// if that is set.
 func Cgroup(t testing.TB) int {
 	t.Helper()
 	version := 1
@@ -43,7 +43,7 @@ func Cgroup(t testing.TB) int {
 	return version
 }
 
-// Program needs a program and returns its path: one that test/setup has built, or one in PATH.
+// Program requires a program and returns its path: the one that test/setup has built, or one in PATH.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	built := filepath.Join(Tree(), "bin", "tools", name)
@@ -57,7 +57,7 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// Tree is the top of the project's tree.
+// Tree returns the root directory of the project.
 func Tree() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
@@ -70,7 +70,7 @@ var build struct {
 	err  error
 }
 
-// GPUHook builds the binary, as it is shipped, and returns its path.
+// GPUHook builds the binary as it is released, and returns its path.
 func GPUHook(t testing.TB) string {
 	t.Helper()
 	build.once.Do(func() {

@@ -1,5 +1,5 @@
-// Package systemd runs real podman and runc under a real systemd, which reloads while containers run. That systemd lives
-// in an overlay and namespaces of its own, with control groups of version 2.
+// Package systemd runs real podman and runc under a real systemd, which is reloaded while containers run. That systemd
+// runs in an overlay and in namespaces of its own, with cgroup version 2.
 package systemd
 
 import (
@@ -31,18 +31,21 @@ type machine struct {
 	pid int
 }
 
-// boot starts systemd and its bus, and ends and removes all of it when the test is over.
+// boot starts systemd and its bus. When the test ends, both are stopped and removed.
 func boot(t *testing.T, version string) *machine {
 	t.Helper()
 	require.Root(t)
-	for _, program := range []string{"busybox", "podman", "systemctl", "busctl", "dbus-daemon", "unshare", "nsenter", "findmnt"} {
+	for _, program := range []string{
+		"busybox", "podman", "systemctl", "busctl", "dbus-daemon", "unshare", "nsenter", "findmnt",
+	} {
 		require.Program(t, program)
 	}
 	if !mounted("--types", "cgroup2") {
 		require.Missing(t, "this test needs a mounted cgroup2 hierarchy")
 	}
-	// Not in /tmp, which that systemd has one of its own for, and short, for podman's sockets.
-	dir, err := os.MkdirTemp("/var/lib", "gpu-hook-") //nolint:usetesting // see above
+	// Not below /tmp, because this systemd mounts its own there; and short, because podman limits the paths of its
+	// sockets.
+	dir, err := os.MkdirTemp("/var/lib", "gpu-hook-") //nolint:usetesting // that would be below /tmp
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func (m *machine) start(version string) {
 	await(m.t, "systemd", func() bool {
 		data, _ := os.ReadFile(children)
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
-		// Before that, a command of the script's.
+		// Before systemd, a command of the script runs.
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		if strings.TrimSpace(string(comm)) == "systemd" {
 			m.pid = pid
@@ -110,7 +113,7 @@ func (m *machine) start(version string) {
 	})
 }
 
-// inside are nsenter's arguments that run a command on the machine.
+// inside returns the arguments with which nsenter runs a command on the machine.
 func (m *machine) inside(argv ...string) []string {
 	return append([]string{"--target", strconv.Itoa(m.pid), "--all", "--root", "--wd", "--"}, argv...)
 }
@@ -125,10 +128,10 @@ func (m *machine) do(argv ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// path is a path on the machine as it is seen from outside.
+// path returns a path on the machine as it is seen from outside.
 func (m *machine) path(name string) string { return fmt.Sprintf("/proc/%d/root%s", m.pid, name) }
 
-// group is the directory of a container's scope.
+// group returns the cgroup directory of a container's scope.
 func (m *machine) group(scope string) string {
 	if m.v1 {
 		return m.path("/sys/fs/cgroup/devices/machine.slice/" + scope)
@@ -136,7 +139,7 @@ func (m *machine) group(scope string) string {
 	return m.path("/sys/fs/cgroup/machine.slice/" + scope)
 }
 
-// kept are drop-ins and units that systemd keeps for the scope.
+// kept returns the drop-ins and units that systemd keeps for the scope.
 func (m *machine) kept(scope string) []string {
 	m.t.Helper()
 	found, err := filepath.Glob(m.path("/run/systemd/transient/" + scope + "*"))

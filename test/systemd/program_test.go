@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 )
 
-// node makes the GPU's node in the container of the scope, by other means than gpu-hook.
+// node makes the GPU's device node in the scope's container without gpu-hook.
 func (s *site) node(scope string) {
 	s.t.Helper()
 	procs, err := os.ReadFile(s.group(scope) + "/cgroup.procs")
@@ -32,21 +32,24 @@ func (s *site) node(scope string) {
 	}
 }
 
-// answer loads a program that says this about opening the GPU, and about all else what the rest says.
+// answer loads a device program that returns gpu for opening the GPU, and does what rest does for everything else.
 func (s *site) answer(gpu int32, rest asm.Instructions) *ebpf.Program {
 	s.t.Helper()
 	rest[0] = rest[0].WithSymbol("rest")
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0", Instructions: append(asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
-		asm.JNE.Imm(asm.R2, gpuhost.Major, "rest"),
-		asm.LoadMem(asm.R2, asm.R1, 8, asm.Word),
-		asm.JNE.Imm(asm.R2, gpuhost.Minor, "rest"),
-		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
-		asm.And.Imm32(asm.R2, (unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE)<<16),
-		asm.JEq.Imm(asm.R2, 0, "rest"),
-		asm.Mov.Imm(asm.R0, gpu),
-		asm.Return(),
-	}, rest...)})
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.CGroupDevice, AttachType: ebpf.AttachCGroupDevice, License: "Apache-2.0",
+		Instructions: append(asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
+			asm.JNE.Imm(asm.R2, gpuhost.Major, "rest"),
+			asm.LoadMem(asm.R2, asm.R1, 8, asm.Word),
+			asm.JNE.Imm(asm.R2, gpuhost.Minor, "rest"),
+			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
+			asm.And.Imm32(asm.R2, (unix.BPF_DEVCG_ACC_READ|unix.BPF_DEVCG_ACC_WRITE)<<16),
+			asm.JEq.Imm(asm.R2, 0, "rest"),
+			asm.Mov.Imm(asm.R0, gpu),
+			asm.Return(),
+		}, rest...),
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -54,7 +57,7 @@ func (s *site) answer(gpu int32, rest asm.Instructions) *ebpf.Program {
 	return program
 }
 
-// programs are those that are attached to the cgroup; version 1 has none.
+// programs returns the device programs that are attached to the cgroup. Version 1 has none.
 func (s *site) programs(group string) []ebpf.ProgramID {
 	s.t.Helper()
 	if s.v1 {
@@ -76,7 +79,8 @@ func (s *site) programs(group string) []ebpf.ProgramID {
 	return ids
 }
 
-// open opens the GPU in the cgroup, as a hook does that tells nobody: by a rule, or by extending the one program.
+// open allows the GPU in the cgroup without telling systemd, as some hooks do: by a rule, or by extending the only
+// program.
 func (s *site) open(group string) {
 	s.t.Helper()
 	if s.v1 {
@@ -120,8 +124,8 @@ func (s *site) open(group string) {
 	}
 }
 
-// crun from 1.23 on gives its scope no list of devices but a pinned program, and puts the container into a cgroup below
-// it. Such a scope, made here, with a container of runc's below stands in for it.
+// crun 1.23 and newer give their scope a pinned program instead of a list of devices, and put the container into a
+// cgroup below it. This test makes such a scope with a container of runc in it.
 func (s *site) inScopeWithProgram(pin string) (c *engine.Running, scope string) {
 	s.t.Helper()
 	scope = "crun-" + s.ID() + ".scope"
@@ -132,13 +136,16 @@ func (s *site) inScopeWithProgram(pin string) (c *engine.Running, scope string) 
 	if err := s.answer(0, asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}).Pin(s.path(pin)); err != nil {
 		s.t.Fatal(err)
 	}
-	dir, err := s.Bundle(gpuhost.Bundle{Args: []string{"sh", "-c", engine.Tries}, Annotations: map[string]string{"gpu-hook/gpus": "device=0"}})
+	dir, err := s.Bundle(gpuhost.Bundle{
+		Args: []string{"sh", "-c", engine.Tries}, Annotations: map[string]string{"gpu-hook/gpus": "device=0"},
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	run := s.RuncCommand("runc", "run", "--bundle", dir, s.ID())
-	start := fmt.Sprintf(`busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
-		StartTransientUnit 'ssa(sv)a(sa(sv))' %s replace 2 PIDs au 1 $$ BPFProgram 'a(ss)' 1 device %s 0
+	start := fmt.Sprintf(`busctl --quiet call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+		org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
+		%s replace 2 PIDs au 1 $$ BPFProgram 'a(ss)' 1 device %s 0
 until grep -q %[1]s /proc/$$/cgroup; do :; done
 mkdir /sys/fs/cgroup/system.slice/%[1]s/runtime
 echo $$ >/sys/fs/cgroup/system.slice/%[1]s/runtime/cgroup.procs
@@ -154,7 +161,8 @@ func pinned(t *testing.T, s *site) {
 	s.do("systemctl", "daemon-reload")
 	s.is(c, "after daemon-reload", "open")
 	s.warns(false)
-	if list := s.do("systemctl", "show", "--property", "DeviceAllow", "--property", "DevicePolicy", scope); list != "DevicePolicy=auto" {
+	list := s.do("systemctl", "show", "--property", "DeviceAllow", "--property", "DevicePolicy", scope)
+	if list != "DevicePolicy=auto" {
 		t.Errorf("the scope came to have a list: %s", list)
 	}
 	if pins, err := os.ReadDir(s.path("/sys/fs/bpf/crun")); err != nil || len(pins) != 1 {

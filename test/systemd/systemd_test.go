@@ -23,7 +23,7 @@ type scenario struct {
 	run  func(*testing.T, *site)
 }
 
-// Device rules that survive systemd's daemon-reload, and those that do not.
+// Some device rules survive systemd's daemon-reload, and some do not.
 func TestDaemonReload(t *testing.T) {
 	both := []scenario{
 		{"a container of podman keeps its GPU", keeps},
@@ -35,14 +35,16 @@ func TestDaemonReload(t *testing.T) {
 	}
 	t.Run("version 1", func(t *testing.T) {
 		require.Root(t)
-		if !mounted("--types", "cgroup", "--options", "devices") || !mounted("--types", "cgroup", "--options", "name=systemd") {
+		if !mounted("--types", "cgroup", "--options", "devices") ||
+			!mounted("--types", "cgroup", "--options", "name=systemd") {
 			t.Log("this machine has no devices controller of version 1, and none to lose devices by")
 			return
 		}
 		play(t, boot(t, "1"), both)
 	})
 	t.Run("version 2", func(t *testing.T) {
-		play(t, boot(t, "2"), append(both, scenario{"a program that is pinned", pinned}, scenario{"a program that is pinned for others too", pinnedForOthers}))
+		play(t, boot(t, "2"), append(both, scenario{"a program that is pinned", pinned},
+			scenario{"a program that is pinned for others too", pinnedForOthers}))
 	})
 }
 
@@ -69,7 +71,7 @@ func newSite(t *testing.T, m *machine, name string) *site {
 	return &site{s, &machine{t: t, dir: m.dir, v1: m.v1, pid: m.pid}, t, nil}
 }
 
-// podman starts a container by podman that answers as [engine.Tries] does.
+// podman starts a container by podman that runs [engine.Tries].
 func (s *site) podman(args ...string) *engine.Running {
 	s.t.Helper()
 	rootfs := filepath.Join(s.Dir, "rootfs")
@@ -77,8 +79,10 @@ func (s *site) podman(args ...string) *engine.Running {
 		s.t.Fatal(err)
 	}
 	argv := append(s.inside("podman", "--root", s.Dir+"/s", "--runroot", s.Dir+"/r", "--tmpdir", s.Dir+"/t",
-		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc", "--hooks-dir", s.Host.Path("hooks.d")), s.more...)
-	argv = append(argv, "run", "--rm", "--interactive", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
+		"--storage-driver", "vfs", "--cgroup-manager", "systemd", "--runtime", "runc",
+		"--hooks-dir", s.Host.Path("hooks.d")), s.more...)
+	argv = append(argv, "run", "--rm", "--interactive", "--network", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--pids-limit", "0")
 	argv = append(argv, args...)
 	return s.start(append(argv, "--rootfs", rootfs, "sh", "-c", engine.Tries))
 }
@@ -93,7 +97,7 @@ func (s *site) start(argv []string) *engine.Running {
 	return c
 }
 
-// is asks the container for its GPU.
+// is checks what the container says about opening its GPU.
 func (s *site) is(c *engine.Running, when, want string) {
 	s.t.Helper()
 	got, err := c.Ask(gpu)
@@ -105,10 +109,11 @@ func (s *site) is(c *engine.Running, when, want string) {
 	}
 }
 
-// scope is the one scope of a container of podman's.
+// scope returns the only scope of a podman container.
 func (s *site) scope() string {
 	s.t.Helper()
-	for line := range strings.Lines(s.do("systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--full", "libpod-*.scope")) {
+	units := s.do("systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--full", "libpod-*.scope")
+	for line := range strings.Lines(units) {
 		if name := strings.Fields(line)[0]; !strings.HasPrefix(name, "libpod-conmon-") {
 			return name
 		}
@@ -117,7 +122,7 @@ func (s *site) scope() string {
 	return ""
 }
 
-// gone waits until systemd has forgotten the scope, with all that it kept of it.
+// gone waits until systemd has forgotten the scope and everything that it kept for it.
 func (s *site) gone(scope string) {
 	s.t.Helper()
 	await(s.t, "the end of "+scope, func() bool { return len(s.kept(scope)) == 0 })
@@ -163,7 +168,7 @@ func delegateKeeps(t *testing.T, s *site) {
 	}
 }
 
-// With both stages the devices stay open as well, whichever of them has told systemd.
+// With both stages the devices stay open too, whichever stage has told systemd.
 func precreateKeeps(t *testing.T, s *site) {
 	s.more = []string{"--hooks-dir", s.Host.Path("precreate.d")}
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -188,7 +193,7 @@ func precreateKeeps(t *testing.T, s *site) {
 	s.gone(scope)
 }
 
-// keeps starts a container that asks for a GPU, reloads systemd twice, and ends it.
+// keeps starts a container that requests a GPU, reloads systemd twice, and ends the container.
 func (s *site) keeps() {
 	s.t.Helper()
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -202,7 +207,8 @@ func (s *site) keeps() {
 	if now := s.programs(s.group(scope)); len(now) != len(programs) {
 		s.t.Errorf("the scope had programs %v, and has %v: systemd does not know its own any more", programs, now)
 	}
-	if list := s.do("systemctl", "show", "--property", "DeviceAllow", scope); strings.Count(list, "/dev/char/1:11 rw\n") != 1 && !strings.HasSuffix(list, "/dev/char/1:11 rw") {
+	list := s.do("systemctl", "show", "--property", "DeviceAllow", scope)
+	if strings.Count(list, "/dev/char/1:11 rw\n") != 1 && !strings.HasSuffix(list, "/dev/char/1:11 rw") {
 		s.t.Errorf("systemd has %s", list)
 	}
 	s.warns(false)
@@ -212,7 +218,7 @@ func (s *site) keeps() {
 	s.gone(scope)
 }
 
-// The field's best-known failure, as a control of this test.
+// The best-known failure of hooks that set device rules, as a control of this test.
 func behindItsBack(t *testing.T, s *site) {
 	c := s.podman("--cap-add", "MKNOD")
 	s.is(c, "before it is made", "open") // a file
@@ -225,7 +231,7 @@ func behindItsBack(t *testing.T, s *site) {
 	s.is(c, "after daemon-reload", "denied")
 }
 
-// A systemd that does not answer is no reason to fail: the GPU is there, and the record says how long.
+// If systemd does not answer, the start does not fail. The GPU can be opened, and the record says for how long.
 func untold(t *testing.T, s *site) {
 	definition := s.Host.Path("hooks.d/gpu-hook.json")
 	data, err := os.ReadFile(definition)
@@ -233,10 +239,10 @@ func untold(t *testing.T, s *site) {
 		t.Fatal(err)
 	}
 	data = []byte(strings.Replace(string(data), `"env": [`, `"env": ["DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/none", `, 1))
-	if err := os.WriteFile(definition, data, 0o644); err != nil { //nolint:gosec // as installed
+	if err := os.WriteFile(definition, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// systemctl and podman find the other bus.
+	// systemctl and podman use the other bus.
 	s.do("mv", "/run/systemd/private", "/run/systemd/away")
 	t.Cleanup(func() { s.do("mv", "/run/systemd/away", "/run/systemd/private") })
 	c := s.podman("--annotation", "gpu-hook/gpus=device=0")
@@ -246,7 +252,7 @@ func untold(t *testing.T, s *site) {
 	s.is(c, "after daemon-reload", "denied")
 }
 
-// Systemd was told, and then the start fails: what it keeps of the scope goes with that.
+// systemd is told, and then the start fails. What systemd keeps for the scope is removed.
 func failedStart(t *testing.T, s *site) {
 	spec := s.Host.Spec() + `  hooks:
   - hookName: createContainer
@@ -255,7 +261,9 @@ func failedStart(t *testing.T, s *site) {
 		t.Fatal(err)
 	}
 	kept := s.Host.Path("kept")
-	if err := s.Host.Write("bin/fails", "#!/bin/sh\ngrep -rl 1:11 /run/systemd/transient >"+kept+"\nexit 1\n", 0o755); err != nil {
+	if err := s.Host.Write(
+		"bin/fails", "#!/bin/sh\ngrep -rl 1:11 /run/systemd/transient >"+kept+"\nexit 1\n", 0o755,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.podman("--annotation", "gpu-hook/gpus=device=0").Ask(gpu); err == nil {

@@ -75,7 +75,8 @@ type Libraries struct{ CUDA, NVML []string }
 
 func (r reader) kernel() Kernel {
 	k := Kernel{Known: r.exists("/sys/module"), Modules: map[string]string{}}
-	for _, name := range []string{"nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm", "nouveau", "amdgpu", "i915", "xe"} {
+	known := []string{"nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm", "nouveau", "amdgpu", "i915", "xe"}
+	for _, name := range known {
 		if r.exists("/sys/module/" + name) {
 			k.Modules[name] = r.text("/sys/module/" + name + "/version")
 		}

@@ -169,14 +169,16 @@ func TestEngines(t *testing.T) {
 	}
 	e := podman(map[string]string{admin: "[engine\n"})
 	same(t, "broken files", len(e.Broken), 1)
-	e = reader{write(t, map[string]string{crio: "[crio.runtime]\nhooks_dir = [\"/c\"]\ndefault_runtime = \"crun\"\n"})}.crio(Query{})
+	files := map[string]string{crio: "[crio.runtime]\nhooks_dir = [\"/c\"]\ndefault_runtime = \"crun\"\n"}
+	e = reader{write(t, files)}.crio(Query{})
 	same(t, "directories of CRI-O", e.Dirs, []string{"/c"})
 	same(t, "runtime of CRI-O", e.Runtime, "crun")
 }
 
 func TestDefinitions(t *testing.T) {
 	ours := func(stage string) string {
-		return `{"version": "1.0.0", "hook": {"path": "/x/gpu-hook", "args": ["gpu-hook", "--engine", "podman"]}, "stages": ["` + stage + `"]}`
+		return `{"version": "1.0.0", "hook": {"path": "/x/gpu-hook", "args": ["gpu-hook", "--engine", "podman"]}, ` +
+			`"stages": ["` + stage + `"]}`
 	}
 	r := reader{write(t, map[string]string{
 		"/a/gpu-hook.json": ours("createRuntime"), "/a/x.json": "{", "/a/gpu-hook.json.bak": "",

@@ -1,0 +1,143 @@
+package early
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// commandLine returns the arguments of the process without its own name, or nil if there are too many. Package os has
+// them, but is initialised later.
+func commandLine() []string {
+	fd, err := syscall.Open("/proc/self/cmdline", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	const most = 2048
+	data := make([]byte, most)
+	n, err := read(fd, data)
+	if err != nil || n == 0 || n == len(data) {
+		return nil
+	}
+	var args []string
+	start := 0
+	for i, c := range data[:n] {
+		if c == 0 {
+			args, start = append(args, string(data[start:i])), i+1
+		}
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	return args[1:]
+}
+
+// readInput reads standard input to its end, or at most that many bytes. The kernel provides memory only for what is
+// read.
+func readInput(most int) (data []byte, ended bool) {
+	data = make([]byte, most)
+	n := 0
+	for n < len(data) {
+		m, err := read(syscall.Stdin, data[n:])
+		if err != nil {
+			break
+		}
+		if m == 0 {
+			return data[:n], true
+		}
+		n += m
+	}
+	return data[:n], false
+}
+
+// readFile reads a regular file of at most that many bytes.
+func readFile(path string, most int64) ([]byte, error) {
+	fd, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size > most {
+		return nil, syscall.EINVAL
+	}
+	data := make([]byte, st.Size)
+	n := 0
+	for n < len(data) {
+		m, err := read(fd, data[n:])
+		if err != nil {
+			return nil, err
+		}
+		if m == 0 {
+			return nil, syscall.EINVAL
+		}
+		n += m
+	}
+	return data, nil
+}
+
+// open opens a file for reading if the kernel finds it in its cache, as it does one that was just written, and one that
+// an earlier start has looked for: a path on a file server that is gone must hold nobody here. Main waits for it, but
+// not forever.
+func open(path string) (int, error) {
+	name, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return 0, err
+	}
+	const (
+		number        = 437 // of openat2, on every architecture
+		resolveCached = 0x20
+		atCWD         = -100
+	)
+	how := struct{ flags, mode, resolve uint64 }{
+		// O_NONBLOCK: a FIFO in its place must not block the container's start.
+		syscall.O_RDONLY | syscall.O_NONBLOCK | syscall.O_CLOEXEC, 0, resolveCached,
+	}
+	for {
+		cwd := atCWD
+		fd, _, errno := syscall.Syscall6(number, uintptr(cwd),
+			uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&how)), //nolint:gosec // system calls take pointers
+			unsafe.Sizeof(how), 0, 0)
+		switch errno {
+		case 0:
+			return int(fd), nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// read is read(2), again where a signal has interrupted it.
+func read(fd int, data []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, data)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// write writes everything. Whatever is in the way, main is told it again.
+func write(fd int, data []byte) bool {
+	for len(data) > 0 {
+		n, err := syscall.Write(fd, data)
+		if err != nil && err != syscall.EINTR {
+			return false
+		}
+		if n > 0 {
+			data = data[n:]
+		}
+	}
+	return true
+}
+
+// blocks reports whether writing to the file waits until there is room: then a part is written only where an error
+// follows, and main, which writes again from the beginning, gets that too.
+func blocks(fd int) bool {
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	return errno == 0 && flags&syscall.O_NONBLOCK == 0
+}

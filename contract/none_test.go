@@ -1,0 +1,104 @@
+package contract
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/state"
+)
+
+// dialect is one that knows a single word.
+type dialect struct{}
+
+func (dialect) ParseVisible(value string) (Visible, error) { return Visible{IDs: []string{value}}, nil }
+func (dialect) Unknown(string) (why, hint string)          { return "why", "hint" }
+
+// everything is a container that carries what some vendor would take for a request.
+func everything() *state.Container {
+	return &state.Container{Spec: &specs.Spec{
+		Process: &specs.Process{Env: []string{"CUDA_VERSION=11.6", "NVIDIA_GDS=enabled", "NVIDIA_MIG_CONFIG_DEVICES=all"}},
+		Hooks:   &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/usr/bin/nvidia-container-runtime-hook"}}},
+		Mounts:  []specs.Mount{{Source: "/dev/null", Destination: "/var/run/nvidia-container-devices/0"}},
+		Linux:   &specs.Linux{Devices: []specs.LinuxDevice{{Path: "/dev/nvidia0"}}},
+	}}
+}
+
+// A vendor without rules of its own has its configured variable and its CDI Specs, and nothing else.
+func TestNoneRequestsNothing(t *testing.T) {
+	n, c := None{dialect{}}, everything()
+	if variable, value := n.Unset(c); variable != "" || value != "" {
+		t.Errorf("an unset variable means %s %q", variable, value)
+	}
+	mounts := n.ByMounts() || n.SeeMounts("/var/run/nvidia-container-devices")
+	if n.Asks("NVIDIA_VISIBLE_DEVICES") || mounts || n.IsID("MIG-GPU-a/1/0") {
+		t.Error("something else than the variable asks")
+	}
+	beside := len(n.Parts()) + len(n.Features(c)) + len(n.Selected([]string{"compute", "gpu"}))
+	if beside > 0 || n.Other(c) != nil {
+		t.Error("there is something beside devices")
+	}
+	if v, err := n.ParseVisible("a"); err != nil || v.IDs[0] != "a" {
+		t.Errorf("%v, %v: not the dialect's", v, err)
+	}
+	if why, hint := n.Unknown("a"); why != "why" || hint != "hint" {
+		t.Errorf("%s, %s: not the dialect's", why, hint)
+	}
+}
+
+// It demands nothing, and each demand comes to no part of a driver.
+func TestNoneAdmits(t *testing.T) {
+	n, c := None{}, Container{Container: everything(), EnvCounts: true}
+	a, err := n.Admit(c, []Demand{{What: "a", Capabilities: []string{"compute"}}, {What: "b"}})
+	if err != nil || len(a.Capabilities) != 2 || len(slices.Concat(a.Capabilities...)) > 0 || len(a.Warnings) > 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if err := n.BeyondCDI(c); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nothing is known of its Specs but how to make them again.
+func TestNoneOfSpecs(t *testing.T) {
+	n := None{}
+	written, loaded := n.Drivers([]string{"/lib/libcuda.so.580.65.06"}, []string{"--host-driver-version=1.2.3"})
+	if written != "" || loaded != "" {
+		t.Errorf("written for %s, loaded %s", written, loaded)
+	}
+	if got := n.Regenerate("/a.yaml"); got != "generate /a.yaml anew with the vendor's tool" {
+		t.Error(got)
+	}
+	if got := n.Regenerate("/a.yaml", "/b.yaml"); got != "generate /a.yaml and /b.yaml anew with the vendor's tool" {
+		t.Error(got)
+	}
+	if n.IsDevice("/dev/nvidia0") || n.NodeOf("0") != "" || len(n.HostNodes()) > 0 {
+		t.Error("it knows node names")
+	}
+}
+
+// It has no hook.
+func TestNoneDelegates(t *testing.T) {
+	n := None{}
+	if err := n.Found(); !fault.Is(err, fault.Delegate) {
+		t.Error(err)
+	}
+	if d, err := n.Run(Order{IDs: []string{"0"}}); d != nil || !fault.Is(err, fault.Delegate) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if err := n.CheckID("imex", "0"); err != nil {
+		t.Error(err)
+	}
+	if n.Given(everything().Spec, []string{"0"}) {
+		t.Error("its hook's work is done already")
+	}
+}
+
+func TestReserved(t *testing.T) {
+	for id, want := range map[string]bool{"none": true, "void": true, "all": false, "0": false, "": false, "None": false} {
+		if got := Reserved(id); got != want {
+			t.Errorf("%q: %v", id, got)
+		}
+	}
+}

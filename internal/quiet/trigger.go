@@ -1,0 +1,124 @@
+package quiet
+
+// names returns the beginnings of built-in requests: what ends in a slash begins the keys of annotations, anything else
+// is the name of a variable.
+func names() []string {
+	return []string{
+		"gpu-hook/",
+		"cdi.k8s.io/",
+		visible,
+		"NVIDIA_IMEX_CHANNELS",
+		legacy,
+		"AMD_VISIBLE_DEVICES",
+	}
+}
+
+// visible is the variable that requests devices of NVIDIA's. It is often set to "void" or to nothing, which requests
+// none. An image with the variable legacy means all devices, unless visible is set.
+const (
+	visible = "NVIDIA_VISIBLE_DEVICES"
+	legacy  = "CUDA_VERSION"
+)
+
+// mountRoot is the last element of the directory below which mounts request devices.
+const mountRoot = "nvidia-container-devices"
+
+// otherHooks returns the names of vendors' own hooks.
+func otherHooks() []string {
+	return []string{"nvidia-container-runtime-hook", "nvidia-container-toolkit"}
+}
+
+// Triggers are what strings of a state or of config.json begin with if they may be a request: built-in ones, and those
+// that a configuration file can add.
+type Triggers struct {
+	names []string
+	first [256]bool // the first bytes of all of them
+
+	// otherVariables says that a configuration may have given other variables to NVIDIA's devices.
+	otherVariables bool
+}
+
+// NewTriggers returns the built-in triggers.
+func NewTriggers() *Triggers {
+	t := &Triggers{}
+	for _, name := range names() {
+		t.add(name)
+	}
+	return t
+}
+
+func (t *Triggers) add(name string) {
+	if name != "" {
+		t.names = append(t.names, name)
+		t.first[name[0]] = true
+	}
+}
+
+// found reports whether a string of JSON, without its quotes, may be a request or name a vendor's own hook. The string
+// has no escapes for characters of triggers.
+func (t *Triggers) found(raw []byte) bool {
+	// An annotation whose key begins with a quote is a mistake in a request.
+	if len(raw) > 2 && raw[0] == '\\' && raw[1] == '"' {
+		raw = raw[2:]
+	}
+	if len(raw) == 0 {
+		return false
+	}
+	if t.first[raw[0]] {
+		for _, name := range t.names {
+			if begins(raw, name) {
+				return true
+			}
+		}
+	}
+	return raw[0] == '/' && contains(raw, mountRoot) || isOtherHook(raw)
+}
+
+// mentionsGPU reports whether the key of an annotation contains "gpu" in letters of any case: package hook reports keys
+// that are nearly its own.
+func mentionsGPU(key []byte) bool {
+	for i := 0; i+3 <= len(key); i++ {
+		if lower(key[i]) == 'g' && lower(key[i+1]) == 'p' && lower(key[i+2]) == 'u' {
+			return true
+		}
+	}
+	return false
+}
+
+// isVoid reports whether a string sets the variable visible so that it requests nothing.
+func isVoid(raw []byte) bool {
+	return string(raw) == visible+"=" || string(raw) == visible+"=void"
+}
+
+// isOtherHook reports whether text can be the path of a vendor's own hook.
+func isOtherHook(text []byte) bool {
+	for len(text) > 0 && text[len(text)-1] == '/' {
+		text = text[:len(text)-1]
+	}
+	for _, name := range otherHooks() {
+		if len(text) >= len(name) && string(text[len(text)-len(name):]) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// begins reports whether text is an annotation's key with this prefix, or sets the variable of this name.
+func begins(text []byte, name string) bool {
+	if len(text) < len(name) || string(text[:len(name)]) != name {
+		return false
+	}
+	if name[len(name)-1] == '/' {
+		return true
+	}
+	return len(text) > len(name) && text[len(name)] == '='
+}
+
+func contains(text []byte, part string) bool {
+	for i := 0; i+len(part) <= len(text); i++ {
+		if text[i] == part[0] && string(text[i:i+len(part)]) == part {
+			return true
+		}
+	}
+	return false
+}
