@@ -115,10 +115,7 @@ func TestQuietKnowsEveryType(t *testing.T) {
 	}
 	right := 0
 	for _, form := range paths {
-		for _, value := range []string{
-			"null", "true", "false", "7", "07", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]",
-			`["x"]`, "[{}]", "[[]]", `{"a":7}`, `{"a":"x"}`, `{"a":{}}`, `{"a":[]}`,
-		} {
+		for _, value := range values() {
 			text := fmt.Appendf(nil, form, value)
 			_, err := decodeConfig(bytes.NewReader(text), 0)
 			isQuiet := quiet.Spec(text, quiet.NewTriggers())
@@ -136,6 +133,36 @@ func TestQuietKnowsEveryType(t *testing.T) {
 	}
 }
 
+// The same of a state.
+func TestQuietKnowsEveryTypeOfAState(t *testing.T) {
+	right := 0
+	for _, form := range fieldPaths(reflect.TypeFor[State](), `%s`) {
+		form = strings.Replace(form, "{", `{"bundle":"/b",`, 1)
+		for _, value := range values() {
+			text := fmt.Appendf(nil, form, value)
+			_, err := Read(bytes.NewReader(text))
+			_, isQuiet := quiet.Bundle(text, quiet.NewTriggers())
+			if isQuiet && err != nil {
+				t.Errorf("it is taken for quiet: %s: %v", text, err)
+			}
+			if isQuiet {
+				right++
+			}
+		}
+	}
+	if right < 10 {
+		t.Errorf("only %d values are quiet", right)
+	}
+}
+
+// values are some of each type.
+func values() []string {
+	return []string{
+		"null", "true", "false", "7", "07", "1.5", "-1", "1e3", "4294967296", "9223372036854775808", `"x"`, "[]", "{}", "[7]",
+		`["x"]`, "[{}]", "[[]]", `{"a":7}`, `{"a":"x"}`, `{"a":{}}`, `{"a":[]}`,
+	}
+}
+
 // fieldPaths are forms of documents with a value in one of the fields. form is that of a value of the type.
 func fieldPaths(of reflect.Type, form string) []string {
 	out := []string{form}
@@ -149,6 +176,10 @@ func fieldPaths(of reflect.Type, form string) []string {
 	case reflect.Struct:
 		for field := range of.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous {
+				out = append(out, fieldPaths(field.Type, form)...)
+				continue
+			}
 			out = append(out, fieldPaths(field.Type, fmt.Sprintf(form, `{"`+name+`":%s}`))...)
 		}
 	default:

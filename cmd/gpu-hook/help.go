@@ -31,7 +31,7 @@ func help(p process, _ hook.Options, args []string) error {
 		}
 	}
 	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown code or command %q\n"+
-		"gpu-hook: hint: gpu-hook help errors lists the codes, gpu-hook help the commands\n", args[0])
+		"gpu-hook: fix: gpu-hook help errors lists the codes, gpu-hook help the commands\n", args[0])
 	return errUsage
 }
 

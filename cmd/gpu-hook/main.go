@@ -136,7 +136,7 @@ func dispatch(args []string, p process) error {
 			return c.run(p, options, flags.Args()[1:])
 		}
 	}
-	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q\ngpu-hook: hint: gpu-hook help lists the commands\n", name)
+	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q\ngpu-hook: fix: gpu-hook help lists the commands\n", name)
 	return errUsage
 }
 

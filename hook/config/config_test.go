@@ -288,7 +288,7 @@ func TestAllMistakesAreReported(t *testing.T) {
 	}
 	lines := []string{
 		"gpu-hook: E-CONFIG: " + path + ": " + strings.Join(want, "; "),
-		"gpu-hook: hint: correct the file; docs/configuration.md lists its keys",
+		"gpu-hook: fix: correct the file; docs/configuration.md lists its keys",
 	}
 	if diff := cmp.Diff(lines, report.Lines(err)); diff != "" {
 		t.Error(diff)

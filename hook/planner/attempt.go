@@ -110,33 +110,40 @@ func (p *Planner) attempt(g *group, t trial) {
 	}
 }
 
-// unserved ends requests that no driver could serve: with every driver's reason in one error or, for wishes, with a
-// warning, and the container starts without.
+// unserved ends requests that no driver could serve: with an error or, for wishes, with a warning, and the container
+// starts without. Both say what is to blame alone; what else the drivers said is in the requests' reason and in the
+// attempts.
 func (p *Planner) unserved(requests []*request.Request, failures []*fault.Error) error {
-	first := fault.New(fault.Config, "", "the vendor has no drivers").WithHint("list some under [[vendor]] in %s", config.DefaultPath)
-	why := []string{first.Error()}
-	if len(failures) > 0 {
-		first, why = failures[0], nil
+	if len(failures) == 0 {
+		failures = []*fault.Error{fault.New(fault.Config, "", "the vendor has no drivers").
+			WithHint("list some under [[vendor]] in %s", config.DefaultPath)}
 	}
+	why := make([]string, 0, len(failures))
 	for _, f := range failures {
 		why = append(why, f.Error())
 	}
-	// What stopped the search explains more than what is merely not there.
-	if f := precedence.Stopper(p.Config, failures); f != nil {
-		first = f
-	}
-	reason := "no driver can serve it: " + strings.Join(why, "; ")
+	blamed := p.blame(failures)
+	cause := blamed.Unwrap() // without the driver's name, which nobody asked for
 	weak := !slices.ContainsFunc(requests, func(r *request.Request) bool { return !r.Weak })
 	for _, r := range requests {
-		r.Status, r.Reason = plan.Unserved, report.Plain(reason)
+		r.Status, r.Reason = plan.Unserved, report.Plain("no driver can serve it: "+strings.Join(why, "; "))
 		if weak {
-			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %s", reason).WithHint("%s", first.Hint()))
+			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %w", cause).WithHint("%s", blamed.Hint()))
 		}
 	}
 	if weak {
 		return nil
 	}
-	return fault.New(first.Code(), requests[0].String(), "%s", reason).WithHint("%s", first.Hint())
+	return fault.New(blamed.Code(), requests[0].String(), "%w", cause).WithHint("%s", blamed.Hint())
+}
+
+// blame returns the failure that explains why nothing serves a request: what stopped the search, else what is there and
+// does not work, else the first thing that is not there.
+func (p *Planner) blame(failures []*fault.Error) *fault.Error {
+	if f := precedence.Stopper(p.Config, failures); f != nil {
+		return f
+	}
+	return absentLast(failures)[0]
 }
 
 // fellBack warns of the drivers that failed before the one that serves the group.

@@ -33,8 +33,12 @@ func (r *Report) tell(socket string) {
 		return
 	}
 	write := func(priority int, m Message) {
+		text := m.Message
+		if m.Hint != "" {
+			text += "; fix: " + m.Hint
+		}
 		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s",
-			priority, os.Getpid(), r.Container.ID, m.Code, m.Message)
+			priority, os.Getpid(), r.Container.ID, m.Code, text)
 	}
 	for _, m := range r.Warnings {
 		write(logWarning, m)

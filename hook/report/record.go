@@ -52,7 +52,9 @@ func (r *Report) Keep(runDir string, keep int) {
 	if err := r.write(runDir, dir, keep); err != nil {
 		r.Warn(fault.New(fault.RecordNote, "record of "+r.Container.ID, "%w", err).
 			WithHint("make %s a directory that root alone may write", dir))
+		return
 	}
+	r.kept = true
 }
 
 // recordsIn returns the directory of the records.

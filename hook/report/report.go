@@ -26,6 +26,8 @@ type Report struct {
 	Result     string         `json:"result"`
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
+
+	kept bool // whether the report was written as a record
 }
 
 // ContainerInfo names the container.
@@ -162,24 +164,4 @@ func messages(list []*fault.Error) []Message {
 
 func message(f *fault.Error) Message {
 	return Message{Code: f.Code(), Message: Plain(f.Error()), Hint: Plain(f.Hint())}
-}
-
-// Lines are the report's errors as they go to standard error.
-func (r *Report) Lines() []string {
-	var out []string
-	for _, m := range r.Errors {
-		out = append(out, m.lines()...)
-	}
-	return out
-}
-
-// Lines is an error as it goes to standard error: one line with its code, and its hint another.
-func Lines(err error) []string { return message(fault.From(err)).lines() }
-
-func (m Message) lines() []string {
-	out := []string{"gpu-hook: " + string(m.Code) + ": " + m.Message}
-	if m.Hint != "" {
-		out = append(out, "gpu-hook: hint: "+m.Hint)
-	}
-	return out
 }

@@ -95,7 +95,7 @@ func (t *textWriter) messages(kind string, messages []Message) {
 	for _, m := range messages {
 		t.line("\n%s %s: %s", kind, m.Code, m.Message)
 		if m.Hint != "" {
-			t.line("  hint: %s", m.Hint)
+			t.line("  fix: %s", m.Hint)
 		}
 	}
 }

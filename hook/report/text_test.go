@@ -83,7 +83,7 @@ given:
   node /dev/nvidia0     c 195:1 rw  applied
 
 warning W-LATE: w
-  hint: do this
+  fix: do this
 
 warning W-WEAK: v
 `},
@@ -169,7 +169,7 @@ sources of requests that count, highest first:
     namespace c  and env
 
 error E-PARSE: no YAML
-  hint: correct it
+  fix: correct it
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,10 +217,10 @@ ok       1 more (gpu-hook doctor --all)
 	}
 }
 
-// Errors go to standard error, a line each, and a hint another.
+// Errors go to standard error, a line each, and what to do another.
 func TestLines(t *testing.T) {
 	err := fault.New(fault.Node, "node", "no such file or directory\nreally").WithHint("make\nit")
-	want := []string{"gpu-hook: E-NODE: node: it does not exist; really", "gpu-hook: hint: make; it"}
+	want := []string{"gpu-hook: E-NODE: node: it does not exist; really", "gpu-hook: fix: make; it"}
 	if diff := cmp.Diff(want, Lines(err)); diff != "" {
 		t.Error(diff)
 	}
@@ -228,5 +228,41 @@ func TestLines(t *testing.T) {
 	r.Warn(fault.New(fault.Late, "", "no line of it"))
 	if diff := cmp.Diff(append(want, "gpu-hook: E-NAME: x"), r.Lines()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The value of a request is shortened for a width of 120 columns, and what follows it never is.
+func TestNarrow(t *testing.T) {
+	long := strings.Repeat("GPU-", 20)
+	for in, want := range map[string]string{
+		`env:X "` + long + `": why`:             `env:X "` + long[:35] + `…": why`,
+		`env:X "a\n` + long + `": why it is so`: `env:X "a\n` + long[:30] + `…": why it is so`,
+		`env:X "12345678": ` + long:             `env:X "12345678": ` + long,
+		`a cause without a request: ` + long:    `a cause without a request: ` + long,
+		`env:X "` + long + `" and no cause`:     `env:X "` + long + `" and no cause`,
+		`mount '` + long + `': not quoted`:      `mount '` + long + `': not quoted`,
+		`env:X "1": short`:                      `env:X "1": short`,
+	} {
+		if got := narrow(in, 49); got != want {
+			t.Errorf("%s\n%s\nnot %s", in, got, want)
+		}
+	}
+}
+
+// Where a record was left, the last line says how to read it: by the part of the id that engines show.
+func TestMore(t *testing.T) {
+	for id, want := range map[string]string{
+		"web": "web", strings.Repeat("0a", 32): "0a0a0a0a0a0a", strings.Repeat("0g", 32): strings.Repeat("0g", 32),
+	} {
+		r := Make(NewRun(""), plan.Plan{Errors: []*fault.Error{fault.New(fault.Name, "", "x")}}, nil)
+		r.Container.ID = id
+		if lines := r.Lines(); len(lines) != 1 {
+			t.Errorf("without a record: %q", lines)
+		}
+		r.Keep(t.TempDir()+"/run", 1)
+		want := []string{"gpu-hook: E-NAME: x", "gpu-hook: more: gpu-hook last " + want}
+		if diff := cmp.Diff(want, r.Lines()); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

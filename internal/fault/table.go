@@ -133,8 +133,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "No CDI Spec on this host defines the kind of device that was asked for.",
 			Fix: "Generate a Spec with the vendor's tool, for NVIDIA: nvidia-ctk cdi generate " +
 				"--output=/var/run/cdi/nvidia.yaml.",
-			Example: `flag "driver=nvidia.cdi,device=0": no driver can serve it: nvidia.cdi: nvidia.com/gpu=0: no ` +
-				`CDI Spec defines kind nvidia.com/gpu (looked in /var/run/cdi: 0 files)`,
+			Example: `annotation:gpu-hook/gpus "all": no vendor has a driver on this host`,
 		}
 	case Name:
 		return Entry{
@@ -142,8 +141,8 @@ func errorEntry(code Code) Entry {
 			Meaning: "CDI Specs define this kind of device, but no device of this name.",
 			Fix: "Ask for one of the names that gpu-hook devices lists, or generate the Spec again if the host's " +
 				"devices changed.",
-			Example: `env:AMD_VISIBLE_DEVICES "1-3": no driver can serve it: amd.cdi: amd.com/gpu=3: CDI Specs ` +
-				`define kind amd.com/gpu, but no device of that name; they define: 0, 1, 2, all`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": nvidia.com/gpu=0: two CDI Specs of one ` +
+				`directory define it: /var/run/cdi/again.yaml and /var/run/cdi/nvidia.yaml`,
 		}
 	case Parse:
 		return Entry{
@@ -151,18 +150,18 @@ func errorEntry(code Code) Entry {
 			Meaning: "A CDI Spec cannot be read: it is not valid JSON or YAML, or not what the CDI specification " +
 				"describes.",
 			Fix: "Generate the Spec again with the vendor's tool, or remove the file.",
-			Example: `flag "driver=nvidia,device=0": no driver can serve it: nvidia.cdi: nvidia.com/gpu=0: no CDI ` +
-				`Spec that can be used defines kind nvidia.com/gpu; rejected: /var/run/cdi/nvidia.yaml: yaml: line ` +
-				`1: did not find expected node content`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=all": nvidia.com/gpu=all: no CDI Spec that ` +
+				`can be used defines kind nvidia.com/gpu; rejected: /var/run/cdi/nvidia.yaml: yaml: ` +
+				`line 1: did not find expected ',' or ']'`,
 		}
 	case Trust:
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A file that gpu-hook would act on as root can be written by somebody else.",
 			Fix:     "Make root the owner of the file and of every directory above it, and let nobody else write there.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": no driver can serve it: nvidia.cdi: ` +
-				`nvidia.com/gpu=0: no CDI Spec that can be used defines kind nvidia.com/gpu; rejected: ` +
-				`/var/run/cdi/nvidia.yaml: not trusted: it is writable by group or others (mode 0666)`,
+			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": nvidia.com/gpu=0: no CDI Spec ` +
+				`that can be used defines kind nvidia.com/gpu; rejected: /var/run/cdi/nvidia.yaml: not ` +
+				`trusted: it is writable by group or others (mode 0666)`,
 		}
 	case Node:
 		return Entry{
@@ -171,9 +170,8 @@ func errorEntry(code Code) Entry {
 				"made in the container.",
 			Fix: "Load the driver. If the host's devices changed, generate the CDI Spec again. In the container, " +
 				"nothing of the image may be in the node's place.",
-			Example: `flag "driver=nvidia,device=0": no driver can serve it: nvidia.cdi: device node /dev/nvidia0: ` +
-				`it is missing on this host; nvidia.runtime-hook: /usr/bin/nvidia-container-runtime-hook: it is not ` +
-				`installed`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": device node /dev/nvidia0: it is ` +
+				`missing on this host`,
 		}
 	case Mount:
 		return Entry{
@@ -190,17 +188,17 @@ func errorEntry(code Code) Entry {
 			Meaning: "The CDI Spec was written for another driver than the host runs, or host files that it needs " +
 				"are missing.",
 			Fix: "Generate the Spec again. If the driver was updated and not loaded since, restart the host.",
-			Example: `flag "driver=amd,device=0": no driver can serve it: amd.cdi: CDI Spec /var/run/cdi/amd.yaml: 1 ` +
-				`of 2 host files that it needs are missing, first: /usr/lib64/librocm.so`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": CDI Spec /var/run/cdi/nvidia.yaml: it ` +
+				`was written for driver 580.65.06, the host runs 590.48.01; 1 of 2 host files that it ` +
+				`needs are missing, first: /usr/lib64/libcuda.so.580.65.06`,
 		}
 	case Major:
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A device node has other numbers on this host than the CDI Spec states.",
 			Fix:     "Generate the CDI Spec again.",
-			Example: `flag "driver=nvidia,device=0": no driver can serve it: nvidia.cdi: device node /dev/nvidia1: ` +
-				`the Spec has it as 510:0, on this host it is 1:11; nvidia.runtime-hook: ` +
-				`/usr/bin/nvidia-container-runtime-hook: it is not installed`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": device node /dev/nvidia0: the Spec has ` +
+				`it as 195:0, on this host it is 1:11`,
 		}
 	case Cgroup:
 		return Entry{
@@ -214,9 +212,8 @@ func errorEntry(code Code) Entry {
 			Kind:    Broken,
 			Meaning: "A hook of the CDI Spec failed, or its program is not there or not trusted.",
 			Fix:     "Run the hook by hand with the state on its standard input, or correct the CDI Spec.",
-			Example: `flag "driver=nvidia,device=0": no driver can serve it: nvidia.cdi: createContainer hook of the ` +
-				`CDI Spec: lstat /usr/bin/nvidia-cdi-hook: it does not exist; nvidia.runtime-hook: ` +
-				`/usr/bin/nvidia-container-runtime-hook: it is not installed`,
+			Example: `flag "driver=nvidia,device=0": createContainer hook of the CDI Spec: lstat ` +
+				`/usr/bin/nvidia-cdi-hook: it does not exist`,
 		}
 	case NetDev:
 		return Entry{
@@ -239,8 +236,8 @@ func errorEntry(code Code) Entry {
 			Kind:    Unavailable,
 			Meaning: "The vendor's own runtime hook is not installed, cannot serve the request, or failed.",
 			Fix:     "Install the vendor's container toolkit, or have CDI serve the request: nvidia-ctk cdi generate.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": no driver can serve it: ` +
-				`nvidia.runtime-hook: /usr/bin/nvidia-container-runtime-hook: it is not installed`,
+			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": ` +
+				`/usr/bin/nvidia-container-runtime-hook: it is not installed`,
 		}
 	case State:
 		return Entry{
@@ -345,8 +342,8 @@ func warningEntry(code Code) Entry {
 				"container starts without.",
 			Fix: "If the program needs a GPU, ask for it explicitly to learn what is wrong, for example with " +
 				"gpu-hook/gpus=all.",
-			Example: `env:AMD_VISIBLE_DEVICES "ALL": the container starts without: no driver can serve it: amd.cdi: ` +
-				`amd.com/gpu=all: no CDI Spec defines kind amd.com/gpu (looked in /var/run/cdi: 1 files)`,
+			Example: `env:NVIDIA_VISIBLE_DEVICES "all": the container starts without: nvidia.com/gpu=all: ` +
+				`no CDI Spec defines kind nvidia.com/gpu (looked in /var/run/cdi: 0 files)`,
 		}
 	case Refused:
 		return Entry{

@@ -31,8 +31,8 @@ func (t *Triggers) AddConfig(toml []byte) bool {
 	return true
 }
 
-// hasEnv reports whether a configuration may have one of the keys env and preferred-env. The case of a key's letters does
-// not matter to the library that reads it.
+// hasEnv reports whether a configuration may have one of the keys env and preferred-env. The case of a key's letters
+// does not matter to the library that reads it.
 func hasEnv(toml []byte) bool {
 	const key = "env"
 	for i := 0; i+len(key) <= len(toml); i++ {

@@ -27,7 +27,7 @@ func Spec(config []byte, t *Triggers) bool {
 
 // isPlain reports whether a path is absolute and has no element that is empty, "." or "..".
 func isPlain(path []byte) bool {
-	if len(path) < 2 || path[0] != '/' {
+	if len(path) == 0 || path[0] != '/' {
 		return false
 	}
 	start := 1

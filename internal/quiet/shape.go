@@ -266,7 +266,7 @@ func (s shape) member(key []byte) (of shape, ok bool) {
 	}
 	var folded [longest]byte
 	for i, c := range key {
-		if c >= utf8.RuneSelf || c == '\\' {
+		if c >= utf8.RuneSelf {
 			return anything, false // it may fold to a letter of ASCII
 		}
 		folded[i] = lower(c)

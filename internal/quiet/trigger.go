@@ -33,6 +33,7 @@ func otherHooks() []string {
 type Triggers struct {
 	names []string
 	first [256]bool // the first bytes of all of them
+	last  [256]bool // the last bytes of paths that may be those of other hooks
 
 	// otherVariables says that a configuration may have given other variables to NVIDIA's devices.
 	otherVariables bool
@@ -43,6 +44,10 @@ func NewTriggers() *Triggers {
 	t := &Triggers{}
 	for _, name := range names() {
 		t.add(name)
+	}
+	t.last['/'] = true
+	for _, name := range otherHooks() {
+		t.last[name[len(name)-1]] = true
 	}
 	return t
 }
@@ -71,7 +76,7 @@ func (t *Triggers) found(raw []byte) bool {
 			}
 		}
 	}
-	return raw[0] == '/' && contains(raw, mountRoot) || isOtherHook(raw)
+	return raw[0] == '/' && contains(raw, mountRoot) || t.last[raw[len(raw)-1]] && isOtherHook(raw)
 }
 
 // mentionsGPU reports whether the key of an annotation contains "gpu" in letters of any case: package hook reports keys

@@ -88,7 +88,8 @@ func isQuotation(line string) bool {
 // cases returns what gpu-hook says in each case of the table, as a page quotes it.
 func cases(t *testing.T) map[string][]string {
 	t.Helper()
-	paths := strings.NewReplacer("HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib", "/usr/lib64",
+	paths := strings.NewReplacer("HOST/bin/nvidia-ctk", "nvidia-ctk",
+		"HOST/bin/nvidia-modprobe", "nvidia-modprobe", "HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib", "/usr/lib64",
 		"HOST/bin", "/usr/bin", "HOST/config.toml", "/etc/gpu-hook/config.toml", "BUNDLE", "/run/bundle")
 	out := map[string][]string{}
 	name := ""
@@ -112,9 +113,9 @@ func quotation(message string) []string {
 	if i := strings.LastIndex(message, " ["); i >= 0 {
 		text, hint = message[:i], strings.TrimSuffix(message[i+2:], "]")
 	}
-	lines := []string{"    gpu-hook: " + text, "    gpu-hook: hint: " + hint}
+	lines := []string{"    gpu-hook: " + text, "    gpu-hook: fix: " + hint}
 	if strings.HasPrefix(message, "W-") {
-		lines = []string{"    warning " + text, "      hint: " + hint}
+		lines = []string{"    warning " + text, "      fix: " + hint}
 	}
-	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasSuffix(line, "hint: ") })
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasSuffix(line, "fix: ") })
 }

@@ -51,7 +51,7 @@ func (s *site) shows(o outcome) {
 	if o.Status == 0 {
 		s.t.Error("the container starts")
 	}
-	for _, part := range []string{"gpu-hook: E-NAME: ", "nvidia.com/gpu=7", "gpu-hook: hint: ", "error executing hook"} {
+	for _, part := range []string{"gpu-hook: E-NAME: ", "nvidia.com/gpu=7", "gpu-hook: fix: ", "error executing hook"} {
 		if !strings.Contains(o.Stderr, part) {
 			s.t.Errorf("no %q in: %s", part, o.Stderr)
 		}

@@ -87,7 +87,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown kind", annotated("driver=cdi,device=acme.com/npu=7"), nil, []string{"E-NOSPEC", "acme.com/npu=7"}},
 		{
 			"all drivers fail", annotated("device=7"), nil,
-			[]string{"E-NAME", "nvidia.cdi: nvidia.com/gpu=7", "nvidia.runtime-hook: ", "is not installed"},
+			[]string{"E-NAME", `"device=7": nvidia.com/gpu=7`},
 		},
 		{"count and ids", annotated("count=2,device=0"), nil, []string{"E-REQUEST", "both a count and device ids"}},
 		{"no --gpus syntax", annotated("some"), nil, []string{"E-REQUEST", `"some"`}},
