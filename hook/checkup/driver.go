@@ -62,7 +62,7 @@ func checkDriver(h *host) []report.Check {
 		return nil
 	}
 	if !h.Kernel.Loaded("nvidia") {
-		return []report.Check{h.notLoaded()}
+		return h.loadedByHook(h.notLoaded())
 	}
 	var out []report.Check
 	if c, found := h.mismatch(); found {
@@ -71,8 +71,8 @@ func checkDriver(h *host) []report.Check {
 	if c, found := h.offTheBus(); found {
 		out = append(out, c)
 	}
-	if len(h.GPUs) > 0 && h.missing("/dev/nvidia-uvm") {
-		out = append(out, h.noUVM())
+	if len(h.GPUs) > 0 && h.missing("/dev/nvidia-uvm") && !h.Paths[operatorUVM].Exists() {
+		out = append(out, h.loadedByHook(h.noUVM())...)
 	}
 	if c, found := h.noNVML(); found {
 		out = append(out, c)
@@ -81,6 +81,18 @@ func checkDriver(h *host) []report.Check {
 		out = append(out, h.ok("NVIDIA driver", h.Kernel.Modules["nvidia"]+", "+count(len(h.GPUs), "GPU")))
 	}
 	return out
+}
+
+// operatorUVM is the node of a driver that runs in a container, as NVIDIA's GPU Operator runs it.
+const operatorUVM = "/run/nvidia/driver/dev/nvidia-uvm"
+
+// loadedByHook makes a finding about modules and nodes a warning where NVIDIA's own hook serves: it loads and makes
+// them.
+func (h *host) loadedByHook(c report.Check) []report.Check {
+	if len(h.nodesIn("")) == 0 && h.servedBy(nvidiaKind) != "" {
+		c.Status = report.CheckWarn
+	}
+	return []report.Check{c}
 }
 
 // count is a number of things.

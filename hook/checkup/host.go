@@ -96,6 +96,7 @@ func (h *host) query() facts.Query {
 		UID:      h.config.Self.UID,
 	}
 	q.Groups, _ = os.Getgroups()
+	q.Paths = append(q.Paths, operatorUVM)
 	for _, v := range h.config.Vendors {
 		q.Paths = append(q.Paths, v.RuntimeHook)
 	}

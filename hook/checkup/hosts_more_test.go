@@ -1,6 +1,9 @@
 package checkup
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // moreHosts are hosts on which two parts do not fit each other, and hosts that look like such ones.
 func moreHosts() []broken {
@@ -59,6 +62,25 @@ func moreHosts() []broken {
 			tree: healthy().with(tree{specFile: strings.Replace(spec(loaded, common(), 0, 1), "nvidia.com/gpu",
 				"nvidia.com/gpus", 1)}),
 			cause: "no CDI Spec defines nvidia.com/gpu", fix: "nvidia-ctk cdi generate --output=/etc/cdi/nvidia-gpu.yaml",
+		},
+		{
+			name: "nvidia_uvm is not loaded, and NVIDIA's hook loads it",
+			tree: healthy().with(tree{
+				specFile: "", "/dev/nvidia-uvm": "", "/sys/module/nvidia_uvm/version": "",
+				"/usr/bin/nvidia-container-runtime-hook": program, "/usr/bin/nvidia-container-cli": program,
+			}),
+			cause: "/dev/nvidia-uvm is missing", fix: "nvidia-modprobe -u -c=0", warns: true,
+		},
+		{
+			name: "healthy, with the driver in a container",
+			tree: healthy().with(tree{
+				specFile: regexp.MustCompile(`path: /dev/(\S+)`).ReplaceAllString(whole,
+					"{path: /dev/$1, hostPath: /run/nvidia/driver/dev/$1}"),
+				"/dev/nvidia-uvm": "", "/dev/nvidia0": "", "/dev/nvidia1": "", "/dev/nvidiactl": "",
+				"/run/nvidia/driver/dev/nvidia0": "node c 195 0 666 0:0", "/run/nvidia/driver/dev/nvidia1": "node c 195 1 666 0:0",
+				"/run/nvidia/driver/dev/nvidiactl":  "node c 195 255 666 0:0",
+				"/run/nvidia/driver/dev/nvidia-uvm": "node c 510 0 666 0:0",
+			}),
 		},
 		{
 			name: "the binary is not a program", tree: healthy().with(tree{"/usr/local/bin/gpu-hook": "mode 755 0:0 text"}),
