@@ -3,10 +3,10 @@ package main
 import (
 	"encoding/json"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/report"
@@ -44,7 +44,7 @@ func explain(p process, options hook.Options, args []string) error {
 }
 
 // exampleFlags adds the flags that describe an example, and returns the example that they fill in.
-func exampleFlags(flags *flag.FlagSet) *hook.Example {
+func exampleFlags(flags *flagSet) *hook.Example {
 	e := &hook.Example{Annotations: map[string]string{}}
 	list := func(name, usage string, to *[]string) {
 		flags.Func(name, usage, func(v string) error {
@@ -68,7 +68,7 @@ func exampleFlags(flags *flag.FlagSet) *hook.Example {
 }
 
 // oneOf checks that exactly one of a bundle, a state and an example is to be explained.
-func oneOf(flags *flag.FlagSet) error {
+func oneOf(flags *flagSet) error {
 	kinds := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
@@ -82,8 +82,7 @@ func oneOf(flags *flag.FlagSet) error {
 	if len(kinds) == 1 {
 		return nil
 	}
-	_, _ = fmt.Fprintln(flags.Output(), "gpu-hook: explain wants one of --bundle, --state and the flags of an example")
-	return errUsage
+	return flags.wrong("explain wants one of --bundle, --state and the flags of an example")
 }
 
 // explained returns the report on the bundle, the state or, if neither is named, the example.
@@ -116,7 +115,12 @@ type shown interface{ Text(w io.Writer) error }
 // show prints a report, an inventory or a checkup to standard output.
 func show(p process, what shown, asJSON bool) error {
 	if !asJSON {
-		return what.Text(p.stdout)
+		text := &strings.Builder{}
+		if err := what.Text(text); err != nil {
+			return err
+		}
+		_, err := io.WriteString(p.stdout, terminalOf(p.stdout).shown(text.String()))
+		return err
 	}
 	out := json.NewEncoder(p.stdout)
 	out.SetEscapeHTML(false)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/gpu-hook/gpu-hook/hook"
 )
 
@@ -14,8 +12,7 @@ func last(p process, options hook.Options, args []string) error {
 		return err
 	}
 	if flags.NArg() > 1 {
-		_, _ = fmt.Fprintln(p.stderr, "gpu-hook: last takes one container id")
-		return errUsage
+		return flags.wrong("last takes one container id")
 	}
 	report, err := hook.Last(options, flags.Arg(0))
 	if err != nil {

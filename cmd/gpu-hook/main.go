@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
-	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -36,7 +34,7 @@ func init() {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], process{standardInput(), os.Stdout, os.Stderr}))
+	os.Exit(run(os.Args[1:], process{stdin: standardInput(), stdout: os.Stdout, stderr: os.Stderr}))
 }
 
 // standardInput is what was on standard input when the process began.
@@ -52,26 +50,9 @@ func standardInput() io.Reader {
 type process struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-}
 
-type command struct {
-	name, args, about string
-	run               func(process, hook.Options, []string) error
-}
-
-func commands() []command {
-	return []command{
-		{"createRuntime", "< STATE", "serve the container whose state stands on standard input (the hook)", createRuntime},
-		{"precreate", "< SPEC", "serve the container whose spec stands on standard input by editing that (podman's hook)", precreate},
-		{"explain", "[flags]", "say what a container would get, and why, without giving it", explain},
-		{"devices", "[--json]", "say what this host has to give: vendors, drivers, devices, precedence", inventory},
-		{"doctor", "[flags]", "look over the installation: what works, what does not, and what to do", doctor},
-		{"last", "[--json] [ID]", "say what the last container that asked for a device got, or the one of this id", last},
-		{"install", "[flags]", "put the binary and its hook definition in place", installFiles},
-		{"uninstall", "[flags]", "remove what install with the same flags has put in place", uninstallFiles},
-		{"version", "", "print the version", version},
-		{"help", "[CODE | errors]", "print this, what an error code means and what to do about it, or all codes", help},
-	}
+	// onHelp is called with a command's flags where help is asked for, if it is not nil. Help is printed otherwise.
+	onHelp func(*flagSet)
 }
 
 // errUsage ends in exit status 2; what is wrong was said already.
@@ -108,89 +89,61 @@ func say(p process, err error) int {
 	return exitRefused
 }
 
+// dispatch runs the command that the arguments name.
 func dispatch(args []string, p process) error {
 	var options hook.Options
-	flags := newFlags("gpu-hook", p, usage)
-	flags.Func("config", "read the configuration from `FILE` instead of "+config.DefaultPath, func(file string) (err error) {
-		options.Config, err = filepath.Abs(file)
-		return err
-	})
-	flags.Func("cdi-spec-dir", "read CDI Specs from `DIR` instead of the configured directories; may be repeated", func(dir string) error {
-		abs, err := filepath.Abs(dir)
-		options.SpecDirs = append(options.SpecDirs, abs)
-		return err
-	})
+	flags := programFlags(p, &options)
+	isVersion := flags.Bool("version", false, "print the version")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	name := flags.Arg(0)
-	switch name {
-	case "":
-		usage(flags)
+	switch {
+	case *isVersion:
+		return version(p, options, nil)
+	case name == "":
+		_, _ = fmt.Fprintf(p.stderr, "usage: gpu-hook %s\ngpu-hook: fix: gpu-hook help lists the commands\n", flags.usage)
 		return errUsage
-	case "prestart":
-		name = "createRuntime"
 	}
-	for _, c := range commands() {
-		if c.name == name {
-			return c.run(p, options, flags.Args()[1:])
+	if name == completeCommand {
+		return complete(p, flags.Args()[1:])
+	}
+	c, found := commandOf(name)
+	if !found {
+		return unknownCommand(p, name)
+	}
+	args = flags.Args()[1:]
+	// A stage's command line is a hook definition's, and package early reads it too.
+	if !c.stage {
+		var err error
+		if args, err = hoist(flags, c, args); err != nil {
+			return err
 		}
 	}
-	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q\ngpu-hook: fix: gpu-hook help lists the commands\n", name)
-	return errUsage
+	return c.run(p, options, args)
 }
 
-// newFlags makes a flag set that says its usage by the function and never exits.
-func newFlags(name string, p process, usage func(*flag.FlagSet)) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(p.stderr)
-	flags.Usage = func() { usage(flags) }
+// programFlags returns the flags of the program.
+func programFlags(p process, options *hook.Options) *flagSet {
+	flags := newFlags(programName, p, "[--config FILE] [--cdi-spec-dir DIR]... COMMAND")
+	flags.Func("config", "read the configuration from `FILE` instead of "+config.DefaultPath,
+		func(file string) (err error) {
+			options.Config, err = filepath.Abs(file)
+			return err
+		})
+	flags.Func("cdi-spec-dir", "read CDI Specs from `DIR` instead of the configured directories; may be repeated",
+		func(dir string) error {
+			abs, err := filepath.Abs(dir)
+			options.SpecDirs = append(options.SpecDirs, abs)
+			return err
+		})
 	return flags
 }
 
-// parse tells a wrong flag from the wish for help.
-func parse(flags *flag.FlagSet, args []string) error {
-	err := flags.Parse(args)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		return errUsage
-	}
-	return err
-}
-
-func usage(flags *flag.FlagSet) {
-	w := flags.Output()
-	_, _ = fmt.Fprint(w, "gpu-hook gives containers of podman, CRI-O and bare OCI runtimes the GPUs they ask for.\n\n"+
-		"usage: gpu-hook [--config FILE] [--cdi-spec-dir DIR]... COMMAND\n\ncommands:\n")
-	for _, c := range commands() {
-		_, _ = fmt.Fprintf(w, "  %-30s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
-	}
-	_, _ = fmt.Fprint(w, "\nflags:\n")
-	flags.PrintDefaults()
-	_, _ = fmt.Fprint(w, "\nexit status: 0 done or nothing to do, 1 refused or failed, 2 usage\n")
-}
-
-// commandUsage is the usage of one command.
-func commandUsage(line string) func(*flag.FlagSet) {
-	return func(flags *flag.FlagSet) {
-		_, _ = fmt.Fprintf(flags.Output(), "usage: gpu-hook %s\n", line)
-		flags.PrintDefaults()
-	}
-}
-
-// engineFlag adds the flag by which a hook's definition says whose it is.
-func engineFlag(flags *flag.FlagSet, engine *string) {
-	flags.Func("engine", "the engine is `ENGINE`: podman, crio, containerd or buildah", func(name string) (err error) {
-		*engine, err = request.EngineOf(name)
-		return err
-	})
-}
-
-// noArguments refuses what a command takes no notice of.
-func noArguments(flags *flag.FlagSet) error {
-	if flags.NArg() == 0 {
-		return nil
-	}
-	_, _ = fmt.Fprintf(flags.Output(), "gpu-hook: %s takes no argument %q\n", flags.Name(), flags.Arg(0))
+// unknownCommand says that there is no such command, and what may have been meant.
+func unknownCommand(p process, name string) error {
+	_, _ = fmt.Fprintf(p.stderr, "gpu-hook: unknown command %q%s\ngpu-hook: fix: gpu-hook help lists the commands\n",
+		name, didYouMean(name, commandNames()))
 	return errUsage
 }
 

@@ -11,7 +11,7 @@ import (
 // targetOf reads the flags that install and uninstall share. The engine of the target has the name by which the rest of
 // gpu-hook knows it: "cri-o" for the flag's "crio".
 func targetOf(command string, p process, args []string) (install.Target, error) {
-	flags := newFlags(command, p, commandUsage("[--config FILE] [--cdi-spec-dir DIR]... "+command+" [flags]"))
+	flags := newFlags(command, p, commandUsage(command+" [flags]"))
 	var t install.Target
 	engine := flags.String("engine", "", "for `ENGINE`, podman, crio or containerd, alone: "+
 		"the definition names it, and install says what its containers may ask for")
@@ -35,8 +35,7 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 	}
 	name, found := known[*engine]
 	if !found {
-		_, _ = fmt.Fprintf(p.stderr, "gpu-hook: engine %q is not podman, crio or containerd\n", *engine)
-		return t, errUsage
+		return t, flags.wrong("engine %q is not podman, crio or containerd", *engine)
 	}
 	t.Engine = name
 	if !*user {

@@ -17,6 +17,9 @@ func version(p process, _ hook.Options, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
 	}
+	if err := noArguments(flags); err != nil {
+		return err
+	}
 	v := release
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version

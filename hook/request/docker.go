@@ -97,7 +97,8 @@ func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin s
 		}
 		drivers = append(append(drivers, v.Name), v.Drivers...)
 	}
-	return nil, "", fmt.Errorf("driver %q is not one of: %s", asked.Driver, strings.Join(append(drivers, config.DriverAnyCDI), ", "))
+	known := strings.Join(append(drivers, config.DriverAnyCDI), ", ")
+	return nil, "", fmt.Errorf("driver %q is not one of: %s", asked.Driver, known)
 }
 
 // capabilities writes an OR of ANDs as "a and b, or c".
