@@ -21,8 +21,9 @@ func doctor(p process, options hook.Options, args []string) error {
 	user := flags.Bool("user", false, "look over what install --user has put in place; the default where that, and "+
 		"nothing for all users, is there")
 	engineFlag(flags, &options.Engine)
-	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of "+install.SystemHooks)
-	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` instead of "+install.PodmanHooks)
+	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of the directories that engines "+
+		"are configured to read")
+	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` too")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
