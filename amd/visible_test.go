@@ -42,14 +42,19 @@ func TestParseVisible(t *testing.T) {
 		{" , ", nothing("empty"), ""},
 		{"2-1", contract.Visible{}, `range "2-1" runs backwards`},
 		{"0-4096", contract.Visible{}, `range "0-4096" is of more devices than any host has (4096)`},
-		{"0-99999999999999999999", contract.Visible{}, `range "0-99999999999999999999" is of more devices than any host has (4096)`},
+		{
+			"0-99999999999999999999",
+			contract.Visible{},
+			`range "0-99999999999999999999" is of more devices than any host has (4096)`,
+		},
 		{"0-4095,9999", contract.Visible{}, "more than 4096 devices are more than any host has"},
 		{"0-4095,12-13", ids(indices(4096)...), ""},
 		{strings.Repeat(",", maxValue+1), contract.Visible{}, "it is longer than 65536 bytes"},
 	} {
 		t.Run(test.in[:min(len(test.in), 30)], func(t *testing.T) {
 			got, err := ParseVisible(test.in)
-			if diff := cmp.Diff(test.want, got); diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
+			diff := cmp.Diff(test.want, got)
+			if diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
 				t.Error(err, diff)
 			}
 		})

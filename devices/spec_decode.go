@@ -100,6 +100,7 @@ func (f *fields) read(n *yaml.Node, t reflect.Type, at string) error {
 				return err
 			}
 		}
+	default: // a scalar has no fields
 	}
 	return nil
 }

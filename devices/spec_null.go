@@ -35,6 +35,7 @@ func nullElement(v reflect.Value) string {
 				return join(fmt.Sprintf("[%v]", entries.Key()), at)
 			}
 		}
+	default: // a scalar has no elements
 	}
 	return ""
 }
@@ -71,6 +72,7 @@ func scalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Struct, reflect.Slice, reflect.Array, reflect.Map:
 		return false
+	default:
+		return true
 	}
-	return true
 }

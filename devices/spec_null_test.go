@@ -66,6 +66,7 @@ func pointerLists(v reflect.Value, at string) []pointerList {
 		if v.Type().Elem().Kind() == reflect.Pointer {
 			panic("CDI has a map of pointers at " + at + ": put a null into it here too")
 		}
+	default: // a scalar holds no list
 	}
 	return out
 }
@@ -86,6 +87,7 @@ func fill(t reflect.Type) reflect.Value {
 	case reflect.Map:
 		v.Set(reflect.MakeMap(t))
 		v.SetMapIndex(fill(t.Key()), fill(t.Elem()))
+	default: // a scalar's zero value is not null
 	}
 	return v
 }

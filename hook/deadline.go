@@ -20,8 +20,8 @@ const (
 )
 
 // PlanInTime is [Plan] that is given up once the configured time is over: a host path on a file server that is gone can
-// hold it for good. What was asked for is refused with E-TIMEOUT then, a wish is left out with a warning. Planning itself
-// cannot be ended and goes on, with a report of its own, until the process ends.
+// hold it for good. What was asked for is refused with E-TIMEOUT then, a wish is left out with a warning. Planning
+// itself cannot be ended and goes on, with a report of its own, until the process ends.
 func PlanInTime(o Options, stdin io.Reader) *Start {
 	const most = 2 << 20 // more than a state may have
 	input, err := io.ReadAll(io.LimitReader(stdin, most))
@@ -33,8 +33,8 @@ func PlanInTime(o Options, stdin io.Reader) *Start {
 	return inTime(o, plan, func(c *config.Config, patience time.Duration) *Start { return giveUp(o, c, input, patience) })
 }
 
-// PlanSpecInTime is [PlanInTime] for [PlanSpec]. A plan that is given up leaves the spec as it was read; createRuntime gives
-// it up as well, and says so.
+// PlanSpecInTime is [PlanInTime] for [PlanSpec]. A plan that is given up leaves the spec as it was read; createRuntime
+// gives it up as well, and says so.
 func PlanSpecInTime(o Options, stdin io.Reader) (*Start, error) {
 	input, err := io.ReadAll(stdin)
 	if err != nil {
@@ -77,8 +77,8 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 	}
 }
 
-// guarded runs fn and returns what gives its result, or panics as it did, on the goroutine that asks: only there is a panic
-// told like any other failure.
+// guarded runs fn and returns what gives its result, or panics as it did, on the goroutine that asks: only there is a
+// panic told like any other failure.
 func guarded(fn func() *Start) (result func() *Start) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -92,8 +92,10 @@ func guarded(fn func() *Start) (result func() *Start) {
 // giveUp is the start of a container whose planning does not end. Where not even what it asks can be found out, it is
 // refused: something must have been asked, or no path would be looked at.
 func giveUp(o Options, c *config.Config, input []byte, patience time.Duration) *Start {
-	err := fault.New(fault.Timeout, "plan for the container", "it was not made within %s: a path of the host does not answer", patience).
-		WithHint("see which file server or device does not answer (gpu-hook explain, strace), or raise timeout under [limits]")
+	err := fault.New(fault.Timeout, "plan for the container", "it was not made within %s: a path of the host does not "+
+		"answer", patience).
+		WithHint("see which file server or device does not answer (gpu-hook explain, strace), " +
+			"or raise timeout under [limits]")
 	decided := make(chan func() *Start, 1)
 	go func() {
 		decided <- guarded(func() *Start { return without(o, c, input, err) })

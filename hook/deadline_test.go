@@ -20,7 +20,8 @@ func TestPanicWhilePlanningIsPassedOn(t *testing.T) {
 
 func TestBrokenInput(t *testing.T) {
 	broken := iotest.ErrReader(errors.New("input is broken"))
-	if s := PlanInTime(Options{Config: "/dev/null"}, broken); !s.Report.Failed() || s.Report.Errors[0].Code != fault.State {
+	s := PlanInTime(Options{Config: "/dev/null"}, broken)
+	if !s.Report.Failed() || s.Report.Errors[0].Code != fault.State {
 		t.Errorf("errors: %+v", s.Report.Errors)
 	}
 	if _, err := PlanSpecInTime(Options{Config: "/dev/null"}, broken); !fault.Is(err, fault.Bundle) {

@@ -59,12 +59,13 @@ func (s *Start) checkSpec() error {
 }
 
 // Render returns the spec with what of the plan createRuntime cannot make, or what the engine would take away from it
-// again: variables, groups, Intel RDT, hooks of later stages and device rules. Nodes, mounts and the other hooks are left to
-// createRuntime, which makes them in containers where a runtime cannot (in user namespaces, on read-only roots), and
-// nothing on volumes.
+// again: variables, groups, Intel RDT, hooks of later stages and device rules. Nodes, mounts and the other hooks are
+// left to createRuntime, which makes them in containers where a runtime cannot (in user namespaces, on read-only
+// roots), and nothing on volumes.
 //
 // It refuses nothing, since podman shows nothing but the exit status of this stage: where there is nothing to do, and
-// where the plan fails, it returns the very bytes that were read. createRuntime makes the same plan and says why it fails.
+// where the plan fails, it returns the very bytes that were read. createRuntime makes the same plan and says why it
+// fails.
 func (s *Start) Render() []byte {
 	if !s.plan.Ready() {
 		return s.spec
@@ -75,7 +76,8 @@ func (s *Start) Render() []byte {
 		out = s.render(&outcome)
 	} else {
 		outcome.Edits = s.plan.Copy().Edits()
-		outcome.Warn(fault.New(fault.NoStage, "spec", "no createRuntime hook of gpu-hook stands in it, and this stage alone gives no device").
+		outcome.Warn(fault.New(fault.NoStage, "spec", "no createRuntime hook of gpu-hook stands in it, and this stage "+
+			"alone gives no device").
 			WithHint("gpu-hook install; gpu-hook doctor says where podman looks"))
 	}
 	s.run.Phase("render")
@@ -90,14 +92,15 @@ func (s *Start) Render() []byte {
 	return out
 }
 
-// followed reports whether the runtime will call gpu-hook at createRuntime: podman has put the hooks of all other stages
-// into the spec by now.
+// followed reports whether the runtime will call gpu-hook at createRuntime: podman has put the hooks of all other
+// stages into the spec by now.
 func (s *Start) followed() bool {
 	hooks := s.container.Spec.Hooks
 	if hooks == nil {
 		return false
 	}
-	return slices.ContainsFunc(slices.Concat(hooks.Prestart, hooks.CreateRuntime), func(h specs.Hook) bool { //nolint:staticcheck // old podmans write prestart
+	called := slices.Concat(hooks.Prestart, hooks.CreateRuntime) //nolint:staticcheck // old podmans write prestart
+	return slices.ContainsFunc(called, func(h specs.Hook) bool {
 		return path.Base(h.Path) == "gpu-hook" || len(h.Args) > 0 && path.Base(h.Args[0]) == "gpu-hook"
 	})
 }
@@ -147,8 +150,8 @@ func (s *Start) render(o *plan.Outcome) []byte {
 }
 
 // underSystemd reports whether systemd keeps the container's device rules: it makes them anew from its own list at each
-// daemon-reload, and the runtime writes that list from the spec. Without systemd a rule that createRuntime sets lasts as
-// long as one of the spec does. In a user namespace the kernel takes no rules at all.
+// daemon-reload, and the runtime writes that list from the spec. Without systemd a rule that createRuntime sets lasts
+// as long as one of the spec does. In a user namespace the kernel takes no rules at all.
 func (s *Start) underSystemd() bool {
 	linux := s.container.Spec.Linux
 	return !s.config.Self.Namespaced && linux != nil && strings.Count(linux.CgroupsPath, ":") == 2
@@ -179,9 +182,9 @@ func programEnv(p plan.Plan) []string {
 	return out
 }
 
-// kept reports whether a variable must stay as the container has it, because createRuntime must read the same request and
-// say the same about it: one that requests, if the environment is what is served or if the container has given it a value
-// of its own.
+// kept reports whether a variable must stay as the container has it, because createRuntime must read the same request
+// and say the same about it: one that requests, if the environment is what is served or if the container has given it a
+// value of its own.
 func (s *Start) kept(variable string) bool {
 	name, value, _ := strings.Cut(variable, "=")
 	if !asks(s.config, name) {

@@ -38,8 +38,12 @@ func newGround(t *testing.T) *ground {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := strings.Replace(host.Spec(), "  - NVIDIA_VISIBLE_DEVICES=void\n", "  - NVIDIA_VISIBLE_DEVICES=void\n  - FROM_SPEC=1\n", 1) +
-		"  additionalGids: [44]\n  hooks:\n  - {hookName: startContainer, path: /in/the/container, args: [x]}\n  - {hookName: poststop, path: /bin/true, args: [\"true\"]}\n"
+	const variable = "  - NVIDIA_VISIBLE_DEVICES=void\n"
+	spec := strings.Replace(host.Spec(), variable, variable+"  - FROM_SPEC=1\n", 1) +
+		"  additionalGids: [44]\n" +
+		"  hooks:\n" +
+		"  - {hookName: startContainer, path: /in/the/container, args: [x]}\n" +
+		"  - {hookName: poststop, path: /bin/true, args: [\"true\"]}\n"
 	spec = strings.Replace(spec, `cdiVersion: "0.5.0"`, `cdiVersion: "0.7.0"`, 1)
 	if err := host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
 		t.Fatal(err)
@@ -55,12 +59,17 @@ func newGround(t *testing.T) *ground {
 func (g *ground) container(env []string, annotations map[string]string) *specs.Spec {
 	return &specs.Spec{
 		Version: "1.0.2", Root: &specs.Root{Path: filepath.Join(g.bundle, "rootfs")}, Annotations: annotations,
-		Process: &specs.Process{Args: []string{"true"}, Cwd: "/", Env: append([]string{"PATH=/bin"}, env...), Capabilities: &specs.LinuxCapabilities{}},
+		Process: &specs.Process{
+			Args: []string{"true"}, Cwd: "/", Env: append([]string{"PATH=/bin"}, env...),
+			Capabilities: &specs.LinuxCapabilities{},
+		},
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{{Type: "mount"}}, CgroupsPath: "machine.slice:libpod:" + id,
 			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
 		},
-		Hooks: &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/usr/local/bin/gpu-hook", Args: []string{"gpu-hook", "createRuntime"}}}},
+		Hooks: &specs.Hooks{CreateRuntime: []specs.Hook{
+			{Path: "/usr/local/bin/gpu-hook", Args: []string{"gpu-hook", "createRuntime"}},
+		}},
 	}
 }
 
@@ -111,8 +120,8 @@ func statuses(r *report.Report) (out []devices.Status) {
 	return out
 }
 
-// Both stages make the same plan, whatever source asks. The first makes what the second could not, and nothing else; the
-// second finds that there, and the rest to do.
+// Both stages make the same plan, whatever source asks. The first makes what the second could not, and nothing else;
+// the second finds that there, and the rest to do.
 func TestStages(t *testing.T) {
 	g := newGround(t)
 	for name, test := range map[string]struct {
@@ -120,24 +129,35 @@ func TestStages(t *testing.T) {
 		visible string // what the container's program is to see
 		codes   string
 	}{
-		"annotation":      {g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}), "void", ""},
-		"environment":     {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil), "0", ""},
-		"both":            {g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{request.AnnotationGPUs: "device=0"}), "1", "W-OVERRIDDEN"},
-		"CDI annotation":  {g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}), "void", ""},
-		"an old mark too": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{request.AnnotationPlan: `{"digest":"x"}`}), "0", "W-PLAN"},
+		"annotation":  {g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}), "void", ""},
+		"environment": {g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "FROM_SPEC=2"}, nil), "0", ""},
+		"both": {
+			g.container([]string{"NVIDIA_VISIBLE_DEVICES=1"}, map[string]string{request.AnnotationGPUs: "device=0"}),
+			"1", "W-OVERRIDDEN",
+		},
+		"CDI annotation": {g.container(nil, map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}), "void", ""},
+		"an old mark too": {
+			g.container([]string{"NVIDIA_VISIBLE_DEVICES=0"}, map[string]string{request.AnnotationPlan: `{"digest":"x"}`}),
+			"0", "W-PLAN",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			edited, first := g.precreate(test.spec)
-			if first.Result != plan.ResultPlanned || first.Container.Stage != StagePrecreate || first.Container.ID != id || codes(first) != test.codes {
+			if first.Result != plan.ResultPlanned || first.Container.Stage != StagePrecreate ||
+				first.Container.ID != id || codes(first) != test.codes {
 				t.Fatalf("%s %+v: %s", first.Result, first.Container, codes(first))
 			}
-			if len(edited.Mounts)+len(edited.Linux.Devices)+len(edited.Hooks.CreateContainer) > 0 || len(edited.Hooks.CreateRuntime) != 1 {
+			if len(edited.Mounts)+len(edited.Linux.Devices)+len(edited.Hooks.CreateContainer) > 0 ||
+				len(edited.Hooks.CreateRuntime) != 1 {
 				t.Errorf("precreate does the later stage's work: %+v", edited)
 			}
-			if value, _ := (&state.Container{Spec: edited}).Env("NVIDIA_VISIBLE_DEVICES"); value != test.visible || !slices.Contains(edited.Process.Env, "FROM_SPEC=1") {
+			value, _ := (&state.Container{Spec: edited}).Env("NVIDIA_VISIBLE_DEVICES")
+			if value != test.visible || !slices.Contains(edited.Process.Env, "FROM_SPEC=1") {
 				t.Errorf("environment: %q", edited.Process.Env)
 			}
-			if !slices.Equal(edited.Process.User.AdditionalGids, []uint32{44}) || len(edited.Hooks.Poststop)+len(edited.Hooks.StartContainer) != 2 || len(edited.Linux.Resources.Devices) < 2 {
+			if !slices.Equal(edited.Process.User.AdditionalGids, []uint32{44}) ||
+				len(edited.Hooks.Poststop)+len(edited.Hooks.StartContainer) != 2 ||
+				len(edited.Linux.Resources.Devices) < 2 {
 				t.Errorf("something is lacking: %+v", edited)
 			}
 			second := g.later(edited)
@@ -146,7 +166,8 @@ func TestStages(t *testing.T) {
 					t.Errorf("late: %+v", second.Edits)
 				}
 			}
-			if s := statuses(second); !slices.Contains(s, devices.Present) || !slices.Contains(s, devices.Apply) || codes(second) != test.codes {
+			if s := statuses(second); !slices.Contains(s, devices.Present) || !slices.Contains(s, devices.Apply) ||
+				codes(second) != test.codes {
 				t.Errorf("createRuntime: %v %s", s, codes(second))
 			}
 			if got, want := second.CDIDevices, first.CDIDevices; !slices.Equal(got, want) {
@@ -169,7 +190,9 @@ func TestStagesOfAWish(t *testing.T) {
 			if len(edited.Hooks.StartContainer)+len(edited.Hooks.Poststop) > 0 || len(edited.Linux.Resources.Devices) != 1 {
 				t.Errorf("too much is written: %+v %+v", edited.Hooks, edited.Linux.Resources.Devices)
 			}
-			if !slices.Contains(edited.Process.Env, "FROM_SPEC=1") || !slices.Contains(edited.Process.Env, env) || slices.Contains(edited.Process.Env, "NVIDIA_VISIBLE_DEVICES=void") {
+			if !slices.Contains(edited.Process.Env, "FROM_SPEC=1") ||
+				!slices.Contains(edited.Process.Env, env) ||
+				slices.Contains(edited.Process.Env, "NVIDIA_VISIBLE_DEVICES=void") {
 				t.Errorf("environment: %q", edited.Process.Env)
 			}
 			if second := g.later(edited); second.Result != plan.ResultPlanned || len(second.Grants) != 1 {
@@ -223,12 +246,14 @@ func TestStagesFindTheEngines(t *testing.T) {
 	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/nvidia0", Type: "c", Major: gpuhost.Major, Minor: gpuhost.Minor}}
 	edited, _ := g.precreate(spec)
-	if r := g.later(edited); len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate || !strings.Contains(r.Warnings[0].Message, "carries 1 of") {
+	if r := g.later(edited); len(r.Warnings) != 1 || r.Warnings[0].Code != fault.Duplicate ||
+		!strings.Contains(r.Warnings[0].Message, "carries 1 of") {
 		t.Errorf("%+v", r.Warnings)
 	}
 }
 
-// Where podman gives the container no control group, nothing in its spec has its id, and no record could be found again.
+// Where podman gives the container no control group, nothing in its spec has its id, and no record could be found
+// again.
 func TestStagesWithoutID(t *testing.T) {
 	g := newGround(t)
 	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
@@ -249,7 +274,10 @@ func TestStagesDelegate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spec := range map[string]*specs.Spec{
-		"annotation":  g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{request.AnnotationGPUs: `"device=0","capabilities=compute"`}),
+		"annotation": g.container(
+			[]string{"NVIDIA_VISIBLE_DEVICES=void"},
+			map[string]string{request.AnnotationGPUs: `"device=0","capabilities=compute"`},
+		),
 		"environment": g.container([]string{"NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute"}, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,7 +301,10 @@ func TestStagesDelegate(t *testing.T) {
 // NVIDIA's own hook would take a variable of ours for a request.
 func TestStagesDelegateBesideNVIDIAsHook(t *testing.T) {
 	g := newGround(t)
-	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755)); err != nil {
+	if err := errors.Join(
+		os.Remove(g.host.Path("cdi/nvidia.yaml")),
+		g.host.Write("bin/nvidia-container-runtime-hook", "#!/bin/sh\n", 0o755),
+	); err != nil {
 		t.Fatal(err)
 	}
 	spec := g.container([]string{"NVIDIA_VISIBLE_DEVICES=void"}, map[string]string{request.AnnotationGPUs: "device=0"})
@@ -291,7 +322,10 @@ func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := "[requests]\nsources = [\"annotation\"]\non-refused = \"error\"\n" + g.host.Config()
-	if err := errors.Join(os.Remove(g.host.Path("cdi/nvidia.yaml")), g.host.Write("config.toml", config, 0o644)); err != nil {
+	if err := errors.Join(
+		os.Remove(g.host.Path("cdi/nvidia.yaml")),
+		g.host.Write("config.toml", config, 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	edited, _ := g.precreate(g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}))
@@ -303,16 +337,21 @@ func TestStagesDelegateWithoutEnvironment(t *testing.T) {
 // The stage refuses nothing, and changes nothing where the later one will refuse.
 func TestPrecreateRefusesNothing(t *testing.T) {
 	g := newGround(t)
-	const hooks = `,"hooks":{"createRuntime":[{"path":"/x/gpu-hook"}]}`
+	const (
+		process = `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]}`
+		mountNS = `,"linux":{"namespaces":[{"type":"mount"}]}`
+		hooks   = `,"hooks":{"createRuntime":[{"path":"/x/gpu-hook"}]}`
+	)
 	for name, in := range map[string]string{
 		"no JSON":     "x",
 		"null":        "null",
 		"empty":       "",
-		"no mount ns": `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{}` + hooks + `}`,
-		"the host":    `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"/"},"linux":{"namespaces":[{"type":"mount"}]}` + hooks + `}`,
-		"no device":   `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=9"]},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"mount"}]}` + hooks + `}`,
-		"no request":  `{"process":{"env":["A=1"]} }`,
-		"too large":   `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"x":"` + strings.Repeat("x", 17<<20) + `"}`,
+		"no mount ns": process + `,"root":{"path":"/"},"linux":{}` + hooks + `}`,
+		"the host":    process + `,"root":{"path":"/"}` + mountNS + hooks + `}`,
+		"no device": `{"process":{"env":["NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=9"]},"root":{"path":"rootfs"}` +
+			mountNS + hooks + `}`,
+		"no request": `{"process":{"env":["A=1"]} }`,
+		"too large":  process + `,"x":"` + strings.Repeat("x", 17<<20) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := PlanSpec(g.options, []byte(in))
@@ -332,7 +371,11 @@ func TestPrecreateHandsOnNoLooseHook(t *testing.T) {
 	}
 	loose := g.host.Path("bin/loose")
 	text := strings.Replace(string(spec), "path: /bin/true", "path: "+loose, 1)
-	if err := errors.Join(g.host.Write("bin/loose", "#!/bin/sh\n", 0o755), os.Chmod(loose, 0o777), g.host.Write("cdi/nvidia.yaml", text, 0o644)); err != nil { //nolint:gosec // that is the case
+	if err := errors.Join(
+		g.host.Write("bin/loose", "#!/bin/sh\n", 0o755),
+		os.Chmod(loose, 0o777),
+		g.host.Write("cdi/nvidia.yaml", text, 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	edited, _ := g.precreate(g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"}))

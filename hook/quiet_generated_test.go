@@ -243,7 +243,8 @@ func states() []string {
 		out = append(out, fmt.Sprintf(plain, more))
 	}
 	for _, bundle := range []string{
-		"/", "", "//", "/.", "/a/..", "a", "/a//b", "/a/", `/a\/b`, `/a\u002fb`, `/a\nb`, `/a\\b`, "ab/c", "/a/.b", "/a/b.", "/a/..b",
+		"/", "", "//", "/.", "/a/..", "a", "/a//b", "/a/", `/a\/b`, `/a\u002fb`, `/a\nb`, `/a\\b`,
+		"ab/c", "/a/.b", "/a/b.", "/a/..b",
 	} {
 		out = append(out, `{"bundle":"`+bundle+`"}`)
 	}

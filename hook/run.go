@@ -1,5 +1,5 @@
-// Package hook runs the stages of gpu-hook: planning for one container, applying the plan to it, rendering a part of the
-// plan into its spec, and explaining what would be done.
+// Package hook runs the stages of gpu-hook: planning for one container, applying the plan to it, rendering a part of
+// the plan into its spec, and explaining what would be done.
 package hook
 
 import (
@@ -54,8 +54,8 @@ func (s *Start) refuse(err error) *Start {
 	return s.finish()
 }
 
-// Plan plans for the container whose state is on stdin, and changes nothing. A container that requests nothing fails only
-// if its state cannot be read: nothing else was looked at. [Start.Apply] must follow.
+// Plan plans for the container whose state is on stdin, and changes nothing. A container that requests nothing fails
+// only if its state cannot be read: nothing else was looked at. [Start.Apply] must follow.
 func Plan(o Options, stdin io.Reader) *Start {
 	s := newStart(StageCreateRuntime)
 	st, err := state.Read(stdin)
@@ -95,7 +95,9 @@ func (s *Start) withoutBundle(o Options, st state.State, err error) {
 		return
 	}
 	f := fault.From(err)
-	s.draft.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it starts without: %w", err).WithHint("%s", f.Hint()))
+	s.draft.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it "+
+		"starts without: %w", err).
+		WithHint("%s", f.Hint()))
 }
 
 // checkRoot checks the namespaces of the spec, and finds the root filesystem.

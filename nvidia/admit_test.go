@@ -281,7 +281,7 @@ func TestCompatibility(t *testing.T) {
 	file := func(name string) func(string) error {
 		return func(root string) error {
 			path := filepath.Join(root, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // of an image
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				return err
 			}
 			return os.WriteFile(path, nil, 0o600)
@@ -293,7 +293,7 @@ func TestCompatibility(t *testing.T) {
 				return err
 			}
 			path := filepath.Join(root, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // of an image
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				return err
 			}
 			return os.Symlink(target, path)

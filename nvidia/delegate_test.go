@@ -35,7 +35,12 @@ func installed(t *testing.T, config string) (Toolkit, string) {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"nvidia-container-runtime-hook": "", "cli": "", "driver/usr/bin/nvidia-container-cli": "", "config.toml": config} {
+	for name, text := range map[string]string{
+		"nvidia-container-runtime-hook":       "",
+		"cli":                                 "",
+		"driver/usr/bin/nvidia-container-cli": "",
+		"config.toml":                         config,
+	} {
 		if name == "config.toml" && config == "" {
 			continue
 		}
@@ -47,7 +52,11 @@ func installed(t *testing.T, config string) (Toolkit, string) {
 			t.Fatal(err)
 		}
 	}
-	return Toolkit{Hook: top + "/nvidia-container-runtime-hook", Config: top + "/config.toml", Owner: trust.Owner{UID: uint32(os.Getuid())}}, top
+	return Toolkit{
+		Hook:   top + "/nvidia-container-runtime-hook",
+		Config: top + "/config.toml",
+		Owner:  trust.Owner{UID: uint32(os.Getuid())},
+	}, top
 }
 
 const withCLI = "nvidia-container-cli.path = '@/cli'\n"
@@ -61,6 +70,14 @@ func container(process *specs.Process) *state.Container {
 
 func TestDelegate(t *testing.T) {
 	admin := &specs.LinuxCapabilities{Bounding: []string{"CAP_SYS_ADMIN"}}
+	everything := []string{
+		"NVIDIA_VISIBLE_DEVICES=none",
+		"NVIDIA_DRIVER_CAPABILITIES=utility",
+		"NVIDIA_IMEX_CHANNELS=3,4",
+		"NVIDIA_MIG_CONFIG_DEVICES=all",
+		"NVIDIA_MIG_MONITOR_DEVICES=1",
+		"NVIDIA_DISABLE_REQUIRE=1",
+	}
 	for _, test := range []struct {
 		name    string
 		request Request
@@ -71,23 +88,43 @@ func TestDelegate(t *testing.T) {
 			"ids for the container's own word",
 			Request{
 				Container: container(&specs.Process{
-					User: specs.User{UID: 7}, Args: []string{"sh"}, Cwd: "/w", Capabilities: admin, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}},
-					Env: []string{"A=1", "NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES_X=1", "BARE", "NVIDIA_DRIVER_CAPABILITIES=graphics", "NVIDIA_VISIBLE_DEVICES=void", "EMPTY="},
+					User: specs.User{UID: 7}, Args: []string{"sh"}, Cwd: "/w", Capabilities: admin,
+					Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}},
+					Env: []string{
+						"A=1",
+						"NVIDIA_VISIBLE_DEVICES=all",
+						"NVIDIA_VISIBLE_DEVICES",
+						"NVIDIA_VISIBLE_DEVICES_X=1",
+						"BARE",
+						"NVIDIA_DRIVER_CAPABILITIES=graphics",
+						"NVIDIA_VISIBLE_DEVICES=void",
+						"EMPTY=",
+					},
 				}),
 				Root: "/r", IDs: []string{"0", "GPU-1"}, Capabilities: []string{"compute", "utility"}, Variable: VisibleDevices,
 			},
 			[]string{"NVIDIA_VISIBLE_DEVICES=0,GPU-1", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"},
 			specs.Process{
 				User: specs.User{UID: 7}, Args: []string{"sh"}, Cwd: "/w", Capabilities: admin,
-				Env: []string{"A=1", "NVIDIA_VISIBLE_DEVICES_X=1", "EMPTY=", "NVIDIA_VISIBLE_DEVICES=0,GPU-1", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"},
+				Env: []string{
+					"A=1",
+					"NVIDIA_VISIBLE_DEVICES_X=1",
+					"EMPTY=",
+					"NVIDIA_VISIBLE_DEVICES=0,GPU-1",
+					"NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+				},
 			},
 		},
 		{
 			"what was not granted does not ask again",
 			Request{
 				Container: container(&specs.Process{Env: []string{
-					"NVIDIA_DRIVER_CAPABILITIES=graphics", "NVIDIA_IMEX_CHANNELS=1", "NVIDIA_MIG_CONFIG_DEVICES=all", "NVIDIA_MIG_MONITOR_DEVICES=all",
-					"NVIDIA_REQUIRE_CUDA=cuda>=12", "CUDA_VERSION=12.0",
+					"NVIDIA_DRIVER_CAPABILITIES=graphics",
+					"NVIDIA_IMEX_CHANNELS=1",
+					"NVIDIA_MIG_CONFIG_DEVICES=all",
+					"NVIDIA_MIG_MONITOR_DEVICES=all",
+					"NVIDIA_REQUIRE_CUDA=cuda>=12",
+					"CUDA_VERSION=12.0",
 				}}),
 				Root: "/r", IDs: []string{"all"}, Variable: VisibleDevices,
 			},
@@ -97,11 +134,17 @@ func TestDelegate(t *testing.T) {
 		{
 			"all that can be granted, without a device",
 			Request{
-				Container: container(&specs.Process{Env: []string{"NVIDIA_IMEX_CHANNELS=1", "NVIDIA_MIG_CONFIG_DEVICES=0"}}), Root: "/r", Variable: VisibleDevices,
-				Capabilities: []string{"utility"}, Channels: []string{"3", "4"}, MIGConfig: "all", MIGMonitor: "1", NoRequire: true,
+				Container:    container(&specs.Process{Env: []string{"NVIDIA_IMEX_CHANNELS=1", "NVIDIA_MIG_CONFIG_DEVICES=0"}}),
+				Root:         "/r",
+				Variable:     VisibleDevices,
+				Capabilities: []string{"utility"},
+				Channels:     []string{"3", "4"},
+				MIGConfig:    "all",
+				MIGMonitor:   "1",
+				NoRequire:    true,
 			},
-			[]string{"NVIDIA_VISIBLE_DEVICES=none", "NVIDIA_DRIVER_CAPABILITIES=utility", "NVIDIA_IMEX_CHANNELS=3,4", "NVIDIA_MIG_CONFIG_DEVICES=all", "NVIDIA_MIG_MONITOR_DEVICES=1", "NVIDIA_DISABLE_REQUIRE=1"},
-			specs.Process{Env: []string{"NVIDIA_VISIBLE_DEVICES=none", "NVIDIA_DRIVER_CAPABILITIES=utility", "NVIDIA_IMEX_CHANNELS=3,4", "NVIDIA_MIG_CONFIG_DEVICES=all", "NVIDIA_MIG_MONITOR_DEVICES=1", "NVIDIA_DISABLE_REQUIRE=1"}},
+			everything,
+			specs.Process{Env: everything},
 		},
 		{
 			"no process",
@@ -124,7 +167,8 @@ func TestDelegate(t *testing.T) {
 			if err := json.Unmarshal(got.Files["config.json"], &spec); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(specs.Spec{Version: "1.0.2", Process: &test.process, Root: &specs.Root{Path: "/r"}}, spec); diff != "" {
+			wantSpec := specs.Spec{Version: "1.0.2", Process: &test.process, Root: &specs.Root{Path: "/r"}}
+			if diff := cmp.Diff(wantSpec, spec); diff != "" {
 				t.Error(diff)
 			}
 			after, _ := json.Marshal(test.request.Container.Spec)
@@ -132,7 +176,9 @@ func TestDelegate(t *testing.T) {
 				t.Errorf("the container's spec was changed: %s", diff)
 			}
 			want := &contract.Delegation{
-				Path: toolkit.Hook, Args: []string{"nvidia-container-runtime-hook", "-config", "config.toml", "prestart"}, Env: test.env,
+				Path:    toolkit.Hook,
+				Args:    []string{"nvidia-container-runtime-hook", "-config", "config.toml", "prestart"},
+				Env:     test.env,
 				Program: test.env[:min(2, len(test.env))], // the devices and, where there are any, the driver capabilities
 				Files:   map[string][]byte{"config.json": got.Files["config.json"], "config.toml": got.Files["config.toml"]},
 			}
@@ -197,18 +243,35 @@ skip-mode-detection = false
 disable-imex-channel-creation = true
 `, "@/cli", map[string]any{
 				"disable-require": true, "supported-driver-capabilities": "compute,utility", "unknown": []any{int64(1), int64(2)},
-				"nvidia-container-cli":          map[string]any{"root": "/run/nvidia/driver", "ldconfig": "@/sbin/ldconfig.real", "environment": []any{"A=1"}},
-				"nvidia-container-runtime":      map[string]any{"log-level": "debug", "modes": map[string]any{"legacy": map[string]any{"cuda-compat-mode": "mount"}}},
+				"nvidia-container-cli": map[string]any{
+					"root": "/run/nvidia/driver", "ldconfig": "@/sbin/ldconfig.real", "environment": []any{"A=1"},
+				},
+				"nvidia-container-runtime": map[string]any{
+					"log-level": "debug",
+					"modes":     map[string]any{"legacy": map[string]any{"cuda-compat-mode": "mount"}},
+				},
 				"nvidia-container-runtime-hook": map[string]any{"skip-mode-detection": false},
 				"features":                      map[string]any{"disable-imex-channel-creation": true},
 			},
 		},
-		{"found below the driver's root", "nvidia-container-cli.root = '@/driver'", "@/driver/usr/bin/nvidia-container-cli", map[string]any{"nvidia-container-cli": map[string]any{"root": "@/driver"}}},
-		{"the path before the driver's root", "[nvidia-container-cli]\nroot = '@/driver'\npath = '@/cli'\n", "@/cli", map[string]any{"nvidia-container-cli": map[string]any{"root": "@/driver"}}},
+		{
+			"found below the driver's root",
+			"nvidia-container-cli.root = '@/driver'",
+			"@/driver/usr/bin/nvidia-container-cli",
+			map[string]any{"nvidia-container-cli": map[string]any{"root": "@/driver"}},
+		},
+		{
+			"the path before the driver's root",
+			"[nvidia-container-cli]\nroot = '@/driver'\npath = '@/cli'\n",
+			"@/cli",
+			map[string]any{"nvidia-container-cli": map[string]any{"root": "@/driver"}},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			toolkit, top := installed(t, test.config)
-			got, err := toolkit.Delegate(Request{Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices})
+			got, err := toolkit.Delegate(Request{
+				Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -242,7 +305,13 @@ func TestAcceptEnvironment(t *testing.T) {
 			if test.privileged {
 				process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}
 			}
-			_, err := toolkit.Delegate(Request{Container: container(process), Root: "/r", IDs: []string{"0"}, FromEnv: test.fromEnv, Variable: VisibleDevices})
+			_, err := toolkit.Delegate(Request{
+				Container: container(process),
+				Root:      "/r",
+				IDs:       []string{"0"},
+				FromEnv:   test.fromEnv,
+				Variable:  VisibleDevices,
+			})
 			want := toolkit.Config + ": accept-nvidia-visible-devices-envvar-when-unprivileged is false, and this container " +
 				"is not privileged"
 			if (err == nil) != test.want || (err != nil && (!fault.Is(err, fault.Policy) || err.Error() != want)) {
@@ -273,22 +342,39 @@ func TestDelegateRefuses(t *testing.T) {
 		err    string
 	}{
 		{"no hook", withCLI, remove(hook), fault.Delegate, "@/nvidia-container-runtime-hook: it is not installed"},
-		{"a stranger's hook", withCLI, give(hook), fault.Trust, "@/nvidia-container-runtime-hook: not trusted: it is " +
-			"owned by uid 65534"},
-		{"a hook that is not executable", withCLI, mode(hook, 0o644), fault.Trust, "@/nvidia-container-runtime-hook: not " +
-			"trusted: it is not executable"},
+		{
+			"a stranger's hook", withCLI, give(hook), fault.Trust,
+			"@/nvidia-container-runtime-hook: not trusted: it is owned by uid 65534",
+		},
+		{
+			"a hook that is not executable", withCLI, mode(hook, 0o644), fault.Trust,
+			"@/nvidia-container-runtime-hook: not trusted: it is not executable",
+		},
 		{"a stranger's directory", withCLI, give(""), fault.Trust, "@: not trusted: the directory is owned by uid 65534"},
 		{"no cli", withCLI, remove(cli), fault.Delegate, "@/cli: it is not installed"},
 		{"a stranger's cli", withCLI, give(cli), fault.Trust, "@/cli: not trusted: it is owned by uid 65534"},
-		{"a cli by name", "nvidia-container-cli.path = 'cli'", nil, fault.Trust, `"cli": not trusted: the path is not absolute and clean`},
-		{"a stranger's cli below the driver's root", "nvidia-container-cli.root = '@/driver'", give("/driver/usr/bin/nvidia-container-cli"), fault.Trust, "@/driver/usr/bin/nvidia-container-cli: not trusted: it is owned by uid 65534"},
-		{"a stranger's configuration", withCLI, give(config), fault.Trust, "@/config.toml: not trusted: it is owned by " +
-			"uid 65534"},
-		{"a configuration that others may write", withCLI, mode(config, 0o666), fault.Trust, "@/config.toml: not trusted: " +
-			"it is writable by group or others (mode 0666)"},
+		{
+			"a cli by name", "nvidia-container-cli.path = 'cli'", nil, fault.Trust,
+			`"cli": not trusted: the path is not absolute and clean`,
+		},
+		{
+			"a stranger's cli below the driver's root",
+			"nvidia-container-cli.root = '@/driver'", give("/driver/usr/bin/nvidia-container-cli"), fault.Trust,
+			"@/driver/usr/bin/nvidia-container-cli: not trusted: it is owned by uid 65534",
+		},
+		{
+			"a stranger's configuration", withCLI, give(config), fault.Trust,
+			"@/config.toml: not trusted: it is owned by uid 65534",
+		},
+		{
+			"a configuration that others may write", withCLI, mode(config, 0o666), fault.Trust,
+			"@/config.toml: not trusted: it is writable by group or others (mode 0666)",
+		},
 		{"no TOML", "x", nil, fault.Config, "@/config.toml: toml: line 1: "},
-		{"a table that is none", withCLI + "nvidia-container-runtime = 'legacy'", nil, fault.Config, "@/config.toml: " +
-			"nvidia-container-runtime is not a table"},
+		{
+			"a table that is none", withCLI + "nvidia-container-runtime = 'legacy'", nil, fault.Config,
+			"@/config.toml: nvidia-container-runtime is not a table",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			toolkit, top := installed(t, test.config)
@@ -298,12 +384,17 @@ func TestDelegateRefuses(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := toolkit.Delegate(Request{Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices})
+			got, err := toolkit.Delegate(Request{
+				Container: container(&specs.Process{}), Root: "/r", IDs: []string{"0"}, Variable: VisibleDevices,
+			})
 			want := strings.ReplaceAll(test.err, "@", top)
-			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) || (err.Error() != want && !strings.HasSuffix(want, ": ")) || fault.From(err).Hint() == "" || got != nil {
+			if !fault.Is(err, test.code) || !strings.HasPrefix(err.Error(), want) ||
+				(err.Error() != want && !strings.HasSuffix(want, ": ")) ||
+				fault.From(err).Hint() == "" || got != nil {
 				t.Errorf("got %v\nwant %s %s", err, test.code, want)
 			}
-			if found := toolkit.Found(); !strings.Contains(test.name, "is none") && (found == nil || found.Error() != err.Error()) {
+			found := toolkit.Found()
+			if !strings.Contains(test.name, "is none") && (found == nil || found.Error() != err.Error()) {
 				t.Errorf("Found gives %v", found)
 			}
 		})
@@ -315,12 +406,21 @@ func TestSupportedCapabilities(t *testing.T) {
 		{"not said", "", ""},
 		{"all", "supported-driver-capabilities = 'all'\n", ""},
 		{"enough", "supported-driver-capabilities = 'utility,compute,video'\n", ""},
-		{"less", "supported-driver-capabilities = 'utility'\n", `: driver capability "compute" is not supported on this host; supported: utility`},
+		{
+			"less", "supported-driver-capabilities = 'utility'\n",
+			`: driver capability "compute" is not supported on this host; supported: utility`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			toolkit, _ := installed(t, test.supported+withCLI)
-			_, err := toolkit.Delegate(Request{Container: container(&specs.Process{}), IDs: []string{"0"}, Capabilities: []string{"compute", "utility"}, Variable: VisibleDevices})
-			if (err == nil) != (test.err == "") || (err != nil && (!fault.Is(err, fault.Policy) || err.Error() != toolkit.Config+test.err)) {
+			_, err := toolkit.Delegate(Request{
+				Container:    container(&specs.Process{}),
+				IDs:          []string{"0"},
+				Capabilities: []string{"compute", "utility"},
+				Variable:     VisibleDevices,
+			})
+			if (err == nil) != (test.err == "") ||
+				(err != nil && (!fault.Is(err, fault.Policy) || err.Error() != toolkit.Config+test.err)) {
 				t.Error(err)
 			}
 		})
@@ -331,13 +431,25 @@ func TestSupportedCapabilities(t *testing.T) {
 func TestAnotherVendor(t *testing.T) {
 	toolkit, _ := installed(t, "")
 	toolkit.Config = ""
-	got, err := toolkit.Delegate(Request{Container: container(&specs.Process{Env: []string{"NVIDIA_VISIBLE_DEVICES=all", "ACME=x"}}), Root: "/r", IDs: []string{"0"}, Variable: "ACME"})
+	got, err := toolkit.Delegate(Request{
+		Container: container(&specs.Process{Env: []string{"NVIDIA_VISIBLE_DEVICES=all", "ACME=x"}}),
+		Root:      "/r",
+		IDs:       []string{"0"},
+		Variable:  "ACME",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &contract.Delegation{
-		Path: toolkit.Hook, Args: []string{"nvidia-container-runtime-hook", "prestart"}, Env: []string{"ACME=0"}, Program: []string{"ACME=0"},
-		Files: map[string][]byte{"config.json": []byte(`{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"env":["ACME=0"],"cwd":""},"root":{"path":"/r"}}`)},
+		Path:    toolkit.Hook,
+		Args:    []string{"nvidia-container-runtime-hook", "prestart"},
+		Env:     []string{"ACME=0"},
+		Program: []string{"ACME=0"},
+		Files: map[string][]byte{"config.json": []byte(
+			`{"ociVersion":"1.0.2",` +
+				`"process":{"user":{"uid":0,"gid":0},"env":["ACME=0"],"cwd":""},` +
+				`"root":{"path":"/r"}}`,
+		)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || toolkit.Found() != nil {
 		t.Error(toolkit.Found(), diff)
@@ -356,7 +468,8 @@ func TestNoCLI(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := Toolkit{}.findCLI(map[string]any{"nvidia-container-cli": map[string]any{"root": test.root}})
-			if want := "nvidia-container-cli: it is not installed (looked in " + test.looked + ")"; got != "" || !fault.Is(err, fault.Delegate) || err.Error() != want {
+			want := "nvidia-container-cli: it is not installed (looked in " + test.looked + ")"
+			if got != "" || !fault.Is(err, fault.Delegate) || err.Error() != want {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})

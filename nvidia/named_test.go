@@ -18,7 +18,8 @@ func TestDriversNamed(t *testing.T) {
 		{"", "hook --host-driver-version= --host-cuda-version=13.0", ""},
 		{"/libcuda.so.580.65.06", "--host-driver-version=580.65.06", "580.65.06"},
 	} {
-		if got := strings.Join(DriversNamed(strings.Fields(test.files), strings.Fields(test.arguments)), " "); got != test.want {
+		drivers := DriversNamed(strings.Fields(test.files), strings.Fields(test.arguments))
+		if got := strings.Join(drivers, " "); got != test.want {
 			t.Errorf("%q %q: %q, not %q", test.files, test.arguments, got, test.want)
 		}
 	}

@@ -15,9 +15,15 @@ func image(env ...string) *state.Container {
 
 func TestParseVersion(t *testing.T) {
 	for text, want := range map[string]string{
-		"0": "0.0", "8": "8.0", "7.5": "7.5", "9.0.116": "9.0", "4294967295.4294967295.4294967295": "4294967295.4294967295", "v11.6": "11.6",
-		"foo": "", "foo.5.10": "", "9.0.116.50": "", "9.0.116foo": "", "7.foo": "", "9.0.bar": "", "9.4294967296": "", "9.0.116.": "",
-		"9..0": "", "9.": "", ".5.10": "", "-9": "", "+9": "", "-9.1.116": "", "9.-1.-116": "", "": "",
+		"0":                                "0.0",
+		"8":                                "8.0",
+		"7.5":                              "7.5",
+		"9.0.116":                          "9.0",
+		"v11.6":                            "11.6",
+		"4294967295.4294967295.4294967295": "4294967295.4294967295",
+
+		"foo": "", "foo.5.10": "", "9.0.116.50": "", "9.0.116foo": "", "7.foo": "", "9.0.bar": "", "9.4294967296": "",
+		"9.0.116.": "", "9..0": "", "9.": "", ".5.10": "", "-9": "", "+9": "", "-9.1.116": "", "9.-1.-116": "", "": "",
 	} {
 		got, err := parseVersion(text)
 		if (err != nil) != (want == "") || err == nil && got.String() != want {
@@ -125,12 +131,28 @@ func TestRequirements(t *testing.T) {
 	}{
 		{"none", []string{"A=b"}, ""},
 		{"JetPack", []string{"NVIDIA_REQUIRE_JETPACK=x", "NVIDIA_REQUIRE_JETPACK_HOST_MOUNTS=y"}, ""},
-		{"two", []string{"NVIDIA_REQUIRE_CUDA=cuda>=11.6", "NVIDIA_REQUIRE_BRAND=brand=tesla"}, "NVIDIA_REQUIRE_BRAND=brand=tesla NVIDIA_REQUIRE_CUDA=cuda>=11.6"},
+		{
+			"two",
+			[]string{"NVIDIA_REQUIRE_CUDA=cuda>=11.6", "NVIDIA_REQUIRE_BRAND=brand=tesla"},
+			"NVIDIA_REQUIRE_BRAND=brand=tesla NVIDIA_REQUIRE_CUDA=cuda>=11.6",
+		},
 		{"legacy", []string{"CUDA_VERSION=11.6.2"}, "CUDA_VERSION=cuda>=11.6"},
-		{"legacy and a brand", []string{"CUDA_VERSION=11.6", "NVIDIA_REQUIRE_BRAND=brand=tesla"}, "CUDA_VERSION=cuda>=11.6 NVIDIA_REQUIRE_BRAND=brand=tesla"},
+		{
+			"legacy and a brand",
+			[]string{"CUDA_VERSION=11.6", "NVIDIA_REQUIRE_BRAND=brand=tesla"},
+			"CUDA_VERSION=cuda>=11.6 NVIDIA_REQUIRE_BRAND=brand=tesla",
+		},
 		{"disabled", []string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_DISABLE_REQUIRE=T"}, ""},
-		{"not disabled", []string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_DISABLE_REQUIRE=yes"}, "NVIDIA_REQUIRE_CUDA=cuda>=99"},
-		{"the last counts", []string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_REQUIRE_CUDA=cuda>=1"}, "NVIDIA_REQUIRE_CUDA=cuda>=1"},
+		{
+			"not disabled",
+			[]string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_DISABLE_REQUIRE=yes"},
+			"NVIDIA_REQUIRE_CUDA=cuda>=99",
+		},
+		{
+			"the last counts",
+			[]string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_REQUIRE_CUDA=cuda>=1"},
+			"NVIDIA_REQUIRE_CUDA=cuda>=1",
+		},
 		{"no value", []string{"NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_REQUIRE_CUDA"}, "NVIDIA_REQUIRE_CUDA=cuda>=99"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -145,8 +167,12 @@ func TestRequirements(t *testing.T) {
 		})
 	}
 	for _, env := range []string{
-		"NVIDIA_REQUIRE_CUDA=notvalid", "NVIDIA_REQUIRE_CUDA=cuda=foo", "NVIDIA_REQUIRE_CUDA=cuda>=9 cuda>=x", "NVIDIA_REQUIRE_CUDA=cuda=>9",
-		"NVIDIA_REQUIRE_CUDA=brand!x", "CUDA_VERSION=9.foo",
+		"NVIDIA_REQUIRE_CUDA=notvalid",
+		"NVIDIA_REQUIRE_CUDA=cuda=foo",
+		"NVIDIA_REQUIRE_CUDA=cuda>=9 cuda>=x",
+		"NVIDIA_REQUIRE_CUDA=cuda=>9",
+		"NVIDIA_REQUIRE_CUDA=brand!x",
+		"CUDA_VERSION=9.foo",
 	} {
 		if _, err := Requirements(image(env)); err == nil {
 			t.Errorf("%s: no error", env)

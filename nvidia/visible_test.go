@@ -68,7 +68,8 @@ func TestVisibleLimits(t *testing.T) {
 func TestIsMIGInstance(t *testing.T) {
 	for id, want := range map[string]bool{
 		"MIG-GPU-0a1B-2/1/0": true, "MIG-GPU-a/1": false, "MIG-GPU-a/1/0/0": false, "MIG-a/1/0": false, "GPU-a/1/0": false,
-		"MIG-GPU-/1/0": false, "MIG-GPU-a//0": false, "MIG-GPU-a/x/0": false, "MIG-GPU-g/1/0": false, "MIG-GPU-a/1/0\n": false, "": false,
+		"MIG-GPU-/1/0": false, "MIG-GPU-a//0": false, "MIG-GPU-a/x/0": false, "MIG-GPU-g/1/0": false,
+		"MIG-GPU-a/1/0\n": false, "": false,
 	} {
 		if got := IsMIGInstance(id); got != want {
 			t.Errorf("%q: got %v", id, got)
@@ -94,7 +95,8 @@ func TestParseChannels(t *testing.T) {
 	} {
 		t.Run(test.in, func(t *testing.T) {
 			got, err := ParseChannels(strings.Split(test.in, ","))
-			if diff := cmp.Diff(test.want, got); diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
+			diff := cmp.Diff(test.want, got)
+			if diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
 				t.Error(err, diff)
 			}
 		})
@@ -120,8 +122,14 @@ func TestDriverCapabilitiesOf(t *testing.T) {
 		{"unset", "", false, false, nil, []string{"compute", "utility"}, ""},
 		{"unset in a legacy image", "", false, true, nil, all, ""},
 		{"unset, one supported", "", false, false, []string{"video", "compute"}, []string{"compute"}, ""},
-		{"not supported", "compute,ngx", true, false, nil, nil, `driver capability "ngx" is not supported on this host; supported: video, compute, utility, display`},
-		{"not known", "compute,magic", true, false, nil, nil, `driver capability "magic" is not known; supported: video, compute, utility, display`},
+		{
+			"not supported", "compute,ngx", true, false, nil, nil,
+			`driver capability "ngx" is not supported on this host; supported: video, compute, utility, display`,
+		},
+		{
+			"not known", "compute,magic", true, false, nil, nil,
+			`driver capability "magic" is not known; supported: video, compute, utility, display`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			supported := test.supported
@@ -129,7 +137,8 @@ func TestDriverCapabilitiesOf(t *testing.T) {
 				supported = []string{"video", "compute", "utility", "display"}
 			}
 			got, err := DriverCapabilitiesOf(test.value, test.set, test.legacy, supported)
-			if diff := cmp.Diff(test.want, got); diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
+			diff := cmp.Diff(test.want, got)
+			if diff != "" || (err == nil) != (test.err == "") || (err != nil && err.Error() != test.err) {
 				t.Error(err, diff)
 			}
 		})

@@ -78,7 +78,8 @@ func TestLocatedKeepsToTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"../" + filepath.Base(root), "a/.."} {
-		s := State{State: specs.State{Bundle: "/"}, Raw: []byte("{}")}.with(id).Located(callerWith([]string{"crun", "--root", root, id}, nil))
+		crun := callerWith([]string{"crun", "--root", root, id}, nil)
+		s := State{State: specs.State{Bundle: "/"}, Raw: []byte("{}")}.with(id).Located(crun)
 		if s.Bundle != "/" {
 			t.Errorf("%s: bundle %q", id, s.Bundle)
 		}

@@ -47,7 +47,9 @@ const complete = `{
 // What is read is what the whole of specs.Spec has in these fields.
 func TestDecodeConfig(t *testing.T) {
 	texts := map[string]string{
-		"complete": complete, "empty": "{}", "nulls": `{"process":null,"linux":{"resources":null},"mounts":null}`,
+		"complete": complete,
+		"empty":    "{}",
+		"nulls":    `{"process":null,"linux":{"resources":null},"mounts":null}`,
 	}
 	files, err := filepath.Glob(filepath.Join(require.Tree(), "test/recordings/testdata/*.config.json"))
 	if err != nil || len(files) == 0 {
@@ -88,8 +90,11 @@ func readOf(s *specs.Spec) *specs.Spec {
 	}
 	if l := s.Linux; l != nil {
 		out.Linux = &specs.Linux{
-			CgroupsPath: l.CgroupsPath, Namespaces: l.Namespaces, Devices: l.Devices, NetDevices: l.NetDevices,
-			IntelRdt: l.IntelRdt,
+			CgroupsPath: l.CgroupsPath,
+			Namespaces:  l.Namespaces,
+			Devices:     l.Devices,
+			NetDevices:  l.NetDevices,
+			IntelRdt:    l.IntelRdt,
 		}
 		if l.Resources != nil {
 			out.Linux.Resources = &specs.LinuxResources{Devices: l.Resources.Devices}

@@ -167,7 +167,10 @@ func TestHostID(t *testing.T) {
 func TestProcessEnds(t *testing.T) {
 	require.Root(t)
 	child := start(t, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS})
-	c := &Container{State: State{State: specs.State{Pid: child.Process.Pid, Status: specs.StateCreating}}, Spec: &specs.Spec{}}
+	c := &Container{
+		State: State{State: specs.State{Pid: child.Process.Pid, Status: specs.StateCreating}},
+		Spec:  &specs.Spec{},
+	}
 	p, err := c.OpenProcess(false)
 	if err != nil {
 		t.Fatal(err)

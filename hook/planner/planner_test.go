@@ -189,6 +189,6 @@ const (
 
 	hookSkipped = "0 nvidia.runtime-hook skipped: nvidia.cdi serves the request"
 
-	noHook = "nvidia.runtime-hook: HOST/bin/nvidia-container-runtime-hook: it is not installed"
+	noHook = "HOST/bin/nvidia-container-runtime-hook: it is not installed"
 	noSpec = "nvidia.com/gpu=0: no CDI Spec defines kind nvidia.com/gpu (looked in HOST/cdi: 0 files)"
 )

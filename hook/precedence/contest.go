@@ -30,7 +30,9 @@ type contest struct {
 // no vendor to contest for.
 //
 // The vendor's own hook in config.json, if there is one, then takes what it will serve; see [otherHook.leave].
-func Contest(c *config.Config, container *state.Container, requests []*request.Request) (winners []*request.Request, warnings []*fault.Error, err error) {
+func Contest(
+	c *config.Config, container *state.Container, requests []*request.Request,
+) (winners []*request.Request, warnings []*fault.Error, err error) {
 	order, _ := request.Sources(c, container)
 	t := &contest{config: c, ladder: order, beaten: map[*request.Request]bool{}}
 	t.requests = t.ladder.sorted(requests)

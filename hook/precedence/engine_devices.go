@@ -29,7 +29,9 @@ func EngineDevicesOf(c *config.Config, container *state.Container, specs func() 
 // for each request that it took out, wishes apart. The engine's request takes precedence over those of environment and
 // over every wish. A request for no more than the engine's devices stays, since it brings what the engine does not know
 // of, such as the driver's libraries. By policy, losing is the error.
-func (e *EngineDevices) Leave(winners []*request.Request) (left []*request.Request, warnings []*fault.Error, err error) {
+func (e *EngineDevices) Leave(
+	winners []*request.Request,
+) (left []*request.Request, warnings []*fault.Error, err error) {
 	for _, r := range winners {
 		own := e.of(r)
 		if own == nil || own.cover(r) {

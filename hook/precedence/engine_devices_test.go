@@ -33,7 +33,7 @@ func with(nodes ...string) *state.Container {
 func registry(t *testing.T) *devices.Registry {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an administrator's directory is
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	device := func(name string, nodes ...string) string {
@@ -54,7 +54,7 @@ func registry(t *testing.T) *devices.Registry {
 			t.Fatal(err)
 		}
 	}
-	return devices.Open([]string{dir}, trust.Owner{UID: uint32(os.Getuid())}) //nolint:gosec // a uid
+	return devices.Open([]string{dir}, trust.Owner{UID: uint32(os.Getuid())})
 }
 
 // What the engine was asked for takes precedence over the environment and over every wish. A request for no more than

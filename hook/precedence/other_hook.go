@@ -70,7 +70,8 @@ func (t *contest) leave(o *otherHook, requests, winners []*request.Request) (lef
 				WithHint("%s to have gpu-hook serve it", hint))
 			reported = true
 		case wins && r.Weak:
-			r.Status, r.Reason = plan.Overridden, fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.Path, o.Stage, o.serves)
+			r.Status = plan.Overridden
+			r.Reason = fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.Path, o.Stage, o.serves)
 		case wins || r.Status == plan.Empty:
 			f := fault.New(fault.Conflict, r.String(),
 				"config.json also runs %s (%s), which will serve %s beside it", o.Path, o.Stage, o.serves).

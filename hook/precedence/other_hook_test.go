@@ -119,7 +119,7 @@ func TestOtherHook(t *testing.T) {
 // It goes by mounts where NVIDIA's configuration says so.
 func TestOtherHookByMounts(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an administrator's directory is
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "config.toml")
@@ -129,13 +129,13 @@ func TestOtherHookByMounts(t *testing.T) {
 	container := besides("NVIDIA_VISIBLE_DEVICES=1")
 	container.Spec.Mounts = []specs.Mount{{Source: "/dev/null", Destination: "/var/run/nvidia-container-devices/0"}}
 	contested{"the same", requests{ask(mount(), "0")}, func(c *config.Config) {
-		c.NVIDIA.RuntimeConfig, c.Self.Owner = file, trust.Owner{UID: uint32(os.Getuid())} //nolint:gosec // a uid
+		c.NVIDIA.RuntimeConfig, c.Self.Owner = file, trust.Owner{UID: uint32(os.Getuid())}
 	}, []string{
 		"overridden: left to " + ownHook + ", which config.json runs too (prestart)",
 		"W-HOOK " + mountText + ": left to " + ownHook + ", which config.json runs too (prestart)",
 	}}.run(t, container)
 	contested{"nobody", nil, func(c *config.Config) {
-		c.NVIDIA.RuntimeConfig, c.Self.Owner = file, trust.Owner{UID: uint32(os.Getuid())} //nolint:gosec // a uid
+		c.NVIDIA.RuntimeConfig, c.Self.Owner = file, trust.Owner{UID: uint32(os.Getuid())}
 	}, []string{
 		"W-HOOK config.json: it also runs " + ownHook + ` (prestart), which will serve mount "0" whatever is decided here`,
 	}}.run(t, container)

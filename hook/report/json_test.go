@@ -16,7 +16,11 @@ func TestFieldsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Report](), reflect.TypeFor[Inventory](), reflect.TypeFor[Checkup]()} {
+	for _, object := range []reflect.Type{
+		reflect.TypeFor[Report](),
+		reflect.TypeFor[Inventory](),
+		reflect.TypeFor[Checkup](),
+	} {
 		for _, field := range fields(object) {
 			if !strings.Contains(string(data), `"`+field+`"`) {
 				t.Errorf("docs/json.md does not have %q of %s", field, object)

@@ -86,7 +86,7 @@ func TestRecordsArePrivate(t *testing.T) {
 			t.Errorf("%s: %v %v, want %v", path, info.Mode().Perm(), err, want)
 		}
 	}
-	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // the mistake
+	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Last(dir, ""); !fault.Is(err, fault.Record) {

@@ -24,8 +24,14 @@ func example() plan.Plan {
 	wish.Hooks = []*devices.Hook{{HookName: "createContainer", Path: "/bin/h", Status: devices.Apply}}
 	hook := &plan.Delegate{Path: "/usr/bin/hook"}
 	return plan.Plan{
-		Requests:   []plan.Request{{Source: "flag", Status: plan.Granted}, {Source: "env:X", Value: "all", Status: plan.Granted}},
-		Grants:     []plan.Grant{{Request: 0, CDIDevices: []string{"a.com/b=0"}}, {Request: 1, CDIDevices: []string{"c.com/d=0"}, Delegate: hook}},
+		Requests: []plan.Request{
+			{Source: "flag", Status: plan.Granted},
+			{Source: "env:X", Value: "all", Status: plan.Granted},
+		},
+		Grants: []plan.Grant{
+			{Request: 0, CDIDevices: []string{"a.com/b=0"}},
+			{Request: 1, CDIDevices: []string{"c.com/d=0"}, Delegate: hook},
+		},
 		CDIDevices: []string{"a.com/b=0", "c.com/d=0"},
 		Asked:      plan.Part{Requests: []int{0}, Edits: asked},
 		Wishes:     []plan.Part{{Requests: []int{1}, Edits: wish, Delegates: []*plan.Delegate{hook}}},

@@ -90,7 +90,8 @@ func (g *gatherer) misspelt() []*Request {
 		}
 		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
 		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
-			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
+			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; "+
+				"if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
 	}
 	return out
 }

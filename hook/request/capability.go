@@ -15,7 +15,8 @@ func (g *gatherer) chooseCapabilities(r *Request) {
 	}
 	unknown := func(capability string) bool { return !g.knows(r, capability) }
 	list := r.Asked.Capabilities[0]
-	if i := slices.IndexFunc(r.Asked.Capabilities, func(all []string) bool { return !slices.ContainsFunc(all, unknown) }); i >= 0 {
+	known := func(all []string) bool { return !slices.ContainsFunc(all, unknown) }
+	if i := slices.IndexFunc(r.Asked.Capabilities, known); i >= 0 {
 		list = r.Asked.Capabilities[i]
 	}
 	r.chosen = []string{}

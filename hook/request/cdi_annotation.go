@@ -19,7 +19,8 @@ func (g *gatherer) cdiAnnotations() []*Request {
 	}
 	list := devices.FromAnnotations(g.container.Spec.Annotations, g.config.CDI.AnnotationPrefixes)
 	if len(list) > maxAnnotations {
-		template := New(config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: "cdi.k8s.io/*"}, fmt.Sprintf("%d annotations", len(list)))
+		source := config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: "cdi.k8s.io/*"}
+		template := New(source, fmt.Sprintf("%d annotations", len(list)))
 		return []*Request{template.mistake(fmt.Errorf("more than %d are too many", maxAnnotations))}
 	}
 	for _, a := range list {
@@ -82,7 +83,9 @@ func (g *gatherer) notOwn() string {
 // from, so that there is nothing to tell apart.
 func (g *gatherer) enginesOwn(a devices.Annotated) bool {
 	engine := g.container.Engine()
-	return g.container.Doubt() == nil && g.config.Owns(engine, config.SourceCDIAnnotation) && strings.HasPrefix(a.Key, config.EnginePrefix) &&
+	return g.container.Doubt() == nil &&
+		g.config.Owns(engine, config.SourceCDIAnnotation) &&
+		strings.HasPrefix(a.Key, config.EnginePrefix) &&
 		(engine == state.Containerd || g.own(a))
 }
 
@@ -91,7 +94,8 @@ func (g *gatherer) enginesOwn(a devices.Annotated) bool {
 func (g *gatherer) served(template *Request, a devices.Annotated) []*Request {
 	var ids []string
 	for id := range strings.SplitSeq(a.Value, ",") {
-		if _, err := devices.ParseName(strings.TrimSpace(id), ""); err == nil && strings.Contains(id, "=") && len(ids) < maxDevices {
+		_, err := devices.ParseName(strings.TrimSpace(id), "")
+		if err == nil && strings.Contains(id, "=") && len(ids) < maxDevices {
 			ids = append(ids, strings.TrimSpace(id))
 		}
 	}

@@ -75,5 +75,6 @@ func qualified(components []string) (string, error) {
 	case len(components) == 2 && strings.Contains(components[1], "="):
 		return components[0] + "/" + components[1], nil
 	}
-	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME below %s", nvidia.MountRoot)
+	return "", fmt.Errorf("a CDI device is asked for by a mount on cdi/VENDOR/CLASS/NAME or cdi/VENDOR/CLASS=NAME "+
+		"below %s", nvidia.MountRoot)
 }

@@ -26,13 +26,13 @@ func specsOf(t *testing.T, kind string, names ...string) *devices.Registry {
 		text += fmt.Sprintf("- {name: %q, containerEdits: {deviceNodes: [{path: /dev/x%s}]}}\n", name, node)
 	}
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an administrator's directory is
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "spec.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return devices.Open([]string{dir}, trust.Owner{UID: uint32(os.Getuid())}) //nolint:gosec // a uid
+	return devices.Open([]string{dir}, trust.Owner{UID: uint32(os.Getuid())})
 }
 
 // What a count and "all" mean is decided by the devices that Specs define.

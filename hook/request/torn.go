@@ -25,8 +25,10 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 			continue
 		}
 		pair := piece + "=" + rest
-		return fault.New(fault.Request, "", "an annotation %q stands beside it, as if the engine had split one at its comma", pair).
-			WithHint(`put quotes around the whole: --annotation '"%s=%s,%s"'; if it is another's annotation, it must go`, unsafeKey, unsafeValue, pair)
+		return fault.New(fault.Request, "",
+			"an annotation %q stands beside it, as if the engine had split one at its comma", pair).
+			WithHint(`put quotes around the whole: --annotation '"%s=%s,%s"'; if it is another's annotation, it must go`,
+				unsafeKey, unsafeValue, pair)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestWrite(t *testing.T) {
 			{"nothing is there", func(string) error { return nil }, 0o600},
 			{"a mode that the umask forbids", func(string) error { return nil }, 0o755},
 			{"a longer file of another mode", func(path string) error {
-				return os.WriteFile(path, []byte(strings.Repeat("old", 100)), 0o644) //nolint:gosec // that is the point
+				return os.WriteFile(path, []byte(strings.Repeat("old", 100)), 0o644)
 			}, 0o600},
 			{"a file that cannot be written", func(path string) error { return os.WriteFile(path, nil, 0o400) }, 0o600},
 			{"a link", func(path string) error { return os.Symlink("other", path) }, 0o600},

@@ -109,7 +109,7 @@ func (p *place) plain() error {
 
 // overlay mounts an overlay over a directory, with its changes in scratch.
 func overlay(dir, scratch string) error {
-	err := errors.Join(os.Mkdir(scratch+"/upper", 0o755), os.Mkdir(scratch+"/work", 0o755)) //nolint:gosec // as dir
+	err := errors.Join(os.Mkdir(scratch+"/upper", 0o755), os.Mkdir(scratch+"/work", 0o755))
 	options := "lowerdir=" + dir + ",upperdir=" + scratch + "/upper,workdir=" + scratch + "/work"
 	return errors.Join(err, unix.Mount("overlay", dir, "overlay", 0, options))
 }
@@ -169,7 +169,7 @@ runtimes = [%q]
 default-kind = "nvidia.com/gpu"
 spec-dirs = [%q]
 `, runc, p.Path("cdi"))
-	err = os.MkdirAll(p.Path("xdg/nvidia-container-runtime"), 0o755) //nolint:gosec // as the host's own folders
+	err = os.MkdirAll(p.Path("xdg/nvidia-container-runtime"), 0o755)
 	if err = errors.Join(err, p.Write("xdg/nvidia-container-runtime/config.toml", config, 0o644)); err != nil {
 		return side{}, err
 	}
@@ -236,7 +236,7 @@ func copyFile(from, to string) error {
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.WriteFile(to, data, 0o755) //nolint:gosec // a program
+	return os.WriteFile(to, data, 0o755)
 }
 
 // podman is a podman with stores of its own on a host with 8 GPUs. Its containers have busybox's root filesystem.
@@ -285,7 +285,7 @@ func (b *bench) engineCDI() (side, error) {
 		return side{}, err
 	}
 	scratch := filepath.Join(b.dir, "etc")
-	err = errors.Join(os.Mkdir(scratch, 0o755), unix.Mount("tmpfs", scratch, "tmpfs", 0, "")) //nolint:gosec // as /etc
+	err = errors.Join(os.Mkdir(scratch, 0o755), unix.Mount("tmpfs", scratch, "tmpfs", 0, ""))
 	if err == nil {
 		err = overlay("/etc", scratch)
 	}
@@ -295,7 +295,7 @@ func (b *bench) engineCDI() (side, error) {
 	b.cleanups = append(b.cleanups, func() error {
 		return errors.Join(unix.Unmount("/etc", unix.MNT_DETACH), unix.Unmount(scratch, unix.MNT_DETACH))
 	})
-	err = os.MkdirAll("/etc/cdi", 0o755) //nolint:gosec // as engines have it
+	err = os.MkdirAll("/etc/cdi", 0o755)
 	if err = errors.Join(err, copyFile(p.Path("cdi/nvidia.yaml"), "/etc/cdi/nvidia.yaml")); err != nil {
 		return side{}, err
 	}

@@ -149,10 +149,10 @@ func (p *place) fillBundle(s shape) error {
 	}
 	b.Edit = func(config map[string]any) {
 		// Every container that is measured exists by itself, in the host's network.
-		linux := config["linux"].(map[string]any) //nolint:forcetypeassert // runc's own
+		linux := config["linux"].(map[string]any)
 		var kept []any
-		for _, n := range linux["namespaces"].([]any) { //nolint:forcetypeassert // runc's own
-			if n.(map[string]any)["type"] != "network" { //nolint:forcetypeassert // runc's own
+		for _, n := range linux["namespaces"].([]any) {
+			if n.(map[string]any)["type"] != "network" {
 				kept = append(kept, n)
 			}
 		}

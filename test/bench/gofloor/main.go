@@ -197,7 +197,7 @@ func (r *rootfs) attach(e *edit) {
 func (r *rootfs) makeNode(e *edit) {
 	dirname, base := split(e.at)
 	dir := r.dir(dirname)
-	device := int(unix.Mkdev(e.major, e.minor)) //nolint:gosec // a device number
+	device := int(unix.Mkdev(e.major, e.minor))
 	if err := unix.Mknodat(dir, base, unix.S_IFCHR|0o666, device); !errors.Is(err, unix.EEXIST) {
 		must("mknod", err)
 	}

@@ -266,7 +266,7 @@ func (f *figures) wait(holder int) bool {
 	if errno == syscall.ECHILD {
 		return false
 	}
-	if errno != 0 || int(pid) == holder { //nolint:gosec // a pid
+	if errno != 0 || int(pid) == holder {
 		must("wait", syscall.ESRCH)
 	}
 	f.user += usage.Utime.Sec*1e6 + usage.Utime.Usec
