@@ -198,30 +198,11 @@ func (r *Registry) undefined(what, kind string) error {
 			WithHint("%s", p.Hint())
 	}
 	undefined := fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked())
-	if meant := r.meant(kind); meant != "" {
+	if meant := nearest.Kind(kind, r.names()); meant != "" {
 		return undefined.WithHint("write %s, if that is meant: a CDI Spec of this host defines it", meant)
 	}
 	return undefined.WithHint("%s", generate(kind))
 }
-
-// meant returns the kind of a Spec that somebody has probably misspelt as kind, or "". Vendor and class are each the
-// same or nearly so. NVIDIA's pgpu and vgpu are kinds of their own, which other tools serve.
-func (r *Registry) meant(kind string) string {
-	vendor, class, _ := strings.Cut(kind, "/")
-	if class == "pgpu" || class == "vgpu" {
-		return ""
-	}
-	for _, name := range r.names() {
-		v, c, _ := strings.Cut(kindOf(name), "/")
-		if nearly(vendor, v) && nearly(class, c) {
-			return v + "/" + c
-		}
-	}
-	return ""
-}
-
-// nearly reports whether word is name or a misspelling of it.
-func nearly(word, name string) bool { return word == name || nearest.Word(word, []string{name}) != "" }
 
 // generate returns a hint that says how to make a Spec of the kind.
 func generate(kind string) string {
