@@ -250,8 +250,8 @@ func (r *Registry) unresolved(name string) error {
 	err := fault.New(fault.Name, name, "no device of that name; %s has: %s",
 		kind, list(known)).
 		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
-	if meant := nearest(name, r.namesOf(kind)); meant != "" {
-		return err.WithHint("did you mean %s?", meant)
+	if meant := r.misspelt(name); meant != "" {
+		return err.WithHint("write %s, if that is meant", meant)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
 )
 
 // UndefinedError says that no Spec defines a kind. It is the cause of an error without a hint, unless another kind was
@@ -53,8 +54,8 @@ func (r *Registry) undefined(what, kind string) error {
 			WithHint("mv %s %s.yaml", path, strings.TrimSuffix(path, filepath.Ext(path)))
 	}
 	err := fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, text})
-	if meant := nearest(kind, kinds); meant != "" {
-		return err.WithHint("did you mean %s?", strings.Replace(what, kind, meant, 1))
+	if meant := nearest.Kind(kind, r.names()); meant != "" {
+		return err.WithHint("write %s, if that is meant", strings.Replace(what, kind, meant, 1))
 	}
 	return err
 }
@@ -126,13 +127,18 @@ func (r *Registry) definedKinds() []string {
 	return out
 }
 
-// nearest returns the one of the words that is word but for one letter more, less or other, or two neighbours
-// exchanged, or "". Another number is another device, and no misspelling.
-func nearest(word string, words []string) string {
-	for _, w := range words {
-		if w != word && oneEdit(w, word) && digits(w) == digits(word) {
-			return w
+// misspelt returns the device of the kind that a device which no Spec defines is probably a misspelling of, or "".
+// Another number is another device, and no misspelling.
+func (r *Registry) misspelt(name string) string {
+	kind, device, _ := strings.Cut(name, "=")
+	var known []string
+	for _, n := range r.namesOf(kind) {
+		if other := n[len(kind)+1:]; digits(other) == digits(device) {
+			known = append(known, other)
 		}
+	}
+	if meant := nearest.Word(device, known); meant != "" {
+		return kind + "=" + meant
 	}
 	return ""
 }
@@ -145,15 +151,4 @@ func digits(text string) string {
 		}
 		return -1
 	}, text)
-}
-
-func oneEdit(a, b string) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	swapped := len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
-	return swapped || len(a) <= 1 && len(b) <= 1
 }

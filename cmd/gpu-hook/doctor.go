@@ -7,20 +7,23 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
+	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/install"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
 // doctor is the command doctor. It prints the checks of the installation, and fails if one of them failed.
 func doctor(p process, options hook.Options, args []string) error {
-	flags := newFlags("doctor", p, commandUsage("doctor [--json] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
+	flags := newFlags("doctor", p, commandUsage("doctor [--json | --all] [--user] [--engine ENGINE] [--hooks-dir DIR] "+
 		"[--precreate-dir DIR]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
+	all := flags.Bool("all", false, "show what is fine too")
 	user := flags.Bool("user", false, "look over what install --user has put in place; the default where that, and "+
 		"nothing for all users, is there")
 	engineFlag(flags, &options.Engine)
-	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of "+install.SystemHooks)
-	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` instead of "+install.PodmanHooks)
+	shared := flags.String("hooks-dir", "", "look for hook definitions in `DIR` instead of the directories that engines "+
+		"are configured to read")
+	podman := flags.String("precreate-dir", "", "look for podman's own in `DIR` too")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -34,11 +37,16 @@ func doctor(p process, options hook.Options, args []string) error {
 	if options.Engine != "" && options.Engine != "podman" {
 		places.Podman = ""
 	}
-	checkup := checkup.Run(options, places)
-	if err := show(p, checkup, *asJSON); err != nil {
+	places.Config = options.Config
+	places.Plan = func(gpus string) (*report.Report, error) {
+		return hook.Example{GPUs: &gpus, Annotations: map[string]string{}}.Explain(options)
+	}
+	found := checkup.Run(options, places)
+	found.All = *all
+	if err := show(p, found, *asJSON); err != nil {
 		return err
 	}
-	if checkup.Failed() {
+	if found.Failed() {
 		return errReported
 	}
 	return nil
@@ -49,14 +57,38 @@ func doctor(p process, options hook.Options, args []string) error {
 // own are also used where gpu-hook is installed for this user alone.
 func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	own, err := install.UserHooks()
-	switch {
-	case user && err != nil:
+	if user && err != nil {
 		return checkup.Places{}, err
-	case user, err == nil && shared == "" && podman == "" && !installed(install.SystemHooks) && installed(own):
-		return checkup.Places{Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own)}, nil
 	}
-	return checkup.Places{Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks)}, nil
+	named := shared != "" || podman != ""
+	for _, dir := range []*string{&shared, &podman} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return checkup.Places{}, mistake("directory "+*dir, "%w", err)
+		}
+		*dir = abs
+	}
+	if user || err == nil && !named && !installed(install.SystemHooks) && installed(own) {
+		return checkup.Places{
+			Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own), Named: named, User: true,
+			UserDir: configOf(own),
+		}, nil
+	}
+	places := checkup.Places{
+		Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks), Named: named,
+	}
+	if err == nil && os.Getuid() != 0 {
+		places.UserDir = configOf(own) // a user's podman reads it beside the host's
+	}
+	return places, nil
 }
+
+// configOf returns the user's configuration directory, of which CONFIG/containers/oci/hooks.d is the directory of
+// hooks.
+func configOf(hooks string) string { return filepath.Dir(filepath.Dir(filepath.Dir(hooks))) }
 
 // installed reports whether gpu-hook's own definition is in the directory.
 func installed(dir string) bool {

@@ -234,11 +234,12 @@ func (p page) usage(flags *flagSet) {
 	p.line("\n%s%s", label, strings.ReplaceAll(folded, string(hardSpace), " "))
 }
 
-// rows writes a table. What is to be said about a long word begins below it.
+// rows writes a table. What is to be said about a long word begins below it. On a narrow terminal all words are long.
 func (p page) rows(indent string, rows []row) {
-	column := 0
+	const narrow = 60
+	column := 2
 	for _, r := range rows {
-		if len(r.word) <= p.width/3 {
+		if p.width >= narrow && len(r.word) <= p.width/3 {
 			column = max(column, len(r.word))
 		}
 	}

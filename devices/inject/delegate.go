@@ -141,10 +141,14 @@ func (r *rootfs) devNodes() (map[string]number, error) {
 	return found, walk(dev, "/dev", id, 0, found)
 }
 
+func tooFull(dir string) error {
+	return fmt.Errorf("%s is too deep or too full to look through", strconv.Quote(dir))
+}
+
 // walk adds to found the character devices below dir, which is called name, as far as they are on this mount.
 func walk(dir *os.File, name string, mount, depth int, found map[string]number) error {
 	if depth > maxDepth || len(found) > maxNodes {
-		return fmt.Errorf("%s is too deep or too full to look through", strconv.Quote(name))
+		return tooFull(name)
 	}
 	list, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -154,9 +158,12 @@ func walk(dir *os.File, name string, mount, depth int, found map[string]number) 
 	if id, err := mountID(list); err != nil || id != mount {
 		return err
 	}
-	entries, err := list.Readdirnames(maxNodes)
+	entries, err := list.Readdirnames(maxNodes + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
+	}
+	if len(entries) > maxNodes {
+		return tooFull(name)
 	}
 	for _, entry := range entries {
 		st, err := linux.Fstatat(list, entry)

@@ -44,20 +44,27 @@ func TestBundlesOfKilledRuns(t *testing.T) {
 
 // Nobody waits for a /dev with more nodes than any delegate makes.
 func TestDevThatIsTooFull(t *testing.T) {
-	alone(t)
-	top := onMemory(t)
-	var errs []error
-	for _, dir := range []string{"dev/a", "dev/b", "dev/c"} {
-		errs = append(errs, os.MkdirAll(filepath.Join(top, dir), 0o700))
-		for i := range maxNodes/2 + 1 {
-			errs = append(errs, unix.Mknod(fmt.Sprintf("%s/%s/%d", top, dir, i), unix.S_IFCHR, int(unix.Mkdev(1, 3))))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	if found, err := rootIn(t, top).devNodes(); err == nil {
-		t.Errorf("%d nodes were found", len(found))
+	for name, dirs := range map[string]map[string]int{
+		"several directories": {"dev/a": maxNodes/2 + 1, "dev/b": maxNodes/2 + 1, "dev/c": maxNodes/2 + 1},
+		"one directory":       {"dev/a": maxNodes + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone(t)
+			top := onMemory(t)
+			for dir, nodes := range dirs {
+				if err := os.MkdirAll(filepath.Join(top, dir), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				for i := range nodes {
+					if err := unix.Mknod(fmt.Sprintf("%s/%s/%d", top, dir, i), unix.S_IFCHR, int(unix.Mkdev(1, 3))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if found, err := rootIn(t, top).devNodes(); err == nil {
+				t.Errorf("%d nodes were found", len(found))
+			}
+		})
 	}
 }
 

@@ -3,28 +3,32 @@
 package checkup
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
-	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Places are directories of hook definitions.
+// Places are where to look.
 type Places struct {
-	Shared string // read by both CRI-O and podman
-	Podman string // read by podman alone; "" where podman is not used
+	Shared string // directory of hook definitions which CRI-O reads as well as podman
+	Podman string // which only podman reads, or "" where podman is not used
+	Named  bool   // that the two were named, and are to be taken for what engines read
+
+	User    bool   // whether the engine is a user's own
+	UserDir string // the user's configuration directory, or ""
+	Config  string // the configuration file of gpu-hook, or "" for the default
+
+	Plan Planner // which plans for a container, or nil
 }
 
-// Run examines the installation: whether engines will call gpu-hook, whether the host has what gpu-hook needs, and
-// where its records and log lines go.
+// Run examines the host and the installation: whether engines call gpu-hook, what keeps containers from devices, and
+// where the records and log lines of gpu-hook go.
 func Run(o config.Options, places Places) *report.Checkup {
 	c, err := o.Load()
 	out := &report.Checkup{Checks: []report.Check{}}
@@ -35,10 +39,62 @@ func Run(o config.Options, places Places) *report.Checkup {
 		out.Add("configuration", report.CheckOK, "read", "")
 	}
 	checkKernel(out)
-	checkDefinitions(out, c, places)
-	checkDrivers(out, o)
+	h := look("/", c, o.Engine, places)
+	out.Host = h.describe()
+	for _, check := range h.examine() {
+		out.Put(check)
+	}
 	checkRecords(out, c)
+	out.Finish()
+	if h.config.Self.Rootless && out.Failed() {
+		out.Summary += " Commands that change the host are for its administrator."
+	}
+	h.lastRefused(out, time.Now())
 	return out
+}
+
+// examine makes every check, those first that are about what comes first on the way to a device.
+func (h *host) examine() []report.Check {
+	var out []report.Check
+	for _, check := range []func(*host) []report.Check{
+		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers,
+		checkNVIDIASpecs, checkDelegates,
+		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkOrder, checkRuntime,
+	} {
+		out = append(out, check(h)...)
+	}
+	return out
+}
+
+// describe says in one line what kind of host it is.
+func (h *host) describe() string {
+	var parts []string
+	for _, program := range []string{"podman", "crio", "runc", "crun"} {
+		if h.Tool(program) {
+			parts = append(parts, program)
+		}
+	}
+	if version := h.Kernel.Modules["nvidia"]; version != "" {
+		parts = append(parts, fmt.Sprintf("NVIDIA driver %s", version))
+	}
+	if n := len(h.GPUs); n > 0 {
+		parts = append(parts, count(n, "GPU")+" of NVIDIA's")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// lastRefused adds to the summary which container was refused last.
+func (h *host) lastRefused(out *report.Checkup, now time.Time) {
+	r := report.LastRefused(h.config.RunDir())
+	if r == nil {
+		return
+	}
+	id := r.Container.ID
+	if len(id) > 12 {
+		id = id[:12]
+	}
+	out.Summary += fmt.Sprintf(" Last refused start: %s, container %s (gpu-hook last %s).", report.Ago(r.Time, now), id,
+		id)
 }
 
 // checkKernel checks that the kernel is new enough for mount_setattr, with which gpu-hook mounts.
@@ -58,151 +114,6 @@ func checkKernel(out *report.Checkup) {
 	out.Add("kernel", report.CheckOK, "Linux "+release, "")
 }
 
-// found is the file of a hook definition. Its fields are set as far as the file could be read.
-type found struct {
-	file string
-	err  error // why it could not be read, or nil
-	Hook struct {
-		Path string   `json:"path"`
-		Args []string `json:"args"`
-	} `json:"hook"`
-	Stages []string `json:"stages"`
-}
-
-// calls reports whether the definition makes engines call gpu-hook at this stage.
-func (f *found) calls(stage string) bool {
-	return f.err == nil && filepath.Base(f.Hook.Path) == "gpu-hook" && slices.Contains(f.Stages, stage)
-}
-
-// engine returns the engine that the definition names with --engine, or "".
-func (f *found) engine() string {
-	i := slices.Index(f.Hook.Args, "--engine")
-	if i < 0 || i+1 == len(f.Hook.Args) {
-		return ""
-	}
-	return f.Hook.Args[i+1]
-}
-
-// definitions reads the hook definitions in dir. If dir cannot be read, there are none.
-func definitions(dir string) []found {
-	entries, _ := os.ReadDir(dir)
-	var out []found
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".json" {
-			continue
-		}
-		f := found{file: filepath.Join(dir, e.Name())}
-		data, err := os.ReadFile(f.file)
-		if err == nil {
-			err = json.Unmarshal(data, &f)
-		}
-		f.err = err
-		out = append(out, f)
-	}
-	return out
-}
-
-// checkDefinitions checks the hook definitions of gpu-hook, and whether definitions of other hooks get in the way.
-func checkDefinitions(out *report.Checkup, c *config.Config, places Places) {
-	shared := definitions(places.Shared)
-	checkStage(out, c, "createRuntime", shared, places.Shared)
-	if needsPodman(shared, places) {
-		podman := definitions(places.Podman)
-		checkStage(out, c, "precreate", podman, places.Podman)
-		if places.Podman != places.Shared && slices.ContainsFunc(podman, isCreateRuntime) {
-			checkStage(out, c, "createRuntime", podman, places.Podman)
-		}
-	}
-	for _, f := range shared {
-		checkOther(out, &f, places)
-	}
-}
-
-// checkOther checks a definition in the shared directory: whether engines can read it, whether all of them know its
-// stage, and whether it makes them run NVIDIA's own hook.
-func checkOther(out *report.Checkup, f *found, places Places) {
-	switch name := filepath.Base(f.Hook.Path); {
-	case f.err != nil:
-		out.Add("other hooks", report.CheckFail, f.file+": "+f.err.Error(),
-			"podman runs no container, and CRI-O does not start, beside a definition that cannot be read: "+
-				"correct or remove it")
-	case slices.Contains(f.Stages, "precreate") && places.Podman != places.Shared:
-		out.Add("other hooks", report.CheckFail,
-			f.file+" is for the stage precreate, beside which CRI-O does not start",
-			"move it to a directory that podman alone reads, such as "+places.Podman)
-	case strings.HasPrefix(name, "nvidia-container-runtime-hook") || name == "nvidia-container-toolkit":
-		out.Add("other hooks", report.CheckWarn,
-			f.file+" runs "+f.Hook.Path+" beside gpu-hook, by its own rules",
-			"remove it, or set NVIDIA_VISIBLE_DEVICES=void where gpu-hook is asked by annotation")
-	}
-}
-
-// isCreateRuntime reports whether the definition makes engines call gpu-hook at createRuntime.
-func isCreateRuntime(f found) bool { return f.calls("createRuntime") }
-
-// needsPodman reports whether podman needs definitions of its own. It does not if the shared definition of gpu-hook
-// names another engine.
-func needsPodman(shared []found, places Places) bool {
-	if places.Podman == "" {
-		return false
-	}
-	i := slices.IndexFunc(shared, isCreateRuntime)
-	if i < 0 {
-		return true
-	}
-	engine := shared[i].engine()
-	return engine == "" || engine == state.Podman
-}
-
-// checkStage checks that one of the definitions in dir makes engines call gpu-hook at the stage, and that the program
-// it names can be run. Engines silently ignore a definition whose program is missing.
-func checkStage(out *report.Checkup, c *config.Config, stage string, list []found, dir string) {
-	i := slices.IndexFunc(list, func(f found) bool { return f.calls(stage) })
-	status := report.CheckFail
-	if stage == "precreate" {
-		status = report.CheckWarn // only podman has this stage, and gpu-hook works without it
-	}
-	if i < 0 {
-		out.Add(stage, status, "no definition in "+dir+" calls gpu-hook at this stage", "gpu-hook install")
-		return
-	}
-	if err := c.Self.Owner.Executable(list[i].Hook.Path); err != nil {
-		out.Add(stage, report.CheckFail, list[i].file+": "+err.Error(), "gpu-hook install")
-		return
-	}
-	out.Add(stage, report.CheckOK, list[i].file, "")
-}
-
-// checkDrivers checks that at least one driver can serve requests, and reports every problem with the host's CDI Specs.
-func checkDrivers(out *report.Checkup, o config.Options) {
-	i, err := Inventory(o)
-	if err != nil {
-		return // the check of the configuration has reported it
-	}
-	any := false
-	for _, v := range i.Vendors {
-		for _, d := range v.Drivers {
-			if d.Found {
-				any = true
-				out.Add("driver "+d.Name, report.CheckOK, strings.Join(d.Paths, " "), "")
-			}
-		}
-	}
-	if !any {
-		out.Add("drivers", report.CheckFail,
-			"no driver has what it needs: no CDI Spec of a vendor's kind, no runtime hook",
-			"generate a Spec, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml; "+
-				"gpu-hook devices says more")
-	}
-	for _, m := range i.Errors {
-		out.Add("CDI Specs", report.CheckWarn, string(m.Code)+": "+m.Message, m.Hint)
-	}
-	for _, conflict := range i.Conflicts {
-		out.Add("CDI Specs", report.CheckWarn, conflict.Name+" stands in "+strings.Join(conflict.Specs, " and "),
-			"remove one of the two")
-	}
-}
-
 // checkRecords checks the places where gpu-hook reports what it did: the directory of its records and the system log.
 func checkRecords(out *report.Checkup, c *config.Config) {
 	dir := c.RunDir()
@@ -219,7 +130,7 @@ func checkRecords(out *report.Checkup, c *config.Config) {
 		out.Add("records", report.CheckOK, dir+"; gpu-hook last shows the newest", "")
 	}
 	if _, err := os.Stat("/dev/log"); err != nil {
-		out.Add("system log", report.CheckWarn, "there is none (/dev/log): warnings are in the records alone", "")
+		out.Add("system log", report.CheckWarn, "there is no system log (/dev/log): warnings are in the records alone", "")
 		return
 	}
 	out.Add("system log", report.CheckOK, "/dev/log", "")

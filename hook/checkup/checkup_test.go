@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -32,9 +33,9 @@ func newPlace(t *testing.T) place {
 		t.Fatal(err)
 	}
 	p := place{t, host}
-	p.write("bin/gpu-hook", "", 0o755)
+	p.write("bin/gpu-hook", "#!/bin/sh\n", 0o755)
 	for _, dir := range []string{"shared", "podman"} {
-		if err := os.Mkdir(host.Path(dir), 0o755); err != nil { //nolint:gosec // as an administrator's directory is
+		if err := os.Mkdir(host.Path(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,10 +49,15 @@ func (p place) write(name, text string, mode os.FileMode) {
 	}
 }
 
-func (p place) options() config.Options { return config.Options{Config: p.host.Path("config.toml")} }
+func (p place) options() config.Options {
+	return config.Options{Config: p.host.Path("config.toml"), Engine: "podman"}
+}
 
 func (p place) places() Places {
-	return Places{Shared: p.host.Path("shared"), Podman: p.host.Path("podman")}
+	return Places{
+		Shared: p.host.Path("shared"), Podman: p.host.Path("podman"), Named: true,
+		Plan: func(gpus string) (*report.Report, error) { return hook.Example{GPUs: &gpus}.Explain(p.options()) },
+	}
 }
 
 // checks are those of these names, as "status name: message".
@@ -65,33 +71,43 @@ func (p place) checks(places Places, names ...string) []string {
 	return out
 }
 
-// definition is one that calls a program at a stage.
-func definition(program, stage string, args ...string) string {
+// definitionOf returns one that calls a program at a stage.
+func definitionOf(program, stage string, args ...string) string {
 	list := ""
 	for _, a := range args {
 		list += `"` + a + `",`
 	}
-	hook := `{"path":"` + program + `","args":[` + strings.TrimSuffix(list, ",") + `]}`
-	return `{"version":"1.0.0","hook":` + hook + `,"stages":["` + stage + `"]}`
+	called := `{"path":"` + program + `","args":[` + strings.TrimSuffix(list, ",") + `]}`
+	return `{"version":"1.0.0","hook":` + called + `,"when":{"always":true},"stages":["` + stage + `"]}`
 }
 
-// An engine must find gpu-hook for createRuntime, and podman for precreate too, and the program that is named.
+// The directories that are named are taken for those that podman reads.
 func TestDefinitions(t *testing.T) {
 	const (
 		ours, gone = "HOST/bin/gpu-hook", "HOST/nowhere/gpu-hook"
-		create     = "shared/50-gpu-hook.json"
-		pre        = "podman/50-gpu-hook.json"
-		createOK   = "ok createRuntime: HOST/shared/50-gpu-hook.json"
-		preOK      = "ok precreate: HOST/podman/50-gpu-hook.json"
-		noPre      = "warn precreate: no definition in HOST/podman calls gpu-hook at this stage"
+		create     = "shared/gpu-hook.json"
+		pre        = "podman/gpu-hook-precreate.json"
+		createOK   = "ok createRuntime: HOST/shared/gpu-hook.json"
+		preOK      = "ok precreate: HOST/podman/gpu-hook-precreate.json"
 		nvidias    = "/usr/bin/nvidia-container-runtime-hook"
+		never      = "fail createRuntime: podman never calls gpu-hook: "
+		none       = never + "no definition in HOST/shared or HOST/podman does"
+		noPre      = "warn precreate: podman does not call gpu-hook at the stage precreate: " +
+			"no definition in HOST/shared or HOST/podman does"
 	)
 	both := func(more ...string) map[string]string {
-		out := map[string]string{create: definition(ours, "createRuntime"), pre: definition(ours, "precreate")}
+		out := map[string]string{
+			create: definitionOf(ours, "createRuntime", "gpu-hook", "createRuntime"),
+			pre:    definitionOf(ours, "precreate", "gpu-hook", "precreate"),
+		}
 		for i := 0; i < len(more); i += 2 {
 			out[more[i]] = more[i+1]
 		}
 		return out
+	}
+	ofEngine := func(words ...string) map[string]string {
+		return map[string]string{create: definitionOf(ours, "createRuntime", append([]string{"gpu-hook", "createRuntime"},
+			words...)...)}
 	}
 	for _, test := range []struct {
 		name   string
@@ -100,104 +116,46 @@ func TestDefinitions(t *testing.T) {
 		want   []string
 	}{
 		{"installed", both(), nil, []string{createOK, preOK}},
-		{"not installed", nil, nil, []string{
-			"fail createRuntime: no definition in HOST/shared calls gpu-hook at this stage", noPre,
-		}},
+		{"not installed", nil, nil, []string{none}},
+		{"without podman's", ofEngine(), nil, []string{noPre, createOK}},
+		{"where podman is not used", ofEngine(), func(p *Places) { p.Podman = "" }, []string{createOK}},
+		{"of another engine", ofEngine("--engine", "cri-o"), nil, []string{createOK}},
+		{"of podman", ofEngine("--engine", "podman"), nil, []string{noPre, createOK}},
+		{"of an engine that is not named", ofEngine("--engine"), nil, []string{noPre, createOK}},
+		{"another stage", map[string]string{create: definitionOf(ours, "poststop")}, nil, []string{none}},
+		{"another program", map[string]string{create: definitionOf("/usr/bin/other", "createRuntime")}, nil, []string{none}},
+		{"another file", map[string]string{"shared/gpu-hook.jsn": definitionOf(ours, "createRuntime")}, nil, []string{none}},
 		{
-			"without podman's",
-			map[string]string{create: definition(ours, "createRuntime")},
+			"without the program", both(create, definitionOf(gone, "createRuntime")), nil,
+			[]string{"fail createRuntime: HOST/shared/gpu-hook.json calls HOST/nowhere/gpu-hook: it does not exist"},
+		},
+		{
+			"podman's stage under the name of the other", both("podman/gpu-hook.json", definitionOf(ours, "precreate",
+				"gpu-hook", "precreate")),
 			nil,
-			[]string{createOK, noPre},
+			[]string{never + "HOST/podman/gpu-hook.json takes the place of HOST/shared/gpu-hook.json"},
 		},
-		{
-			"where podman is not used",
-			map[string]string{create: definition(ours, "createRuntime")},
-			func(p *Places) { p.Podman = "" },
-			[]string{createOK},
-		},
-		{
-			"of another engine",
-			map[string]string{create: definition(ours, "createRuntime", "gpu-hook", "--engine", "cri-o")},
-			nil,
-			[]string{createOK},
-		},
-		{
-			"of podman",
-			map[string]string{create: definition(ours, "createRuntime", "gpu-hook", "--engine", "podman")},
-			nil,
-			[]string{createOK, noPre},
-		},
-		{
-			"of an engine that is not named",
-			map[string]string{create: definition(ours, "createRuntime", "gpu-hook", "--engine")},
-			nil,
-			[]string{createOK, noPre},
-		},
-		{
-			"another stage",
-			map[string]string{create: definition(ours, "poststop"), pre: definition(ours, "precreate")},
-			nil,
-			[]string{
-				"fail createRuntime: no definition in HOST/shared calls gpu-hook at this stage", preOK,
-			},
-		},
-		{
-			"another program",
-			map[string]string{create: definition("/usr/bin/other", "createRuntime"), pre: definition(ours, "precreate")},
-			nil,
-			[]string{
-				"fail createRuntime: no definition in HOST/shared calls gpu-hook at this stage", preOK,
-			},
-		},
-		{
-			"another file",
-			map[string]string{"shared/50-gpu-hook.jsn": definition(ours, "createRuntime"), pre: definition(ours, "precreate")},
-			nil,
-			[]string{
-				"fail createRuntime: no definition in HOST/shared calls gpu-hook at this stage", preOK,
-			},
-		},
-		{
-			"without the program",
-			map[string]string{create: definition(gone, "createRuntime"), pre: definition(ours, "precreate")},
-			nil,
-			[]string{
-				"fail createRuntime: HOST/shared/50-gpu-hook.json: lstat HOST/nowhere: it does not exist", preOK,
-			},
-		},
-		{
-			"podman's own for createRuntime, without the program",
-			both("podman/60.json", definition(gone, "createRuntime")), nil,
-			[]string{
-				createOK, preOK, "fail createRuntime: HOST/podman/60.json: lstat HOST/nowhere: it does not exist",
-			},
-		},
-		{"podman's own for createRuntime", both("podman/60.json", definition(ours, "createRuntime")), nil, []string{
-			createOK, preOK, "ok createRuntime: HOST/podman/60.json",
-		}},
 		{"one that cannot be read", both("shared/10.json", "{"), nil, []string{
-			createOK, preOK, "fail other hooks: HOST/shared/10.json: unexpected end of JSON input",
+			"fail other hooks: HOST/shared/10.json: unexpected end of JSON input", createOK, preOK,
 		}},
-		{"podman's stage where CRI-O looks too", both("shared/10.json", definition("/bin/x", "precreate")), nil, []string{
-			createOK, preOK, "fail other hooks: HOST/shared/10.json is for the stage precreate, beside which CRI-O does " +
-				"not start",
+		{"podman's stage where CRI-O looks too", both("shared/10.json", definitionOf("/bin/x", "precreate")), nil, []string{
+			"fail other hooks: HOST/shared/10.json is for the stage precreate, beside which CRI-O does not start", createOK,
+			preOK,
 		}},
-		{"podman's stage where podman alone looks", both(), func(p *Places) { p.Shared = p.Podman }, []string{
-			"fail createRuntime: no definition in HOST/podman calls gpu-hook at this stage", preOK,
-		}},
-		{"NVIDIA's own hook", both("shared/oci-nvidia-hook.json", definition(nvidias, "prestart")), nil, []string{
-			createOK, preOK, "warn other hooks: HOST/shared/oci-nvidia-hook.json runs " + nvidias + " beside gpu-hook, by " +
-				"its own rules",
+		{"NVIDIA's own hook", both("shared/oci-nvidia-hook.json", definitionOf(nvidias, "prestart")), nil, []string{
+			"warn other hooks: HOST/shared/oci-nvidia-hook.json runs " + nvidias + " beside gpu-hook, by its own rules",
+			createOK,
+			preOK,
 		}},
 		{
 			"NVIDIA's own hook, by its old name",
-			both("shared/10.json", definition("/bin/nvidia-container-toolkit", "prestart")), nil,
+			both("shared/10.json", definitionOf("/bin/nvidia-container-toolkit", "prestart")), nil,
 			[]string{
-				createOK, preOK, "warn other hooks: HOST/shared/10.json runs /bin/nvidia-container-toolkit beside gpu-hook, by " +
-					"its own rules",
+				"warn other hooks: HOST/shared/10.json runs /bin/nvidia-container-toolkit beside gpu-hook, by its own rules",
+				createOK, preOK,
 			},
 		},
-		{"another hook", both("shared/10.json", definition("/bin/x", "poststop")), nil, []string{createOK, preOK}},
+		{"another hook", both("shared/10.json", definitionOf("/bin/x", "poststop")), nil, []string{createOK, preOK}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlace(t)
@@ -216,31 +174,41 @@ func TestDefinitions(t *testing.T) {
 	}
 }
 
-// A driver must have what it needs. What is wrong with Specs is a warning.
+// A container that asks for all devices must get them, and every Spec must hold.
 func TestDrivers(t *testing.T) {
-	const none = "fail drivers: no driver has what it needs: no CDI Spec of a vendor's kind, no runtime hook"
+	const (
+		read   = "ok configuration: read"
+		served = "ok driver nvidia: a container that asks for all devices gets them: "
+		none   = "fail drivers: this host has no GPU to give"
+		again  = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n" +
+			"- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/null}]}}\n"
+	)
 	names := []string{
-		"driver nvidia.cdi", "driver nvidia.runtime-hook", "driver amd.cdi", "drivers", "CDI Specs", "configuration",
+		"driver nvidia", "driver nvidia.runtime-hook", "driver amd", "drivers", "device nodes", "CDI Specs",
+		"configuration",
 	}
-	const again = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n" +
-		"- {name: \"0\", containerEdits: {deviceNodes: [{path: /dev/null}]}}\n"
 	for _, test := range []struct {
 		name   string
 		change func(place)
 		want   []string
 	}{
-		{"a Spec", func(place) {}, []string{"ok configuration: read", "ok driver nvidia.cdi: HOST/cdi/nvidia.yaml"}},
+		{"a Spec", func(place) {}, []string{read, served + "HOST/cdi/nvidia.yaml"}},
 		{"a Spec and a hook", func(p place) { p.write("bin/nvidia-container-runtime-hook", "", 0o755) }, []string{
-			"ok configuration: read", "ok driver nvidia.cdi: HOST/cdi/nvidia.yaml",
-			"ok driver nvidia.runtime-hook: HOST/bin/nvidia-container-runtime-hook",
+			read, served + "HOST/cdi/nvidia.yaml", "ok driver nvidia.runtime-hook: HOST/bin/nvidia-container-runtime-hook",
 		}},
-		{"nothing", func(p place) { p.remove("cdi/nvidia.yaml") }, []string{"ok configuration: read", none}},
+		{"a hook", func(p place) {
+			p.remove("cdi/nvidia.yaml")
+			p.write("bin/nvidia-container-runtime-hook", "", 0o755)
+		}, []string{read, served + "by HOST/bin/nvidia-container-runtime-hook"}},
+		{"nothing", func(p place) { p.remove("cdi/nvidia.yaml") }, []string{none, read}},
 		{"a broken Spec", func(p place) { p.write("cdi/nvidia.yaml", "x", 0o644) }, []string{
-			"ok configuration: read", none, "warn CDI Specs: E-PARSE: HOST/cdi/nvidia.yaml: ",
+			"fail CDI Specs: CDI Spec rejected: HOST/cdi/nvidia.yaml: ", read,
 		}},
 		{"two Specs for one name", func(p place) { p.write("cdi/other.yaml", again, 0o644) }, []string{
-			"ok configuration: read", "ok driver nvidia.cdi: ", "warn CDI Specs: nvidia.com/gpu=0 stands in " +
-				"HOST/cdi/nvidia.yaml and HOST/cdi/other.yaml",
+			"fail CDI Specs: nvidia.com/gpu=0: both HOST/cdi/nvidia.yaml and HOST/cdi/other.yaml define it", read,
+		}},
+		{"a node is missing", func(p place) { p.remove("dev/nvidia1") }, []string{
+			"fail device nodes: HOST/cdi/nvidia.yaml wants HOST/dev/nvidia1, which this host lacks", read,
 		}},
 		{"a broken configuration", func(p place) { p.write("config.toml", "x", 0o644) }, []string{
 			"fail configuration: E-CONFIG: HOST/config.toml: toml: line 1: ",
@@ -279,7 +247,7 @@ func TestRecords(t *testing.T) {
 		{"there", func(place) {}, "ok records: HOST/run; gpu-hook last shows the newest"},
 		{"not yet", func(p place) { p.remove("run") }, "ok records: HOST/run (none yet); gpu-hook last shows the newest"},
 		{"others may write", func(p place) {
-			if err := os.Chmod(p.host.Path("run"), 0o777); err != nil { //nolint:gosec // the mistake
+			if err := os.Chmod(p.host.Path("run"), 0o777); err != nil {
 				t.Fatal(err)
 			}
 		}, "warn records: HOST/run is not a directory that one user alone may write"},

@@ -204,9 +204,9 @@ func TestCheckup(t *testing.T) {
 	if err := c.Text(&out); err != nil {
 		t.Fatal(err)
 	}
-	want := `ok    kernel   Linux; 6.1
-warn  records  access is denied
-                 hint: make; it readable
+	want := `WARN  2  access is denied
+         fix: make; it readable
+ok       1 more (gpu-hook doctor --all)
 `
 	if got := spaced(out.String()); got != want {
 		t.Errorf("%s", cmp.Diff(want, got))

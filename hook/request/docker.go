@@ -8,6 +8,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
 )
 
 // docker returns the requests that one of Docker's device requests comes to.
@@ -97,8 +99,12 @@ func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin s
 		}
 		drivers = append(append(drivers, v.Name), v.Drivers...)
 	}
-	known := strings.Join(append(drivers, config.DriverAnyCDI), ", ")
-	return nil, "", fmt.Errorf("driver %q is not one of: %s", asked.Driver, known)
+	drivers = append(drivers, config.DriverAnyCDI)
+	unknown := fault.New(fault.Request, "", "driver %q is not one of: %s", asked.Driver, strings.Join(drivers, ", "))
+	if meant := nearest.Word(asked.Driver, drivers); meant != "" {
+		unknown = unknown.WithHint("write driver=%s, if that is meant", meant)
+	}
+	return nil, "", unknown
 }
 
 // capabilities writes an OR of ANDs as "a and b, or c".

@@ -26,6 +26,23 @@ func Word(word string, candidates []string) string {
 	return best
 }
 
+// Kind returns the CDI kind of the first of the qualified names whose vendor and class are each that of kind or what it
+// is a misspelling of, or "". A class with one more letter in front is another one: NVIDIA has gpu, pgpu and vgpu.
+func Kind(kind string, names []string) string {
+	vendor, class, _ := strings.Cut(kind, "/")
+	for _, name := range names {
+		known, _, _ := strings.Cut(name, "=")
+		v, c, _ := strings.Cut(known, "/")
+		if known != kind && nearly(vendor, v) && nearly(class, c) && (class == c || !strings.HasSuffix(class, c)) {
+			return known
+		}
+	}
+	return ""
+}
+
+// nearly reports whether word is name or a misspelling of it.
+func nearly(word, name string) bool { return word == name || Word(word, []string{name}) != "" }
+
 // allowed returns how many edits away from word a candidate may be, or -1 if word is not compared at all.
 func allowed(word string) int {
 	switch n := len(word); {

@@ -33,3 +33,26 @@ func TestWord(t *testing.T) {
 		}
 	}
 }
+
+func TestKind(t *testing.T) {
+	names := []string{"amd.com/gpu=0", "nvidia.com/gpu=0", "nvidia.com/gpu=1", "nvidia.com/gds=all"}
+	for kind, want := range map[string]string{
+		"nvidia.com/gpus": "nvidia.com/gpu",
+		"nvida.com/gpu":   "nvidia.com/gpu",
+		"nvida.com/gpus":  "nvidia.com/gpu",
+		"Nvidia.com/gpu":  "nvidia.com/gpu",
+		"nvidia.com/gdss": "nvidia.com/gds",
+		"nvidia.com/pgpu": "",
+		"nvidia.com/mig":  "",
+		"nvidia.com/gpu":  "",
+		"nvidia.com":      "",
+		"intel.com/gpu":   "",
+		"gpu":             "",
+		"/":               "",
+		"":                "",
+	} {
+		if got := Kind(kind, names); got != want {
+			t.Errorf("%q: %q", kind, got)
+		}
+	}
+}

@@ -230,11 +230,21 @@ func RemoveCgroups(parent string) error {
 				return nil
 			})
 			for _, dir := range slices.Backward(dirs) {
-				if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+				if err := removeCgroup(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 					errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
 				}
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeCgroup removes a cgroup once its last process has ended: conmon, which watches a container, ends after it.
+func removeCgroup(dir string) error {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Rmdir(dir)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+			return err
+		}
+	}
 }

@@ -250,8 +250,8 @@ func TestPrecreateStartAgain(t *testing.T) {
 func TestPrecreateBesideEngine(t *testing.T) {
 	s := newSite(t)
 	b := asks("device=0")
-	library := "libcuda.so." + gpuhost.Driver
-	b.Flags = []string{"--volume", s.Host.Path("lib/"+library) + ":" + gpuhost.LibDir + "/" + library + ":ro"}
+	file := "libcuda.so." + gpuhost.Driver
+	b.Flags = []string{"--volume", s.Host.Path("lib/"+file) + ":" + gpuhost.LibDir + "/" + file + ":ro"}
 	o := precreates(t)[0].run(s, b)
 	if o.Status != 0 || o.count(library) != 1 {
 		t.Fatalf("status %d: %s%s", o.Status, o.Stdout, o.Stderr)

@@ -1,0 +1,109 @@
+package checkup
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// packages are the names of one package in the distributions; "" where a distribution does not have it.
+type packages struct{ apt, dnf, zypper, pacman string }
+
+func toolkitPackage() packages {
+	return packages{
+		"nvidia-container-toolkit-base", "nvidia-container-toolkit-base", "nvidia-container-toolkit-base",
+		"nvidia-container-toolkit",
+	}
+}
+
+func amdPackage() packages {
+	return packages{"amd-container-toolkit", "amd-container-toolkit", "amd-container-toolkit", ""}
+}
+
+// install returns the command that installs a package on this distribution, or "" where none is known.
+func (h *host) install(p packages) string {
+	switch {
+	case h.OS.Is("debian", "ubuntu") && p.apt != "":
+		return "apt-get install " + p.apt
+	case h.OS.Is("fedora", "rhel", "centos", "rocky", "almalinux") && p.dnf != "":
+		return "dnf install " + p.dnf
+	case h.OS.Is("suse", "sles", "opensuse") && p.zypper != "":
+		return "zypper install " + p.zypper
+	case h.OS.Is("arch") && p.pacman != "":
+		return "pacman -S " + p.pacman
+	}
+	return ""
+}
+
+// with returns the command, behind the one that installs its program where that is missing.
+func (h *host) with(tool string, p packages, command string) string {
+	if install := h.install(p); !h.Tool(tool) && install != "" {
+		return install + " && " + command
+	}
+	return command
+}
+
+// lacks says which package a command needs that is not installed, where [host.with] cannot tell how to install it; or
+// returns "".
+func (h *host) lacks(tool string, p packages) string {
+	if h.Tool(tool) || h.install(p) != "" {
+		return ""
+	}
+	return fmt.Sprintf("%s is of the package %s, which is not installed", tool, p.apt)
+}
+
+// generate returns the command that writes the CDI Spec of a kind into the file. It is "" for a kind whose tool is not
+// known: another vendor's tool would put its own devices in the Spec's place.
+func (h *host) generate(kind, file string) string {
+	vendor, class, _ := strings.Cut(kind, "/")
+	format := ""
+	if path.Ext(file) == ".json" {
+		format = " --format=json"
+	}
+	switch {
+	case kind == nvidiaKind:
+		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate"+format+" --output="+file)
+	case vendor == "nvidia.com" && (class == "gds" || class == "mofed" || class == "gdrcopy" || class == "nvswitch"):
+		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate --mode="+class+format+" --output="+file)
+	case kind == amdKind:
+		return h.with("amd-ctk", amdPackage(), "amd-ctk cdi generate --output="+file)
+	}
+	return ""
+}
+
+// regenerate is [host.generate], and words where no command is known or its program is missing.
+func (h *host) regenerate(kind, file string) (command, words string) {
+	command = h.generate(kind, file)
+	switch vendor, _, _ := strings.Cut(kind, "/"); {
+	case command != "" && vendor == "nvidia.com":
+		return command, h.lacks("nvidia-ctk", toolkitPackage())
+	case command != "":
+		return command, h.lacks("amd-ctk", amdPackage())
+	}
+	vendor, _, _ := strings.Cut(kind, "/")
+	return "", fmt.Sprintf("generate %s again with the tool of %s", file, vendor)
+}
+
+// modprobe returns the command by which NVIDIA's own tool makes a node, or the one that does without it.
+func (h *host) modprobe(arguments, without string) string {
+	if h.Tool("nvidia-modprobe") {
+		return "nvidia-modprobe " + arguments
+	}
+	return without
+}
+
+// makeUVM is the command that loads nvidia_uvm and makes its node.
+func (h *host) makeUVM() string {
+	return h.modprobe("-u -c=0", "modprobe nvidia-uvm && "+
+		`mknod -m 666 /dev/nvidia-uvm c $(awk '$2 == "nvidia-uvm" {print $1}' /proc/devices) 0`)
+}
+
+// makeNode is the command that makes the node of NVIDIA's driver with this minor number.
+func (h *host) makeNode(node string, minor int) string {
+	return h.modprobe(fmt.Sprintf("-c=%d", minor), fmt.Sprintf("mknod -m 666 %s c 195 %d", node, minor))
+}
+
+// loadNVIDIA is the command that loads NVIDIA's driver with its nodes.
+func (h *host) loadNVIDIA() string {
+	return h.modprobe("-u -c=0", "modprobe nvidia && modprobe nvidia-uvm")
+}

@@ -1,0 +1,261 @@
+package checkup
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
+	"github.com/gpu-hook/gpu-hook/hook/report"
+)
+
+// Causes that several checks come upon.
+const (
+	causeDriver   = "nvidia driver"
+	causeMismatch = "nvidia driver and libraries"
+	causeUVM      = "nvidia_uvm"
+	causeBus      = "gpu gone from the bus"
+	causeNoSpec   = "no Spec"
+)
+
+const (
+	nvidiaKind = "nvidia.com/gpu"
+	amdKind    = "amd.com/gpu"
+	vendorPCI  = "0x10de" // NVIDIA's number on the PCI bus
+)
+
+// isGPU reports whether the path is that of a node of one of NVIDIA's GPUs.
+func isGPU(node string) bool {
+	number, found := strings.CutPrefix(node, "/dev/nvidia")
+	_, err := strconv.ParseUint(number, 10, 16)
+	return found && err == nil
+}
+
+// hasNVIDIA reports whether the host has a GPU of NVIDIA's, or a driver for one.
+func (h *host) hasNVIDIA() bool {
+	return h.nvidiaPCI() != "" || h.Kernel.Loaded("nvidia") || len(h.GPUs) > 0
+}
+
+// nvidiaPCI returns the place of the first of NVIDIA's GPUs on the PCI bus, or "".
+func (h *host) nvidiaPCI() string {
+	for _, d := range h.PCI {
+		if d.Vendor == vendorPCI && !d.ForMachines() {
+			return d.Slot
+		}
+	}
+	return ""
+}
+
+// wantsNVIDIA reports whether containers are to get devices of NVIDIA's: the host has one, or a Spec for one.
+func (h *host) wantsNVIDIA() bool {
+	return h.hasNVIDIA() || slices.ContainsFunc(h.devices, func(d device) bool {
+		return d.Kind == nvidiaKind && slices.ContainsFunc(d.nodes,
+			func(n *devices.DeviceNode) bool { return isGPU(n.HostPath) })
+	})
+}
+
+// checkDriver looks at NVIDIA's driver: loaded, of one version with its libraries, and with GPUs that it serves.
+func checkDriver(h *host) []report.Check {
+	if !h.Kernel.Known || !h.wantsNVIDIA() {
+		return nil
+	}
+	if !h.Kernel.Loaded("nvidia") {
+		return h.loadedByHook(h.notLoaded())
+	}
+	var out []report.Check
+	if c, found := h.mismatch(); found {
+		out = append(out, c)
+	}
+	if c, found := h.offTheBus(); found {
+		out = append(out, c)
+	}
+	if len(h.GPUs) > 0 && h.missing("/dev/nvidia-uvm") && !h.Paths[operatorUVM].Exists() {
+		out = append(out, h.loadedByHook(h.noUVM())...)
+	}
+	if c, found := h.noNVML(); found {
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		out = append(out, h.ok("NVIDIA driver", h.Kernel.Modules["nvidia"]+", "+count(len(h.GPUs), "GPU")))
+	}
+	return out
+}
+
+// operatorUVM is the node of a driver that runs in a container, as NVIDIA's GPU Operator runs it.
+const operatorUVM = "/run/nvidia/driver/dev/nvidia-uvm"
+
+// loadedByHook makes a finding about modules and nodes a warning where NVIDIA's own hook serves: it loads and makes
+// them.
+func (h *host) loadedByHook(c report.Check) []report.Check {
+	if len(h.nodesIn("")) == 0 && h.servedBy(nvidiaKind) != "" {
+		c.Status = report.CheckWarn
+	}
+	return []report.Check{c}
+}
+
+// count is a number of things.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// missing reports whether the kernel's nodes are known, and this one is not among them.
+func (h *host) missing(node string) bool {
+	p, looked := h.Paths[node]
+	return (looked && !p.Exists()) || (!looked && !slices.Contains(h.Nodes, node))
+}
+
+// notLoaded is the finding that NVIDIA's driver is not loaded. What mends it depends on what is installed.
+func (h *host) notLoaded() report.Check {
+	c := h.fail("NVIDIA driver", "NVIDIA's driver is not loaded: the kernel has no module nvidia")
+	c.Cause = causeDriver
+	c.Not = "nvidia-ctk cdi generate (without the driver it finds no GPU)"
+	if slot := h.nvidiaPCI(); slot != "" {
+		c.Details = append(c.Details, "there is a GPU of NVIDIA's on the PCI bus: "+slot)
+	}
+	if len(h.nodesIn("")) == 0 && h.servedBy(nvidiaKind) == "" && h.anyServed() {
+		c.Status = report.CheckWarn // another vendor's GPUs are what containers get here
+	}
+	nouveau := h.Kernel.Loaded("nouveau") && slices.ContainsFunc(h.PCI,
+		func(d facts.PCI) bool { return d.Driver == "nouveau" })
+	switch {
+	case nouveau:
+		c.Details = append(c.Details, "the driver nouveau is bound to the GPU; CUDA needs NVIDIA's own")
+		c.Fix = "echo blacklist nouveau >/etc/modprobe.d/blacklist-nouveau.conf && " + h.rebuildInitrd() + reboot
+		if !slices.Contains(h.Kernel.Available, "nvidia") {
+			c.Fix, c.Hint = h.driverFix()
+		}
+	case slices.Contains(h.Kernel.Available, "nvidia"):
+		c.Fix = h.loadNVIDIA()
+		c.Details = append(c.Details, "the module is installed; if it does not load, dmesg says why")
+	case len(h.Library.CUDA) > 0:
+		c.Details = append(c.Details, fmt.Sprintf("its libraries are installed (%s), its kernel module is not built "+
+			"for this kernel", strings.Join(h.Library.CUDA, ", ")))
+		c.Fix = h.buildModule() + " && " + h.loadNVIDIA()
+	default:
+		c.Fix, c.Hint = h.driverFix()
+	}
+	return c
+}
+
+const reboot = "systemctl reboot"
+
+// driverFix is how NVIDIA's driver gets onto the host.
+func (h *host) driverFix() (command, words string) {
+	if command = h.installDriver(); command != "" {
+		return command + " && " + reboot, ""
+	}
+	return "", "install NVIDIA's driver by the distribution's package, or from NVIDIA, and restart the host"
+}
+
+// rebuildInitrd is the command by which a change in /etc/modprobe.d comes into the initial RAM disk, with what follows
+// it.
+func (h *host) rebuildInitrd() string {
+	switch {
+	case h.OS.Is("debian", "ubuntu"):
+		return "update-initramfs -u && "
+	case h.OS.Is("fedora", "rhel", "centos", "rocky", "almalinux", "suse", "sles", "opensuse"):
+		return "dracut --force && "
+	}
+	return ""
+}
+
+// installDriver is how NVIDIA's driver is installed on this distribution, or "".
+func (h *host) installDriver() string {
+	switch {
+	case h.OS.Is("ubuntu") && h.Tool("ubuntu-drivers"):
+		return "ubuntu-drivers install --gpgpu"
+	case h.OS.Is("ubuntu"):
+		return "apt-get install ubuntu-drivers-common && ubuntu-drivers install --gpgpu"
+	case h.OS.Is("debian"):
+		return "apt-get install nvidia-driver"
+	case h.OS.Is("fedora", "rhel", "centos", "rocky", "almalinux"):
+		return "dnf install nvidia-driver-cuda kmod-nvidia-open-dkms"
+	case h.OS.Is("arch"):
+		return "pacman -S nvidia-open"
+	}
+	return ""
+}
+
+// buildModule is how the kernel module is built for the running kernel.
+func (h *host) buildModule() string {
+	if h.OS.Is("debian", "ubuntu") {
+		return "apt-get install linux-headers-$(uname -r) && dkms autoinstall"
+	}
+	return "dkms autoinstall"
+}
+
+// mismatch is the finding that the driver was updated and the old one is still loaded.
+func (h *host) mismatch() (report.Check, bool) {
+	loaded, installed := h.Kernel.Modules["nvidia"], h.Library.CUDA
+	if loaded == "" || len(installed) == 0 || slices.Contains(installed, loaded) {
+		return report.Check{}, false
+	}
+	c := h.fail("NVIDIA driver", fmt.Sprintf("the kernel still runs NVIDIA's driver %s, the installed libraries are of %s",
+		loaded, strings.Join(installed, " and ")))
+	c.Cause = causeMismatch
+	c.Details = []string{"programs fail with \"Driver/library version mismatch\" until the two are of one version"}
+	c.Fix = reboot
+	c.Not = "nvidia-ctk cdi generate before that (it fails, or writes a Spec that does not fit the loaded driver)"
+	return c, true
+}
+
+// offTheBus is the finding that the PCI bus has a GPU, or Specs have one, that the loaded driver does not serve.
+func (h *host) offTheBus() (report.Check, bool) {
+	if len(h.GPUs) > 0 || !h.HasGPUs {
+		return report.Check{}, false
+	}
+	c := h.fail("NVIDIA driver", "NVIDIA's driver is loaded and serves no GPU (/proc/driver/nvidia/gpus is empty)")
+	c.Cause = causeBus
+	if !slices.ContainsFunc(h.Nodes, isGPU) && h.nvidiaPCI() == "" && len(h.devices) == 0 {
+		return report.Check{}, false
+	}
+	if slot := h.nvidiaPCI(); slot != "" {
+		c.Details = []string{slot + " on the PCI bus is a GPU that the driver did not take, or lost: dmesg has lines " +
+			"with NVRM that say why"}
+	} else {
+		c.Details = []string{"the PCI bus has no GPU of NVIDIA's either: it has fallen off the bus, or was taken out"}
+	}
+	c.Fix = reboot
+	c.Not = "nvidia-ctk cdi generate (it finds no GPU, and writes a Spec without one)"
+	return c, true
+}
+
+// noUVM is the finding that CUDA's node is missing although the driver is loaded.
+func (h *host) noUVM() report.Check {
+	c := h.fail("nvidia_uvm", "/dev/nvidia-uvm is missing, without which CUDA does not work")
+	c.Cause = causeUVM
+	state := "module nvidia is loaded, nvidia_uvm is not"
+	if h.Kernel.Loaded("nvidia_uvm") {
+		state = "module nvidia_uvm is loaded, its node was not made"
+	}
+	c.Details = []string{state}
+	c.Fix = h.makeUVM()
+	c.Hint = "at every boot: echo nvidia-uvm >/etc/modules-load.d/nvidia-uvm.conf"
+	c.Not = "nvidia-ctk cdi generate (the new Spec would lack nvidia-uvm, and CUDA would fail)"
+	return c
+}
+
+// noNVML is the finding that the library is missing by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver
+// is in a container has neither library in these directories.
+func (h *host) noNVML() (report.Check, bool) {
+	if len(h.Library.NVML) > 0 || len(h.Library.CUDA) == 0 {
+		return report.Check{}, false
+	}
+	c := h.fail("libnvidia-ml", "libnvidia-ml.so of the driver is not installed: nvidia-smi and nvidia-ctk find no GPU")
+	c.Cause = "libnvidia-ml"
+	branch, _, _ := strings.Cut(h.Library.CUDA[0], ".")
+	p := packages{"libnvidia-ml1", "'libnvidia-ml.so.1()(64bit)'", "'libnvidia-ml.so.1()(64bit)'", "nvidia-utils"}
+	if h.OS.Is("ubuntu") {
+		p.apt = "--reinstall libnvidia-compute-" + branch
+	}
+	c.Fix = h.install(p)
+	if c.Fix == "" {
+		c.Hint = "install the package of the driver that has libnvidia-ml.so.1, of version " + h.Library.CUDA[0]
+	}
+	return c, true
+}
