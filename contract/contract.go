@@ -121,14 +121,38 @@ type Specs interface {
 	// Drivers returns the driver version for which a Spec with these host files and hook arguments was written, and the
 	// version that the host runs. Both are "" if one of them is not known, or if they are the same.
 	Drivers(files, arguments []string) (written, loaded string)
-	// Regenerate returns how to generate the Specs in these files again, as a hint.
-	Regenerate(files ...string) string
+	// HasDriver reports whether the vendor's kernel driver is loaded, and whether that is known.
+	HasDriver() (loaded, known bool)
+	// Generate returns how to make a Spec of the kind, of which there is none, in a directory, as a hint.
+	Generate(kind, dir string) string
+	// Regenerate returns how to generate the Specs of the kind in these files again, as a hint.
+	Regenerate(kind string, files ...string) string
+	// MendNode returns why the host does not have a device node as a Spec wants it, "" if nothing more is known, and
+	// what to do about it, as a hint.
+	MendNode(n Node) (why, hint string)
+	// MendProgram returns what to do about a hook of a Spec of the kind in this file whose program is missing.
+	MendProgram(program, kind, file string) string
 	// IsDevice reports whether the path is that of the device node of a whole device.
 	IsDevice(node string) bool
 	// NodeOf returns the device node of the whole device with this id, or "" if the id does not tell.
 	NodeOf(id string) string
 	// HostNodes returns the device nodes of all whole devices of the host.
 	HostNodes() []string
+}
+
+// Node is a device node that a Spec wants, and that the host does not have like that.
+type Node struct {
+	Path  string // of the host
+	Found string // what is in its place, such as "a directory"; "" if nothing is
+	Kind  string // CDI kind of the Spec
+	Spec  string // path of the Spec
+}
+
+// Generator is the vendor's program that writes CDI Specs.
+type Generator struct {
+	Command string // how it is called, up to the name of the file
+	Package string // that it comes with
+	File    string // name of the file that it usually writes
 }
 
 // Delegate is the vendor's own hook, as gpu-hook runs it.

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"fmt"
+	"path"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -11,7 +13,10 @@ import (
 
 // None is the contract of a vendor that has a dialect and CDI Specs, but no rules of its own. A contract that has some
 // rules embeds None for the rest.
-type None struct{ Dialect }
+type None struct {
+	Dialect
+	Generator Generator // that of the vendor's Specs; none if it is not known
+}
 
 // Asks returns false: only the configured visible-devices variable counts.
 func (None) Asks(string) bool { return false }
@@ -51,9 +56,42 @@ func (None) BeyondCDI(Container) error { return nil }
 // Drivers returns "": no driver versions are known.
 func (None) Drivers(_, _ []string) (written, loaded string) { return "", "" }
 
-// Regenerate returns a hint that does not name a tool.
-func (None) Regenerate(files ...string) string {
-	return "generate " + strings.Join(files, " and ") + " anew with the vendor's tool"
+// HasDriver returns false: nothing is known about drivers.
+func (None) HasDriver() (loaded, known bool) { return false, false }
+
+// Generate names the vendor's generator.
+func (n None) Generate(kind, dir string) string {
+	if n.Generator.Command == "" {
+		vendor, _, _ := strings.Cut(kind, "/")
+		return "generate one with the tool of " + vendor + ", or write it"
+	}
+	return n.Generator.write(path.Join(dir, n.Generator.File))
+}
+
+// Regenerate names the vendor's generator if there is one file and the generator is known.
+func (n None) Regenerate(_ string, files ...string) string {
+	if len(files) != 1 || n.Generator.Command == "" {
+		return "generate " + strings.Join(files, " and ") + " again with the tool that wrote it"
+	}
+	return n.Generator.write(files[0])
+}
+
+// write returns the command that writes the file, and where it comes from.
+func (g Generator) write(file string) string {
+	return fmt.Sprintf("%s%s (of the package %s)", g.Command, file, g.Package)
+}
+
+// MendNode knows nothing about the vendor's nodes.
+func (n None) MendNode(node Node) (why, hint string) {
+	if node.Found != "" {
+		return "", fmt.Sprintf("make %s the device node again, or correct hostPath in %s", node.Path, node.Spec)
+	}
+	return "", "load the device's driver; if the device is gone: " + n.Regenerate(node.Kind, node.Spec)
+}
+
+// MendProgram knows nothing about the vendor's programs.
+func (None) MendProgram(program, _, file string) string {
+	return fmt.Sprintf("install %s, or correct the hook's path in %s", program, file)
 }
 
 // IsDevice returns false: nothing is known about the names of nodes.

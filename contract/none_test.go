@@ -28,7 +28,7 @@ func everything() *state.Container {
 
 // A vendor without rules of its own has its configured variable and its CDI Specs, and nothing else.
 func TestNoneRequestsNothing(t *testing.T) {
-	n, c := None{dialect{}}, everything()
+	n, c := None{Dialect: dialect{}}, everything()
 	if variable, value := n.Unset(c); variable != "" || value != "" {
 		t.Errorf("an unset variable means %s %q", variable, value)
 	}
@@ -67,14 +67,35 @@ func TestNoneOfSpecs(t *testing.T) {
 	if written != "" || loaded != "" {
 		t.Errorf("written for %s, loaded %s", written, loaded)
 	}
-	if got := n.Regenerate("/a.yaml"); got != "generate /a.yaml anew with the vendor's tool" {
-		t.Error(got)
-	}
-	if got := n.Regenerate("/a.yaml", "/b.yaml"); got != "generate /a.yaml and /b.yaml anew with the vendor's tool" {
-		t.Error(got)
+	if loaded, known := n.HasDriver(); loaded || known {
+		t.Error("it knows about drivers")
 	}
 	if n.IsDevice("/dev/nvidia0") || n.NodeOf("0") != "" || len(n.HostNodes()) > 0 {
 		t.Error("it knows node names")
+	}
+}
+
+// What it tells to do names the vendor's generator where that is known, and otherwise no tool.
+func TestNoneMends(t *testing.T) {
+	n, known := None{}, None{Generator: Generator{Command: "acme-ctk --out=", Package: "acme-tools", File: "acme.json"}}
+	gone := Node{Path: "/dev/acme0", Kind: "acme.com/npu", Spec: "/a.yaml"}
+	link := gone
+	link.Found = "a symbolic link"
+	mend := func(n None, node Node) string { _, hint := n.MendNode(node); return hint }
+	for want, got := range map[string]string{
+		"generate one with the tool of acme.com, or write it":                   n.Generate("acme.com/npu", "/cdi"),
+		"generate /a.yaml again with the tool that wrote it":                    n.Regenerate("acme.com/npu", "/a.yaml"),
+		"generate /a.yaml and /b.yaml again with the tool that wrote it":        known.Regenerate("", "/a.yaml", "/b.yaml"),
+		"acme-ctk --out=/cdi/acme.json (of the package acme-tools)":             known.Generate("acme.com/npu", "/cdi"),
+		"acme-ctk --out=/a.yaml (of the package acme-tools)":                    known.Regenerate("acme.com/npu", "/a.yaml"),
+		"make /dev/acme0 the device node again, or correct hostPath in /a.yaml": mend(n, link),
+		"load the device's driver; if the device is gone: " +
+			"acme-ctk --out=/a.yaml (of the package acme-tools)": mend(known, gone),
+		"install /bin/h, or correct the hook's path in /a.yaml": n.MendProgram("/bin/h", "acme.com/npu", "/a.yaml"),
+	} {
+		if got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package devices
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -102,12 +104,32 @@ func (h *Hook) complete(on *host) error {
 }
 
 func (h *Hook) trusted(owner trust.Owner) error {
-	if err := owner.Executable(h.Path); err != nil {
+	err := owner.Executable(h.Path)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", &ProgramError{h.Path, err}).
+			WithHint("install %s, or correct the hook's path in the CDI Spec", h.Path)
+	case errors.Is(err, trust.ErrUntrusted):
 		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).
-			WithHint("a Spec's hook must be an executable of root that nobody else may write")
+			WithHint("find out who changed it; then install its package again")
 	}
-	return nil
+	return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).
+		WithHint("see that root can read %s", h.Path)
 }
+
+// ProgramError says that a hook's program is missing on the host.
+type ProgramError struct {
+	Path  string
+	cause error
+}
+
+// Error implements error.
+func (e *ProgramError) Error() string { return e.Path + ": it is not installed" }
+
+// Unwrap returns what was tried in vain.
+func (e *ProgramError) Unwrap() error { return e.cause }
 
 // lists returns the lists of config.json that may have the hook. Engines move hooks from one early stage to another.
 func (h *Hook) lists(hooks *specs.Hooks) [][]specs.Hook {

@@ -94,9 +94,24 @@ func addNodes(list, more []*DeviceNode) []*DeviceNode {
 	return replace(list, more)
 }
 
+// NodeError says that the host does not have a device node as a Spec wants it. What to do about it is the vendor's
+// matter.
+type NodeError struct {
+	HostPath string
+	Found    string // what is in its place, or ""
+	Wanted   string
+}
+
+// Error implements error.
+func (e *NodeError) Error() string {
+	if e.Found == "" {
+		return "it is missing on this host"
+	}
+	return "on this host it is " + e.Found + ", the Spec wants " + e.Wanted
+}
+
 func (d *DeviceNode) complete(h *host) error {
 	what := "device node " + d.HostPath
-	hint := "load the driver or, if the host's devices have changed, generate the CDI Spec anew"
 	if err := checkContainerPath(d.Path); err != nil {
 		return fault.New(fault.Node, "device node "+d.Path, "%w", err).WithHint("correct the path in the CDI Spec")
 	}
@@ -106,9 +121,9 @@ func (d *DeviceNode) complete(h *host) error {
 	st, err := linux.Lstat(d.HostPath)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
-			return fault.New(fault.Node, what, "it is missing on this host").WithHint("%s", hint)
+			return fault.New(fault.Node, what, "%w", &NodeError{HostPath: d.HostPath}).WithHint("load the device's driver")
 		}
-		return fault.New(fault.Node, what, "%w", err).WithHint("%s", hint)
+		return fault.New(fault.Node, what, "%w", err).WithHint("see that root can reach the path")
 	}
 	kind := nodeType(st.Mode)
 	want := d.Type
@@ -116,14 +131,14 @@ func (d *DeviceNode) complete(h *host) error {
 		want = "c"
 	}
 	if kind == "" || (want != "" && want != kind) {
-		return fault.New(fault.Node, what, "on this host it is %s, the Spec wants %s", describe(st.Mode), orDevice(want)).
-			WithHint("%s", hint)
+		return fault.New(fault.Node, what, "%w", &NodeError{d.HostPath, describe(st.Mode), orDevice(want)}).
+			WithHint("correct hostPath in the CDI Spec")
 	}
 	device := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
 	major, minor := int64(unix.Major(device)), int64(unix.Minor(device))
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
 		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d",
-			d.Major, d.Minor, major, minor).WithHint("%s", hint)
+			d.Major, d.Minor, major, minor).WithHint("generate the CDI Spec again")
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)

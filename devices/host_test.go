@@ -321,7 +321,7 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"hook: missing", hooks("@/none"), fault.Hook,
-			"prestart hook of the CDI Spec: lstat @/none: no such file or directory",
+			"prestart hook of the CDI Spec: @/none: it is not installed",
 		},
 		{
 			"hook: not executable", hooks("@/text"), fault.Hook,

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/gpu-hook/gpu-hook/internal/fault"
-	"github.com/gpu-hook/gpu-hook/internal/nearest"
 )
 
 // Device is a device that a CDI Spec of this host defines.
@@ -187,34 +184,4 @@ func (r *Registry) same(a, b string) bool {
 func kindOf(name string) string {
 	kind, _, _ := strings.Cut(name, "=")
 	return kind
-}
-
-// undefined returns the error for a kind that no Spec defines. If Specs were left out, the first of these is the cause.
-func (r *Registry) undefined(what, kind string) error {
-	r.need("") // a Spec that cannot be used may be the one that should define it
-	if problems := r.Problems(); len(problems) > 0 {
-		p := problems[0]
-		return fault.New(p.Code(), what, "no CDI Spec that can be used defines kind %s; rejected: %w", kind, p).
-			WithHint("%s", p.Hint())
-	}
-	undefined := fault.New(fault.NoSpec, what, "no CDI Spec defines kind %s (looked in %s)", kind, r.looked())
-	if meant := nearest.Kind(kind, r.names()); meant != "" {
-		return undefined.WithHint("write %s, if that is meant: a CDI Spec of this host defines it", meant)
-	}
-	return undefined.WithHint("%s", generate(kind))
-}
-
-// generate returns a hint that says how to make a Spec of the kind.
-func generate(kind string) string {
-	switch vendor, class, _ := strings.Cut(kind, "/"); {
-	case kind == "nvidia.com/gpu":
-		return "generate one, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
-	case vendor == "nvidia.com":
-		return "generate one with nvidia-ctk cdi generate, which has a --mode for each kind that it knows besides GPUs (" +
-			class + ")"
-	case kind == "amd.com/gpu":
-		return "generate one, for AMD: amd-ctk cdi generate"
-	default:
-		return "generate one with the tool of " + vendor + ", or write it"
-	}
 }

@@ -13,6 +13,7 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -41,6 +42,7 @@ type file struct {
 	kind     string // of a Spec that was not decoded because another kind was needed
 	spec     *spec
 	problem  *fault.Error
+	seems    string // the kind of a Spec that cannot be used, as far as it can be seen
 }
 
 type device struct {
@@ -124,7 +126,7 @@ func (f *file) read(kind string, owner trust.Owner, buffer *bytes.Buffer) bool {
 		f.spec, err = newSpec(f.path, f.priority, data)
 	}
 	if err != nil {
-		f.problem = fault.From(err)
+		f.problem, f.seems = fault.From(err), seemingKind(data)
 	}
 	return f.spec != nil
 }
@@ -187,6 +189,7 @@ type Resolved struct {
 // Share is what one Spec contributes to a request.
 type Share struct {
 	Spec  string // path of the Spec file
+	Kind  string // that the Spec defines
 	Edits *Edits
 }
 
@@ -195,7 +198,7 @@ func (r *Resolved) common(s *spec) *Share {
 	if i := slices.IndexFunc(r.Shares, func(o *Share) bool { return o.Spec == s.path }); i >= 0 {
 		return r.Shares[i]
 	}
-	share := &Share{s.path, NewEdits()}
+	share := &Share{s.path, s.raw.Kind, NewEdits()}
 	r.Shares = append(r.Shares, share)
 	r.add(share, s.edits())
 	return share
@@ -241,9 +244,16 @@ func (r *Registry) unresolved(name string) error {
 	if len(known) == 0 {
 		return r.undefined(name, kind)
 	}
-	return fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s",
+	err := fault.New(fault.Name, name, "CDI Specs define kind %s, but no device of that name; they define: %s",
 		kind, list(known)).
-		WithHint("ask for one of these names, or generate the Spec anew if the host's devices have changed")
+		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
+	// Of short names every other is near.
+	if device := name[len(kind)+1:]; len(device) > 3 {
+		if meant := nearest.Word(device, known); meant != "" {
+			return err.WithHint("did you mean %s=%s?", kind, meant)
+		}
+	}
+	return err
 }
 
 // looked returns which directories were read, as "/etc/cdi: 2 files, /var/run/cdi: missing".

@@ -152,13 +152,13 @@ func TestResolve(t *testing.T) {
 			map[string]string{"a/x.yaml": gpu("X", "0"), "a/y.txt": "", "b/z.txt": ""},
 			"acme.com/npu=0", "",
 			fault.NoSpec,
-			"acme.com/npu=0: no CDI Spec defines kind acme.com/npu (looked in @/a: 1 files, @/b: 0 files, @/missing: missing)",
+			"acme.com/npu=0: no CDI Spec defines kind acme.com/npu; they define: nvidia.com/gpu",
 		},
 		{
 			"a rejected Spec",
 			map[string]string{"a/x.yaml": "kind: nvidia.com/gpu\n"},
 			"nvidia.com/gpu=0", "", fault.Parse,
-			"nvidia.com/gpu=0: no CDI Spec that can be used defines kind nvidia.com/gpu; rejected: @/a/x.yaml: ",
+			"nvidia.com/gpu=0: no usable CDI Spec defines it; rejected: @/a/x.yaml: ",
 		},
 		{
 			"a rejected Spec hides nothing",

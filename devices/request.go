@@ -39,6 +39,9 @@ type Request struct {
 // DeviceRequest objects, which are all requested together.
 func ParseRequests(value string) ([]Request, error) {
 	if !strings.HasPrefix(strings.TrimSpace(value), "[") {
+		if strings.HasPrefix(strings.TrimSpace(value), "{") {
+			return nil, errors.New("a device request in JSON must be in a list: put [ and ] around it")
+		}
 		r, err := ParseGPUs(value)
 		return []Request{r}, err
 	}
@@ -46,7 +49,7 @@ func ParseRequests(value string) ([]Request, error) {
 	in := json.NewDecoder(strings.NewReader(value))
 	in.DisallowUnknownFields()
 	if err := in.Decode(&list); err != nil {
-		return nil, fmt.Errorf("read it as a JSON list of device requests: %w", err)
+		return nil, jsonMistake(err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the JSON list")
@@ -66,6 +69,25 @@ func ParseRequests(value string) ([]Request, error) {
 	return out, nil
 }
 
+// jsonMistake says what is wrong with a JSON list of device requests, without words of the library that reads it.
+func jsonMistake(err error) error {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) && kind.Field != "" {
+		return fmt.Errorf("%s of a device request cannot be a JSON %s", kind.Field, kind.Value)
+	}
+	if errors.As(err, &kind) {
+		return fmt.Errorf("a device request cannot be a JSON %s", kind.Value)
+	}
+	if _, key, found := strings.Cut(err.Error(), "unknown field "); found {
+		return fmt.Errorf("key %s is not one of a device request: Driver, Count, DeviceIDs, Capabilities, Options", key)
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("it is not valid JSON at character %d", syntax.Offset)
+	}
+	return errors.New("it is not valid JSON: it ends too early")
+}
+
 // ParseGPUs parses the value of Docker's --gpus: one CSV record of key=value fields (driver, count, device,
 // capabilities, options) or a bare count, which is "all" or a number. Without count and device it requests one device.
 // "gpu" is always among the capabilities.
@@ -79,7 +101,7 @@ func ParseGPUs(value string) (Request, error) {
 		return Request{}, errors.New("it is empty")
 	}
 	if err != nil {
-		return Request{}, fmt.Errorf("read it as one CSV record: %w", err)
+		return Request{}, errors.New("its quotes do not match: they stand around a whole key=value, as in \"device=0,1\"")
 	}
 	if _, err := in.Read(); !errors.Is(err, io.EOF) {
 		return Request{}, errors.New("a second line follows the first")

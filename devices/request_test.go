@@ -117,7 +117,7 @@ func TestParseGPUs(t *testing.T) {
 		{
 			"an open quote", `"device=0`,
 			Request{},
-			`read it as one CSV record: parse error on line 1, column 10: extraneous or missing " in quoted-field`,
+			`its quotes do not match: they stand around a whole key=value, as in "device=0,1"`,
 		},
 	} {
 		t.Run(test.name+" "+test.in, func(t *testing.T) {
@@ -166,9 +166,13 @@ func TestParseRequests(t *testing.T) {
 		{"garbage follows", `[{"Count":1}]]`, nil, "something follows the JSON list"},
 		{
 			"an unknown field", `[{"Colour":"red"}]`, nil,
-			`read it as a JSON list of device requests: json: unknown field "Colour"`,
+			`key "Colour" is not one of a device request: Driver, Count, DeviceIDs, Capabilities, Options`,
 		},
-		{"cut off", `[{"Count":1}`, nil, "read it as a JSON list of device requests: unexpected EOF"},
+		{"cut off", `[{"Count":1}`, nil, "it is not valid JSON: it ends too early"},
+		{"no list", `{"Count":1}`, nil, "a device request in JSON must be in a list: put [ and ] around it"},
+		{"another type", `[{"Count":"1"}]`, nil, "Count of a device request cannot be a JSON string"},
+		{"no object", `[1]`, nil, "a device request cannot be a JSON number"},
+		{"a comma too many", `[{"Count":1,}]`, nil, "it is not valid JSON at character 13"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := ParseRequests(test.in)

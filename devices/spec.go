@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,8 +37,7 @@ type spec struct {
 func readSpec(path string, owner trust.Owner, buffer *bytes.Buffer) (string, error) {
 	file, err := owner.OpenFile(path)
 	if errors.Is(err, trust.ErrUntrusted) {
-		return "", fault.New(fault.Trust, "", "%w", err).
-			WithHint("chown root:root %s && chmod 644 %s, and the same for its directories", path, path)
+		return "", fault.New(fault.Trust, "", "%w", err).WithHint("%s", untrusted(path, owner))
 	}
 	if err != nil {
 		return "", fault.New(fault.NoSpec, "", "%w", err).WithHint("make %s readable, or remove it", path)
@@ -57,6 +57,15 @@ func readSpec(path string, owner trust.Owner, buffer *bytes.Buffer) (string, err
 	return buffer.String(), nil
 }
 
+// untrusted returns what to do about a Spec file that others than the owner can change. What it says may be theirs, so
+// that nobody is told to make it root's.
+func untrusted(path string, owner trust.Owner) string {
+	if dir := filepath.Dir(path); owner.Dir(dir) != nil {
+		return "find out what others have put into " + dir + "; then: chown root: " + dir + " && chmod go-w " + dir
+	}
+	return "find out who wrote it and what it says; then remove it, and generate it again"
+}
+
 // newSpec returns the Spec that a file contains. A file that is not a CDI Spec, or whose edits break CDI's rules, is an
 // error. A file of which some parts are not understood is still a Spec, and the notes of the result list these parts;
 // see [version] and [decodeSpec].
@@ -70,8 +79,7 @@ func newSpec(path string, priority int, data string) (*spec, error) {
 }
 
 func unusable(path string, err error) error {
-	return fault.New(fault.Parse, path, "%w", err).WithHint("generate %s anew with the vendor's tool (nvidia-ctk cdi "+
-		"generate --output=FILE)", path)
+	return fault.New(fault.Parse, path, "%w", err).WithHint("generate %s again with the tool that wrote it, or remove it", path)
 }
 
 func parseSpec(data string) (*spec, error) {

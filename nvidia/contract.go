@@ -125,14 +125,6 @@ func (n Contract) Drivers(files, arguments []string) (written, loaded string) {
 	return strings.Join(named, " and "), loaded
 }
 
-// Regenerate implements [contract.Specs]. For one file it names the command.
-func (n Contract) Regenerate(files ...string) string {
-	if len(files) != 1 {
-		return n.None.Regenerate(files...)
-	}
-	return "generate it anew: nvidia-ctk cdi generate --output=" + files[0]
-}
-
 // IsDevice implements [contract.Specs].
 func (Contract) IsDevice(node string) bool { return IsGPU(node) }
 

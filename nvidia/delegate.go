@@ -24,9 +24,17 @@ import (
 // maxConfig bounds the size of the administrator's configuration of NVIDIA's hook, in bytes.
 const maxConfig = 1 << 20
 
-// installHint is the hint of errors about a program of the toolkit that is missing.
-const installHint = "install NVIDIA's container toolkit, or make CDI serve the request: " +
-	"nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+// untrustedHint is the hint of errors about a program or a configuration that others than root can write. What it says
+// may be theirs, so that nobody is told to make it root's.
+const untrustedHint = "find out who could change it and what it says now; then install its package again"
+
+// installHint returns the hint of errors about a program that is missing.
+func installHint(program string) string {
+	if strings.HasPrefix(path.Base(program), "nvidia-container-") {
+		return "install the package " + toolkitPackage + ", or let CDI serve the request (driver nvidia.cdi)"
+	}
+	return "install " + program + ", or correct runtime-hook in gpu-hook's configuration"
+}
 
 // configHint is the hint of errors about the contents of the administrator's configuration of the toolkit.
 const configHint = "correct the file by the documentation of NVIDIA's container toolkit"
@@ -220,18 +228,18 @@ func (r Request) spec(env []string) hookSpec {
 	return hookSpec{r.Container.Spec.Version, process, specs.Root{Path: r.Root}}
 }
 
-// executable returns an error with a hint that says why the program at path must not be run, or nil.
-func (t Toolkit) executable(path string) error {
-	err := t.Owner.Executable(path)
+// executable returns an error with a hint that says why the program must not be run, or nil.
+func (t Toolkit) executable(program string) error {
+	err := t.Owner.Executable(program)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrNotExist):
-		return fault.New(fault.Delegate, path, "it is not installed").WithHint(installHint)
+		return fault.New(fault.Delegate, program, "it is not installed").WithHint("%s", installHint(program))
 	case errors.Is(err, trust.ErrUntrusted):
-		return fault.New(fault.Trust, "", "%w", err).WithHint("root alone may write the file and its directories")
+		return fault.New(fault.Trust, "", "%w", err).WithHint(untrustedHint)
 	}
-	return fault.New(fault.Delegate, path, "%w", err).WithHint(installHint)
+	return fault.New(fault.Delegate, program, "%w", err).WithHint("%s", installHint(program))
 }
 
 // readConfig reads the administrator's configuration of the hook. A missing file gives an empty table, which stands for
@@ -243,7 +251,7 @@ func (t Toolkit) readConfig() (map[string]any, error) {
 	case errors.Is(err, os.ErrNotExist):
 		return config, nil
 	case errors.Is(err, trust.ErrUntrusted):
-		return nil, fault.New(fault.Trust, "", "%w", err).WithHint("root alone may write the file and its directories")
+		return nil, fault.New(fault.Trust, "", "%w", err).WithHint(untrustedHint)
 	case err != nil:
 		return nil, fault.New(fault.Delegate, t.Config, "%w", err).WithHint("make the file readable, or remove it")
 	}
@@ -284,7 +292,7 @@ func (t Toolkit) findCLI(config map[string]any) (string, error) {
 	}
 	return "", fault.New(fault.Delegate, "nvidia-container-cli", "it is not installed (looked in %s)",
 		strings.Join(dirs, ", ")).
-		WithHint(installHint)
+		WithHint("%s", installHint("nvidia-container-cli"))
 }
 
 // pin returns the hook's configuration, in which what gpu-hook has already decided is set. It changes config.

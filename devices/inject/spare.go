@@ -18,7 +18,7 @@ func (t *Target) spareRoot(edits *devices.Edits, delegates []Delegate, result *R
 	if len(delegates) > 0 {
 		return fault.New(fault.Delegate, "delegate "+delegates[0].Path,
 			"what it writes into the root filesystem would stay in the image").
-			WithHint("make CDI serve the request: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml")
+			WithHint("let a CDI Spec serve the request; gpu-hook explain says why none does")
 	}
 	var names []string
 	for _, h := range edits.Hooks {

@@ -302,8 +302,8 @@ func TestInventory(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"nvidia.cdi: HOST/cdi/nvidia.yaml",
 		"nvidia.runtime-hook not: HOST/bin/nvidia-container-runtime-hook: it is not installed",
-		"amd.cdi not: amd.com/gpu: no CDI Spec defines kind amd.com/gpu (looked in HOST/cdi: 1 files)",
-		"intel.cdi not: intel.com/gpu: no CDI Spec defines kind intel.com/gpu (looked in HOST/cdi: 1 files)",
+		"amd.cdi not: amd.com/gpu: no CDI Spec defines kind amd.com/gpu; they define: nvidia.com/gpu",
+		"intel.cdi not: intel.com/gpu: no CDI Spec defines kind intel.com/gpu; they define: nvidia.com/gpu",
 	}, drivers); diff != "" {
 		t.Error(diff)
 	}

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/gpu-hook/gpu-hook/amd"
 	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/nvidia"
@@ -17,6 +19,24 @@ func dialects() map[string]contract.Dialect {
 	return map[string]contract.Dialect{DialectNVIDIA: nvidia.Dialect{}, DialectAMD: amd.Dialect{}}
 }
 
+// generator returns the program that writes Specs of the kind. NVIDIA's contract knows more of its own.
+func generator(kind string) contract.Generator {
+	if strings.HasPrefix(kind, "amd.com/") {
+		return amd.Generator()
+	}
+	return contract.Generator{}
+}
+
+// ContractOfKind returns the contract of the vendor whose Specs define the kind: that of v or, if it is nil, of the
+// vendor of the same domain.
+func (c *Config) ContractOfKind(v *Vendor, kind string) contract.Vendor {
+	if v == nil {
+		domain, _, _ := strings.Cut(kind, "/")
+		v = c.find(func(v *Vendor) bool { return strings.HasPrefix(v.Kind, domain+"/") })
+	}
+	return c.ContractOf(v)
+}
+
 // ContractOf returns the vendor's contract. The vendor named "nvidia" has NVIDIA's. Any other vendor has one with only
 // a dialect and, if a hook is configured, a hook that is run as NVIDIA's is. v is nil for a vendor that is not
 // configured.
@@ -24,15 +44,15 @@ func (c *Config) ContractOf(v *Vendor) contract.Vendor {
 	if v == nil {
 		return contract.None{}
 	}
-	dialect := dialects()[v.Dialect]
+	none := contract.None{Dialect: dialects()[v.Dialect], Generator: generator(v.Kind)}
 	toolkit := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: c.Self.Owner}
 	if v.Name != "nvidia" {
-		return nvidia.Compatible{None: contract.None{Dialect: dialect}, Toolkit: toolkit, Variable: v.Env}
+		return nvidia.Compatible{None: none, Toolkit: toolkit, Variable: v.Env}
 	}
 	toolkit.Config = c.NVIDIA.RuntimeConfig
 	return nvidia.Contract{
 		Compatible: nvidia.Compatible{
-			None: contract.None{Dialect: dialect}, Toolkit: toolkit, Variable: nvidia.VisibleDevices,
+			None: none, Toolkit: toolkit, Variable: nvidia.VisibleDevices,
 		},
 		Supported: c.NVIDIA.SupportedCapabilities, Requirements: c.NVIDIA.Requirements,
 		DriverVersionFile: c.NVIDIA.DriverVersionFile, ConfigFile: DefaultPath,

@@ -123,18 +123,19 @@ func (p *Planner) unserved(requests []*request.Request, failures []*fault.Error)
 		why = append(why, f.Error())
 	}
 	blamed := p.blame(failures)
-	cause := blamed.Unwrap() // without the driver's name, which nobody asked for
+	// Without the driver's name, which nobody asked for, and without a device that is the whole value of the request.
+	cause := strings.TrimPrefix(blamed.Unwrap().Error(), requests[0].Value+": ")
 	weak := !slices.ContainsFunc(requests, func(r *request.Request) bool { return !r.Weak })
 	for _, r := range requests {
 		r.Status, r.Reason = plan.Unserved, report.Plain("no driver can serve it: "+strings.Join(why, "; "))
 		if weak {
-			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %w", cause).WithHint("%s", blamed.Hint()))
+			p.Warn(fault.New(fault.Weak, r.String(), "the container starts without: %s", cause).WithHint("%s", blamed.Hint()))
 		}
 	}
 	if weak {
 		return nil
 	}
-	return fault.New(blamed.Code(), requests[0].String(), "%w", cause).WithHint("%s", blamed.Hint())
+	return fault.New(blamed.Code(), requests[0].String(), "%s", cause).WithHint("%s", blamed.Hint())
 }
 
 // blame returns the failure that explains why nothing serves a request: what stopped the search, else what is there and

@@ -24,7 +24,7 @@ func (p *Planner) offerCDI(g *group) (offer, []error) {
 			err = p.canRun(resolved.Edits)
 		}
 		if err != nil {
-			errs[i] = p.explained(resolved, err)
+			errs[i] = p.explained(resolved, p.mended(g.vendor, resolved, err))
 			continue
 		}
 		o.edits.Append(resolved.Edits)

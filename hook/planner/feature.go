@@ -8,9 +8,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// features adds what an image requests beside a vendor's devices, by variables such as NVIDIA_GDS: wishes, each a group of
-// its own, and only if a device is granted. They never fail the start. If environment does not count, a warning reports
-// what it requested.
+// features adds what an image requests beside a vendor's devices, by variables such as NVIDIA_GDS: wishes, each a group
+// of its own, and only if a device is granted. They never fail the start. If environment does not count, a warning
+// reports what it requested.
 func (p *Planner) features() {
 	for i := range p.Config.Vendors {
 		v := &p.Config.Vendors[i]
@@ -24,7 +24,8 @@ func (p *Planner) features() {
 			p.Requests = append(p.Requests, r)
 			if why := request.EnvClosed(p.Config, p.Container); why != "" {
 				r.Refuse("%s", why)
-				p.Warn(fault.New(fault.Refused, r.String(), "%s", why).WithHint("the administrator of this host decides this in %s", config.DefaultPath))
+				p.Warn(fault.New(fault.Refused, r.String(), "%s", why).WithHint("the administrator of this host decides this "+
+					"in %s", config.DefaultPath))
 				continue
 			}
 			p.feature(&group{v.Name, v, []*request.Request{r}})

@@ -86,21 +86,29 @@ func (p *Planner) chooseVendor(r *request.Request) error {
 		}
 	}
 	r.Vendors, r.Vendor = candidates, candidates[0].Name
-	return p.unserved([]*request.Request{r}, nobody(absentLast(failures)))
+	return p.unserved([]*request.Request{r}, p.nobody(candidates, absentLast(failures)))
 }
 
 // absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook is
 // not installed. That is no mistake of a request that names no vendor.
 func absent(f *fault.Error) bool { return f.Code() == fault.NoSpec || f.Code() == fault.Delegate }
 
-// nobody puts before the failures that no vendor has anything on this host, if that is so: the tools of the first vendor
-// are not what is missing then.
-func nobody(failures []*fault.Error) []*fault.Error {
+// nobody puts first, if no vendor has anything on this host, what the vendor lacks whose driver is loaded or, if none is,
+// that nobody has anything: the tools of the first vendor are not what is missing then.
+func (p *Planner) nobody(vendors []*config.Vendor, failures []*fault.Error) []*fault.Error {
 	if slices.ContainsFunc(failures, func(f *fault.Error) bool { return !absent(f) }) {
 		return failures
 	}
-	first := fault.New(fault.NoSpec, "", "no vendor has a driver on this host").
-		WithHint("generate a CDI Spec with the tool of the vendor whose devices the host has: nvidia-ctk cdi generate, amd-ctk cdi generate")
+	for _, v := range vendors {
+		if loaded, _ := p.Config.ContractOf(v).HasDriver(); loaded {
+			others := func(f *fault.Error) bool { return !slices.Contains(v.Drivers, f.What()) }
+			own := func(f *fault.Error) bool { return slices.Contains(v.Drivers, f.What()) }
+			return append(slices.DeleteFunc(slices.Clone(failures), others), slices.DeleteFunc(slices.Clone(failures), own)...)
+		}
+	}
+	first := fault.New(fault.NoSpec, "", "no vendor has a CDI Spec or a hook on this host").
+		WithHint("load or install the driver of the host's GPUs, then generate its CDI Spec: " +
+			"nvidia-ctk cdi generate, amd-ctk cdi generate")
 	return append([]*fault.Error{first}, failures...)
 }
 

@@ -2,6 +2,8 @@ package planner
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -27,9 +29,6 @@ func (p *Planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) e
 		}
 	}
 	skipped, err := resolved.Complete(p.Container.Spec, p.Root, p.Config.Self.Owner, p.Config.CDI.Rule)
-	if fault.Is(err, fault.Major) {
-		err = fault.From(err).WithHint("%s", p.regenerate(v, resolved.Shares...))
-	}
 	o.note(skipped...)
 	return err
 }
@@ -43,6 +42,9 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 		why = append(why, fmt.Sprintf("it was written for driver %s, the host runs %s", written, loaded))
 	}
 	hint := p.regenerate(v, share)
+	if !installed(share.Files(), written, loaded) {
+		hint += "; if the driver was updated and not loaded since, restart the host first"
+	}
 	switch {
 	case len(missing) > 0:
 		why = append(why, fmt.Sprintf("%d of %d host files that it needs are missing, first: %s", len(missing), needed, missing[0]))
@@ -50,16 +52,25 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 		return nil, true
 	default:
 		why = append(why, "all host files that it needs are there")
-		hint += "; if the driver was updated and not loaded since, restart the host"
 	}
 	return fault.New(fault.Stale, "CDI Spec "+share.Spec, "%s", strings.Join(why, "; ")).WithHint("%s", hint), len(missing) == 0
 }
 
+// installed reports whether the driver's files of the version that is loaded are beside those of the version for which
+// the Spec was written.
+func installed(files []string, written, loaded string) bool {
+	return written != loaded && slices.ContainsFunc(files, func(file string) bool {
+		own := strings.ReplaceAll(file, written, loaded)
+		_, err := os.Stat(own)
+		return own != file && err == nil
+	})
+}
+
 // regenerate says how the Specs are generated again.
 func (p *Planner) regenerate(v *config.Vendor, shares ...*devices.Share) string {
-	files := make([]string, 0, len(shares))
+	files, kind := make([]string, 0, len(shares)), ""
 	for _, s := range shares {
-		files = append(files, s.Spec)
+		files, kind = append(files, s.Spec), s.Kind
 	}
-	return p.Config.ContractOf(v).Regenerate(files...)
+	return p.Config.ContractOfKind(v, kind).Regenerate(kind, files...)
 }

@@ -98,7 +98,7 @@ func TestOtherNumbers(t *testing.T) {
 	if !p.Failed() {
 		t.Fatal("it does not fail")
 	}
-	want := "generate it anew: nvidia-ctk cdi generate --output=" + h.Path("cdi/nvidia.yaml")
+	want := h.Path("bin/nvidia-ctk") + " cdi generate --output=" + h.Path("cdi/nvidia.yaml")
 	if p.Errors[0].Code() != fault.Major || p.Errors[0].Hint() != want {
 		t.Errorf("%s %v, hint %s", p.Errors[0].Code(), p.Errors[0], p.Errors[0].Hint())
 	}
@@ -106,13 +106,19 @@ func TestOtherNumbers(t *testing.T) {
 
 // The hint says how the Spec is generated again.
 func TestRegenerate(t *testing.T) {
-	for want, host := range map[string]func(*gpuhost.Host) error{
-		"generate it anew: nvidia-ctk cdi generate --output=HOST/cdi/nvidia.yaml": remove("lib/libcuda.so." + gpuhost.Driver),
-		"generate it anew: nvidia-ctk cdi generate --output=HOST/cdi/nvidia.yaml; if the driver was updated and not " +
-			"loaded since, " +
-			"restart the host": write("version", "590.48.01\n", 0o644),
+	const generate = "HOST/bin/nvidia-ctk cdi generate --output=HOST/cdi/nvidia.yaml"
+	const restart = "; if the driver was updated and not loaded since, restart the host first"
+	other := write("version", "590.48.01\n", 0o644)
+	for _, test := range []struct {
+		want string
+		host func(*gpuhost.Host) error
+	}{
+		{generate + restart, remove("lib/libcuda.so." + gpuhost.Driver)},
+		{generate + restart, other},
+		{generate, steps(other, write("lib/libcuda.so.590.48.01", "", 0o644))},
 	} {
-		p, h := scene{host: host, gpus: "driver=nvidia.cdi"}.plan(t)
+		want := test.want
+		p, h := scene{host: test.host, gpus: "driver=nvidia.cdi"}.plan(t)
 		if !p.Failed() {
 			t.Fatal("it does not fail")
 		}

@@ -182,8 +182,11 @@ func (g *gatherer) gpus(source config.Source, unsafeValue string) []*Request {
 		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	}
 	list, err := devices.ParseRequests(unsafeValue)
-	if err == nil {
+	switch json := strings.ContainsAny(unsafeValue, "[{"); {
+	case err == nil:
 		err = checkSize(list)
+	case json:
+		err = fault.New(fault.Request, "", "%w", err).WithHint(`write for example [{"Driver":"nvidia","DeviceIDs":["0"]}]`)
 	}
 	if err != nil {
 		return []*Request{template.mistake(err)}

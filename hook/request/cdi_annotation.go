@@ -7,6 +7,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -53,7 +54,8 @@ func (g *gatherer) cdiDevices(template *Request, a devices.Annotated) []*Request
 	case len(a.Value) > maxValue:
 		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
 	case a.Err != nil:
-		return []*Request{template.mistake(a.Err)}
+		return []*Request{template.mistake(fault.New(fault.Request, "", "%w", a.Err).
+			WithHint("write qualified names, for example nvidia.com/gpu=all; gpu-hook devices lists them"))}
 	}
 	var ids []string
 	for _, n := range a.Names {

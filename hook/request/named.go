@@ -44,5 +44,5 @@ func (r *Request) countable(specs *devices.Registry, v *config.Vendor) error {
 	}
 	return fault.New(fault.Request, v.Kind,
 		"asked for %d, this host has %d (%s)", r.Asked.Count, len(names), strings.Join(names, ", ")).
-		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec anew`)
+		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec again`)
 }

@@ -131,9 +131,10 @@ func errorEntry(code Code) Entry {
 		return Entry{
 			Kind:    Unavailable,
 			Meaning: "No CDI Spec on this host defines the kind of device that was asked for.",
-			Fix: "Generate a Spec with the vendor's tool, for NVIDIA: nvidia-ctk cdi generate " +
-				"--output=/var/run/cdi/nvidia.yaml.",
-			Example: `annotation:gpu-hook/gpus "all": no vendor has a driver on this host`,
+			Fix: "If the kind is misspelt, ask for one that gpu-hook devices lists. Else load the driver, and generate a Spec " +
+				"with the vendor's tool, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml.",
+			Example: `annotation:gpu-hook/gpus "all": nvidia.com/gpu=all: no CDI Spec defines kind ` +
+				`nvidia.com/gpu (looked in /var/run/cdi: 0 files)`,
 		}
 	case Name:
 		return Entry{
@@ -141,8 +142,8 @@ func errorEntry(code Code) Entry {
 			Meaning: "CDI Specs define this kind of device, but no device of this name.",
 			Fix: "Ask for one of the names that gpu-hook devices lists, or generate the Spec again if the host's " +
 				"devices changed.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": nvidia.com/gpu=0: two CDI Specs of one ` +
-				`directory define it: /var/run/cdi/again.yaml and /var/run/cdi/nvidia.yaml`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": two CDI Specs of one directory define ` +
+				`it: /var/run/cdi/again.yaml and /var/run/cdi/nvidia.yaml`,
 		}
 	case Parse:
 		return Entry{
@@ -150,26 +151,27 @@ func errorEntry(code Code) Entry {
 			Meaning: "A CDI Spec cannot be read: it is not valid JSON or YAML, or not what the CDI specification " +
 				"describes.",
 			Fix: "Generate the Spec again with the vendor's tool, or remove the file.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=all": nvidia.com/gpu=all: no CDI Spec that ` +
-				`can be used defines kind nvidia.com/gpu; rejected: /var/run/cdi/nvidia.yaml: yaml: ` +
-				`line 1: did not find expected ',' or ']'`,
+			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=all": no usable CDI Spec defines it; ` +
+				`rejected: /var/run/cdi/nvidia.yaml: yaml: line 1: did not find expected ',' or ']'`,
 		}
 	case Trust:
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A file that gpu-hook would act on as root can be written by somebody else.",
-			Fix:     "Make root the owner of the file and of every directory above it, and let nobody else write there.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": nvidia.com/gpu=0: no CDI Spec ` +
-				`that can be used defines kind nvidia.com/gpu; rejected: /var/run/cdi/nvidia.yaml: not ` +
-				`trusted: it is writable by group or others (mode 0666)`,
+			Fix: "Find out who could change the file, and what it says now. Then put it there again, as root's, in " +
+				"directories " +
+				"that nobody else may write.",
+			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": nvidia.com/gpu=0: no usable ` +
+				`CDI Spec defines it; rejected: /var/run/cdi/nvidia.yaml: not trusted: it is writable ` +
+				`by group or others (mode 0666)`,
 		}
 	case Node:
 		return Entry{
 			Kind: Broken,
 			Meaning: "A device node of the CDI Spec cannot be given: it is missing on the host, or it could not be " +
 				"made in the container.",
-			Fix: "Load the driver. If the host's devices changed, generate the CDI Spec again. In the container, " +
-				"nothing of the image may be in the node's place.",
+			Fix: "Load the driver, and make the node: nvidia-modprobe -u -c=0 for /dev/nvidia-uvm. Only if a device is gone, " +
+				"generate the CDI Spec again. In the container, nothing of the image may be in the node's place.",
 			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": device node /dev/nvidia0: it is ` +
 				`missing on this host`,
 		}
@@ -211,9 +213,10 @@ func errorEntry(code Code) Entry {
 		return Entry{
 			Kind:    Broken,
 			Meaning: "A hook of the CDI Spec failed, or its program is not there or not trusted.",
-			Fix:     "Run the hook by hand with the state on its standard input, or correct the CDI Spec.",
-			Example: `flag "driver=nvidia,device=0": createContainer hook of the CDI Spec: lstat ` +
-				`/usr/bin/nvidia-cdi-hook: it does not exist`,
+			Fix: "Install the program that is missing. If it fails, run it by hand with the state on its standard input, or " +
+				"correct the CDI Spec.",
+			Example: `flag "driver=nvidia,device=0": createContainer hook of the CDI Spec: ` +
+				`/usr/bin/nvidia-cdi-hook: it is not installed`,
 		}
 	case NetDev:
 		return Entry{
@@ -235,7 +238,7 @@ func errorEntry(code Code) Entry {
 		return Entry{
 			Kind:    Unavailable,
 			Meaning: "The vendor's own runtime hook is not installed, cannot serve the request, or failed.",
-			Fix:     "Install the vendor's container toolkit, or have CDI serve the request: nvidia-ctk cdi generate.",
+			Fix:     "Install the vendor's container toolkit, or let a CDI Spec serve the request.",
 			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": ` +
 				`/usr/bin/nvidia-container-runtime-hook: it is not installed`,
 		}

@@ -215,7 +215,7 @@ func TestRefused(t *testing.T) {
 		t.Run(e.name+"/unknown device", func(t *testing.T) {
 			s := newSite(t)
 			o := e.run(s, asks("device=7"))
-			s.refused(e, o, "E-NAME", "nvidia.com/gpu=7", "they define: 0, 1")
+			s.refused(e, o, "E-NAME", "nvidia.com/gpu=7")
 		})
 		t.Run(e.name+"/missing node", func(t *testing.T) {
 			s := newSite(t)

@@ -121,7 +121,7 @@ func TestRefusalIsSeen(t *testing.T) {
 	for _, e := range stagings(t) {
 		t.Run(e.name, func(t *testing.T) {
 			s := newSite(t)
-			s.refusedAloud(e, e.run(s, asks("device=7")), "E-NAME", "nvidia.com/gpu=7", "they define: 0, 1")
+			s.refusedAloud(e, e.run(s, asks("device=7")), "E-NAME", "nvidia.com/gpu=7", "gpu-hook: fix: ")
 		})
 	}
 }

@@ -50,6 +50,8 @@ func New(dir string) (*Host, error) {
 		h.Write("config.toml", h.Config(), 0o644),
 		h.Write("nvidia.toml", h.nvidiaConfig(), 0o644),
 		h.Write("bin/nvidia-container-cli", h.recorder(), 0o755),
+		h.Write("bin/nvidia-ctk", "#!/bin/sh\n", 0o755),
+		h.Write("bin/nvidia-modprobe", "#!/bin/sh\n", 0o755),
 	)
 	return h, errors.Join(errs...)
 }

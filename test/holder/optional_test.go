@@ -179,9 +179,9 @@ func TestStaleSpec(t *testing.T) {
 	r := c.run()
 	r.refused(t, "E-STALE", "it was written for driver 580.65.06, the host runs 590.48.01",
 		"1 of 2 host files that it needs are missing, first: "+c.host.Path("lib/libcuda.so.580.65.06"))
-	hint := "gpu-hook: fix: generate it anew: nvidia-ctk cdi generate --output=" + c.host.Path("cdi/nvidia.yaml")
+	hint := "gpu-hook: fix: " + c.host.Path("bin/nvidia-ctk") + " cdi generate --output=" + c.host.Path("cdi/nvidia.yaml")
 	if !strings.Contains(r.stderr, hint) {
-		t.Errorf("the hint does not make it anew: %s", r.stderr)
+		t.Errorf("the fix does not generate it again: %s", r.stderr)
 	}
 	c.unchanged()
 }

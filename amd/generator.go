@@ -1,0 +1,10 @@
+package amd
+
+import "github.com/gpu-hook/gpu-hook/contract"
+
+// Generator returns the program of AMD's container toolkit that writes CDI Specs.
+func Generator() contract.Generator {
+	return contract.Generator{
+		Command: "amd-ctk cdi generate --output=", Package: "amd-container-toolkit", File: "amd.json",
+	}
+}

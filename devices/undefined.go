@@ -1,0 +1,105 @@
+package devices
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
+)
+
+// UndefinedError says that no Spec defines a kind. It is the cause of an error without a hint, unless another kind was
+// meant: how a Spec is made is the vendor's matter.
+type UndefinedError struct {
+	Kind string
+	text string
+}
+
+// Error implements error.
+func (e *UndefinedError) Error() string { return e.text }
+
+// SpecError is the cause why a Spec file is left out.
+type SpecError struct {
+	Path  string
+	Kind  string // that the file seems to define; "" if that is not known
+	Asked string // the kind that was asked for
+	cause error
+}
+
+// Error implements error.
+func (e *SpecError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *SpecError) Unwrap() error { return e.cause }
+
+// undefined returns the error for a kind that no Spec defines. If a Spec was left out that seems to define it, or of
+// which the kind is not known, that is the cause.
+func (r *Registry) undefined(what, kind string) error {
+	r.need("") // a Spec that cannot be used may be the one that should define it
+	if f := r.suspect(kind); f != nil {
+		return fault.New(f.problem.Code(), what, "no usable CDI Spec defines it; rejected: %w",
+			&SpecError{f.path, f.kindFor(kind), kind, f.problem}).WithHint("%s", f.problem.Hint())
+	}
+	text := fmt.Sprintf("no CDI Spec defines kind %s (looked in %s)", kind, r.looked())
+	kinds := r.definedKinds()
+	if len(kinds) > 0 {
+		text = fmt.Sprintf("no CDI Spec defines kind %s; they define: %s", kind, list(kinds))
+	}
+	err := fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, text})
+	if meant := nearest.Kind(kind, kinds); meant != "" {
+		return err.WithHint("did you mean %s?", strings.Replace(what, kind, meant, 1))
+	}
+	return err
+}
+
+// suspect returns the file that was left out and should define the kind: one that seems to, else one of which nothing
+// is known, or nil.
+func (r *Registry) suspect(kind string) *file {
+	var found *file
+	for _, f := range r.files {
+		switch {
+		case f.problem == nil:
+		case f.seems == kind:
+			return f
+		case f.seems == "" && found == nil:
+			found = f
+		}
+	}
+	return found
+}
+
+// kindFor returns the kind that the file seems to define, by what it says or else by the name that the vendor's tool
+// gives to the file of that kind.
+func (f *file) kindFor(kind string) string {
+	domain, class, _ := strings.Cut(kind, "/")
+	vendor, _, _ := strings.Cut(domain, ".")
+	name := filepath.Base(f.path)
+	if f.seems == "" && class == "gpu" && strings.TrimSuffix(name, filepath.Ext(name)) == vendor {
+		return kind
+	}
+	return f.seems
+}
+
+// seemingKind returns the kind that a file seems to define that cannot be read as a Spec, or "".
+func seemingKind(data string) string {
+	match := regexp.MustCompile(`(?m)^[\s{]*["']?kind["']?\s*:\s*["']?([\w.-]+/[\w.-]+)`).FindStringSubmatch(data)
+	if match == nil {
+		return ""
+	}
+	return match[1]
+}
+
+// definedKinds returns the kinds that Specs define, sorted.
+func (r *Registry) definedKinds() []string {
+	var out []string
+	for _, name := range r.names() {
+		if kind := kindOf(name); !slices.Contains(out, kind) {
+			out = append(out, kind)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,118 @@
+package nvidia
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpu-hook/gpu-hook/contract"
+)
+
+// What to do about a node depends on the node and on what the host has.
+func TestMendNode(t *testing.T) {
+	full := facts{
+		driver: true, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe",
+		gpus: map[int]string{0: "0000:01:00.0"}, caps: map[int]string{12: "/proc/gi1/access", 13: "/proc/gone/access"},
+		exists: func(path string) bool { return path == "/proc/gi1/access" },
+	}
+	bare := facts{driver: true, exists: func(string) bool { return false }}
+	const generate = "nvidia-ctk cdi generate --output=/etc/cdi/n.yaml"
+	for _, test := range []struct {
+		node, found string
+		facts       facts
+		why, hint   string
+	}{
+		{
+			"/dev/nvidia-uvm", "", full, "the driver is loaded, its module nvidia_uvm is not",
+			"nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
+		},
+		{
+			"/dev/nvidia-uvm-tools", "", bare, "the driver is loaded, its module nvidia_uvm is not",
+			"install nvidia-modprobe, then: nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
+		},
+		{"/dev/nvidia0", "", full, "", "nvidia-modprobe -c=0"},
+		{
+			"/dev/nvidia1", "", full, "the driver has no GPU of that number (it has 1)",
+			"ask for another GPU; dmesg says why it is gone (NVRM, Xid 79); removed for good: " + generate,
+		},
+		{
+			"/dev/nvidia1", "", bare, "", "install nvidia-modprobe, then: nvidia-modprobe -c=1; if the GPU is gone " +
+				"(nvidia-smi -L): install the package nvidia-container-toolkit, then: " + generate,
+		},
+		{"/dev/nvidiactl", "", full, "", "nvidia-modprobe -c=255"},
+		{"/dev/nvidia-modeset", "", full, "", "nvidia-modprobe -m"},
+		{"/dev/nvidia0", "a symbolic link", full, "", "rm /dev/nvidia0 && nvidia-modprobe -c=0"},
+		{"/dev/nvidia0", "a directory", full, "", "rmdir /dev/nvidia0 && nvidia-modprobe -c=0"},
+		{"/dev/nvidia0", "a block device", full, "", generate},
+		{
+			"/dev/nvidia-caps/nvidia-cap12", "", full, "its MIG instance exists", "nvidia-modprobe -f /proc/gi1/access",
+		},
+		{
+			"/dev/nvidia-caps/nvidia-cap13", "", full, "the MIG instance that it belongs to does not exist",
+			"make the MIG instances again (nvidia-smi mig), then: " + generate,
+		},
+		{"/dev/nvidia0", "", facts{}, "the NVIDIA driver is not loaded", loadDriver},
+		{"/dev/dxg", "", full, "", ""},
+	} {
+		why, hint := test.facts.mendNode(contract.Node{
+			Path: test.node, Found: test.found, Kind: "nvidia.com/gpu", Spec: "/etc/cdi/n.yaml",
+		})
+		if diff := cmp.Diff([]string{test.why, test.hint}, []string{why, hint}); diff != "" {
+			t.Errorf("%s %s: %s", test.node, test.found, diff)
+		}
+	}
+}
+
+// A Spec is generated with the mode of its kind, by a tool that is there, once a driver is loaded.
+func TestGenerate(t *testing.T) {
+	there := facts{driver: true, ctk: "/opt/nvidia-ctk"}
+	for _, test := range []struct {
+		facts      facts
+		kind, want string
+	}{
+		{there, "nvidia.com/gpu", "/opt/nvidia-ctk cdi generate --output=/f"},
+		{there, "nvidia.com/gds", "/opt/nvidia-ctk cdi generate --output=/f --mode=gds --class=gds"},
+		{there, "nvidia.com/imex-channel", "/opt/nvidia-ctk cdi generate --output=/f --mode=imex --class=imex-channel"},
+		{facts{driver: true}, "nvidia.com/gpu", "install the package nvidia-container-toolkit, then: nvidia-ctk cdi " +
+			"generate " +
+			"--output=/f"},
+		{facts{ctk: "nvidia-ctk"}, "nvidia.com/gpu", loadDriver + "; then: nvidia-ctk cdi generate --output=/f"},
+	} {
+		if got := test.facts.generate(test.kind, "/f"); got != test.want {
+			t.Errorf("%s, not %s", got, test.want)
+		}
+	}
+}
+
+// The driver's files in /proc tell which GPUs and which MIG capabilities there are.
+func TestFacts(t *testing.T) {
+	dir := t.TempDir()
+	gpu := filepath.Join(dir, "0000:02:00.0")
+	if err := os.Mkdir(gpu, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		filepath.Join(gpu, "information"): "Model: \t\t X\nBus Location: \t 0000:02:00.0\nDevice Minor: \t 1\nGPU " +
+			"Excluded:\t No\n",
+		filepath.Join(dir, "minors"): "config 1\nmonitor 2\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\nmore\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(map[int]string{1: "0000:02:00.0"}, readGPUs(dir)); diff != "" {
+		t.Error(diff)
+	}
+	want := map[int]string{
+		1: capsDir + "/mig/config", 2: capsDir + "/mig/monitor",
+		12: capsDir + "/gpu0/mig/gi1/access", 13: capsDir + "/gpu0/mig/gi1/ci0/access",
+	}
+	if diff := cmp.Diff(want, readCapabilities(filepath.Join(dir, "minors"))); diff != "" {
+		t.Error(diff)
+	}
+	if readGPUs(dir+"/none") != nil || readCapabilities(dir+"/none") != nil {
+		t.Error("what cannot be read is known")
+	}
+}
