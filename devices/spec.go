@@ -79,7 +79,8 @@ func newSpec(path string, priority int, data string) (*spec, error) {
 }
 
 func unusable(path string, err error) error {
-	return fault.New(fault.Parse, path, "%w", err).WithHint("generate %s again with the tool that wrote it, or remove it", path)
+	return fault.New(fault.Parse, path, "%w", err).
+		WithHint("generate %s again with the tool that wrote it, or remove it", path)
 }
 
 func parseSpec(data string) (*spec, error) {

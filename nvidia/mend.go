@@ -125,6 +125,9 @@ func readCapabilities(list string) map[int]string {
 func (n Contract) Generate(kind, dir string) string {
 	name := "nvidia.yaml"
 	if _, class, _ := strings.Cut(kind, "/"); class != "gpu" {
+		if mode, _ := generatorMode(kind); mode == "" {
+			return n.None.Generate(kind, dir) // nvidia-ctk would write a Spec of GPUs
+		}
 		name = "nvidia-" + class + ".yaml"
 	}
 	return n.look().generate(kind, path.Join(dir, name))

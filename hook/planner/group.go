@@ -89,12 +89,12 @@ func (p *Planner) chooseVendor(r *request.Request) error {
 	return p.unserved([]*request.Request{r}, p.nobody(candidates, absentLast(failures)))
 }
 
-// absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook is
-// not installed. That is no mistake of a request that names no vendor.
+// absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook
+// is not installed. That is no mistake of a request that names no vendor.
 func absent(f *fault.Error) bool { return f.Code() == fault.NoSpec || f.Code() == fault.Delegate }
 
-// nobody puts first, if no vendor has anything on this host, what the vendor lacks whose driver is loaded or, if none is,
-// that nobody has anything: the tools of the first vendor are not what is missing then.
+// nobody puts first, if no vendor has anything on this host, what the vendor lacks whose driver is loaded or, if none
+// is, that nobody has anything: the tools of the first vendor are not what is missing then.
 func (p *Planner) nobody(vendors []*config.Vendor, failures []*fault.Error) []*fault.Error {
 	if slices.ContainsFunc(failures, func(f *fault.Error) bool { return !absent(f) }) {
 		return failures

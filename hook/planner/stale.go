@@ -11,8 +11,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// hold returns why edits of CDI Specs do not hold on this host. If they do, it completes them, and notes in the offer what
-// is left out and which Spec is stale, if policy lets a stale Spec serve all the same.
+// hold returns why edits of CDI Specs do not hold on this host. If they do, it completes them, and notes in the offer
+// what is left out and which Spec is stale, if policy lets a stale Spec serve all the same.
 //
 // A Spec is stale if a host file that a container needs of it is missing, or if it was written for another driver than
 // the host runs. That comes before any other error, since it explains them. A version that is not known makes no Spec
@@ -33,7 +33,8 @@ func (p *Planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) e
 	return err
 }
 
-// stale returns in what the Spec and the host differ, or nil, and whether everything that is needed of it is still there.
+// stale returns in what the Spec and the host differ, or nil, and whether everything that is needed of it is still
+// there.
 func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error, usable bool) {
 	written, loaded := p.Config.ContractOf(v).Drivers(share.Files(), share.Arguments())
 	needed, missing := share.Missing(p.Config.CDI.Rule)
@@ -47,13 +48,15 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 	}
 	switch {
 	case len(missing) > 0:
-		why = append(why, fmt.Sprintf("%d of %d host files that it needs are missing, first: %s", len(missing), needed, missing[0]))
+		why = append(why, fmt.Sprintf("%d of %d host files that it needs are missing, first: %s",
+			len(missing), needed, missing[0]))
 	case len(why) == 0:
 		return nil, true
 	default:
 		why = append(why, "all host files that it needs are there")
 	}
-	return fault.New(fault.Stale, "CDI Spec "+share.Spec, "%s", strings.Join(why, "; ")).WithHint("%s", hint), len(missing) == 0
+	return fault.New(fault.Stale, "CDI Spec "+share.Spec, "%s", strings.Join(why, "; ")).
+		WithHint("%s", hint), len(missing) == 0
 }
 
 // installed reports whether the driver's files of the version that is loaded are beside those of the version for which
