@@ -251,7 +251,7 @@ func (r *Registry) unresolved(name string) error {
 		kind, list(known)).
 		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
 	if meant := r.misspelt(name); meant != "" {
-		return err.WithHint("write %s, if that is meant", meant)
+		return err.WithHint("did you mean %s?", meant)
 	}
 	return err
 }

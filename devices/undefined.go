@@ -55,7 +55,7 @@ func (r *Registry) undefined(what, kind string) error {
 	}
 	err := fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, text})
 	if meant := nearest.Kind(kind, r.names()); meant != "" {
-		return err.WithHint("write %s, if that is meant", strings.Replace(what, kind, meant, 1))
+		return err.WithHint("did you mean %s?", strings.Replace(what, kind, meant, 1))
 	}
 	return err
 }

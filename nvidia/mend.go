@@ -121,6 +121,9 @@ func readCapabilities(list string) map[int]string {
 func (n Contract) Generate(kind, dir string) string {
 	name := "nvidia.yaml"
 	if _, class, _ := strings.Cut(kind, "/"); class != "gpu" {
+		if mode, _ := generatorMode(kind); mode == "" {
+			return n.None.Generate(kind, dir) // nvidia-ctk would write a Spec of GPUs
+		}
 		name = "nvidia-" + class + ".yaml"
 	}
 	return n.look().generate(kind, path.Join(dir, name))
@@ -128,7 +131,8 @@ func (n Contract) Generate(kind, dir string) string {
 
 // Regenerate implements [contract.Specs].
 func (n Contract) Regenerate(kind string, files ...string) string {
-	if len(files) != 1 || !strings.HasPrefix(kind, "nvidia.com/") {
+	mode, _ := generatorMode(kind)
+	if len(files) != 1 || (mode == "" && kind != "nvidia.com/gpu") {
 		return n.None.Regenerate(kind, files...)
 	}
 	return n.look().generate(kind, files[0])

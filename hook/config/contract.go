@@ -21,7 +21,7 @@ func dialects() map[string]contract.Dialect {
 
 // generator returns the program that writes Specs of the kind. NVIDIA's contract knows more of its own.
 func generator(kind string) contract.Generator {
-	if strings.HasPrefix(kind, "amd.com/") {
+	if kind == "amd.com/gpu" {
 		return amd.Generator()
 	}
 	return contract.Generator{}

@@ -28,8 +28,8 @@ func (o *offer) note(notes ...*fault.Error) {
 	}
 }
 
-// offer returns the driver's offer, or an error for each request that it cannot serve.
-func (p *Planner) offer(driver string, g *group) (offer, []error) {
+// offerBy returns the driver's offer, or an error for each request that it cannot serve.
+func (p *Planner) offerBy(driver string, g *group) (offer, []error) {
 	if strings.HasSuffix(driver, config.DriverRuntimeHook) {
 		return p.offerHook(g)
 	}
@@ -56,8 +56,11 @@ func (p *Planner) accept(g *group, driver string, o offer) {
 	for i, r := range g.requests {
 		r.Status = plan.Granted
 		grant := plan.Grant{Request: p.index(r), Vendor: g.name, Driver: driver, CDIDevices: []string{}}
-		if o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) && !p.Config.Owns(p.Container.Engine(), config.SourceCDIAnnotation) {
-			p.Warn(fault.New(fault.Duplicate, r.String(), "config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, and they are left as they are").
+		served := o.delegation == nil && strings.HasSuffix(driver, config.DriverRuntimeHook) // see offerHook
+		if served && !p.Config.Owns(p.Container.Engine(), config.SourceCDIAnnotation) {
+			p.Warn(fault.New(fault.Duplicate, r.String(),
+				"config.json has the nodes of its devices and the driver's libraries already: the engine has put them there, "+
+					"and they are left as they are").
 				WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 		}
 		if o.delegation != nil {
@@ -82,9 +85,11 @@ func (p *Planner) collect(names []string) {
 		switch {
 		case !double:
 		case first == name:
-			p.Warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").WithHint("remove one of the two requests"))
+			p.Warn(fault.New(fault.Duplicate, name, "it is asked for twice, and given once").
+				WithHint("remove one of the two requests"))
 		default:
-			p.Warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).WithHint("ask for it by one name"))
+			p.Warn(fault.New(fault.Duplicate, name, "it is another name of %s; the device is given once", first).
+				WithHint("ask for it by one name"))
 		}
 	}
 	p.cdiDevices = distinct

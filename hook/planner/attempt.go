@@ -50,7 +50,7 @@ func (p *Planner) trial(driver string, g *group) trial {
 	if i := slices.IndexFunc(p.trials, known); i >= 0 {
 		return p.trials[i]
 	}
-	o, errs := p.offer(driver, g)
+	o, errs := p.offerBy(driver, g)
 	t := trial{g, driver, o, errs}
 	p.trials = append(p.trials, t)
 	return t

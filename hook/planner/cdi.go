@@ -66,8 +66,8 @@ func (p *Planner) unknown(v *config.Vendor, err error) error {
 	return fault.New(fault.Name, f.What(), why+": %w", f.Unwrap()).WithHint("%s", hint)
 }
 
-// explained adds to the reason why edits do not hold what of their Specs was not understood: a field that is misspelt is
-// ignored, and its lack shows only here.
+// explained adds to the reason why edits do not hold what of their Specs was not understood: a field that is misspelt
+// is ignored, and its lack shows only here.
 func (p *Planner) explained(resolved *devices.Resolved, err error) error {
 	if resolved == nil || len(resolved.Notes) == 0 {
 		return err

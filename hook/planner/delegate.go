@@ -20,11 +20,12 @@ func (p *Planner) offerHook(g *group) (offer, []error) {
 		// The engine has applied Specs that gpu-hook does not see: the hook would put everything there again.
 		delegation = nil
 	}
-	return offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}, fill(errs, err)
+	o := offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}
+	return o, fill(errs, err)
 }
 
-// order returns all that the group requests of the vendor's own hook, and an error for each request that the hook cannot
-// serve.
+// order returns all that the group requests of the vendor's own hook, and an error for each request that the hook
+// cannot serve.
 func (p *Planner) order(g *group) (contract.Order, []error) {
 	o := contract.Order{Container: p.contractView(), Demands: demands(g), Parts: map[string][]string{}}
 	errs := make([]error, len(g.requests))
@@ -68,7 +69,8 @@ func (p *Planner) ownIDs(v *config.Vendor, r *request.Request) ([]string, error)
 				WithHint("have CDI serve it: a Spec must define the kind %s", n.Kind())
 		}
 		if contract.Reserved(n.Device) {
-			return nil, fault.New(fault.Request, n.String(), "%q is no device, and would empty the whole list of %s", n.Device, hook).
+			return nil, fault.New(fault.Request, n.String(),
+				"%q is no device, and would empty the whole list of %s", n.Device, hook).
 				WithHint("ask for devices alone, or for nothing but %q", n.Device)
 		}
 		if err := p.Config.ContractOf(v).CheckID(r.Part, n.Device); err != nil {

@@ -46,8 +46,8 @@ func (d *Draft) Fail(err error) { d.Errors = append(d.Errors, fault.From(err)) }
 // Failed reports whether the container must not start.
 func (d *Draft) Failed() bool { return len(d.Errors) > 0 }
 
-// Notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision, or
-// has an annotation of gpu-hook's that it should not have.
+// Notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision,
+// or has an annotation of gpu-hook's that it should not have.
 func (d *Draft) Notable() bool {
 	misplaced := slices.ContainsFunc(d.Warnings, func(f *fault.Error) bool { return f.Code() == fault.PlanNote })
 	return misplaced || slices.ContainsFunc(d.Requests, func(r *request.Request) bool { return r.Status != plan.Empty })
@@ -83,7 +83,9 @@ func (d *Draft) forgo(wishes *part, f *fault.Error) {
 		r.Status, r.Reason = plan.Unserved, report.Plain(f.Error())
 		d.Warn(plan.Without(r.Request, f))
 	}
-	d.grants = slices.DeleteFunc(d.grants, func(g plan.Grant) bool { return d.Requests[g.Request].Status == plan.Unserved })
+	d.grants = slices.DeleteFunc(d.grants, func(g plan.Grant) bool {
+		return d.Requests[g.Request].Status == plan.Unserved
+	})
 	d.cdiDevices = plan.Names(d.grants)
 	plan.Skip(wishes.edits)
 }

@@ -36,7 +36,8 @@ func (p *Planner) features() {
 // feature has CDI serve the group, or says why it cannot.
 func (p *Planner) feature(g *group) {
 	driver := g.requests[0].Pin
-	failures := []*fault.Error{fault.New(fault.Policy, "", "%s is not among the drivers of vendor %s", driver, g.vendor.Name).
+	failures := []*fault.Error{fault.New(fault.Policy, "",
+		"%s is not among the drivers of vendor %s", driver, g.vendor.Name).
 		WithHint("the administrator of this host decides this in %s", config.DefaultPath)}
 	if slices.Contains(g.vendor.Drivers, driver) {
 		t := p.trial(driver, g)

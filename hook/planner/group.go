@@ -89,8 +89,8 @@ func (p *Planner) chooseVendor(r *request.Request) error {
 	return p.unserved([]*request.Request{r}, p.nobody(candidates, absentLast(failures)))
 }
 
-// absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook is
-// not installed. That is no mistake of a request that names no vendor.
+// absent reports whether the failure is that a vendor has nothing on this host: no Spec defines its kind, or its hook
+// is not installed. That is no mistake of a request that names no vendor.
 func absent(f *fault.Error) bool { return f.Code() == fault.NoSpec || f.Code() == fault.Delegate }
 
 // nobody puts first, if no vendor has anything on this host, what the vendor lacks whose driver is loaded. If none is,

@@ -39,7 +39,8 @@ func (p *Planner) lateIn(e *devices.Edits) *fault.Error {
 	if len(what) == 0 {
 		return nil
 	}
-	return fault.New(fault.Late, "edits of the CDI Spec", "a %s hook cannot make these: %s", p.Stage, strings.Join(what, ", ")).
+	return fault.New(fault.Late, "edits of the CDI Spec",
+		"a %s hook cannot make these: %s", p.Stage, strings.Join(what, ", ")).
 		WithHint("where the program needs them, set them on the container itself (--env, --group-add)")
 }
 
@@ -56,8 +57,8 @@ func (p *Planner) lateEdits(edits *devices.Edits) []string {
 	return what
 }
 
-// bound reports whether the Spec chooses the node's mode or owner, and the node is bound from the host: the host's mode and
-// owner stay then.
+// bound reports whether the Spec chooses the node's mode or owner, and the node is bound from the host: the host's mode
+// and owner stay then.
 func (p *Planner) bound(d *devices.DeviceNode) bool {
 	return d.Chosen && d.Status == devices.Apply && (p.Config.Self.Namespaced || p.Container.UserNamespace())
 }

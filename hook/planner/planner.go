@@ -31,8 +31,8 @@ type Planner struct {
 	trials   []trial
 }
 
-// Plan chooses drivers for the winners of the draft. All of them are served or, wishes apart, none is: an error means that
-// the container must not start.
+// Plan chooses drivers for the winners of the draft. All of them are served or, wishes apart, none is: an error means
+// that the container must not start.
 func (p *Planner) Plan() error {
 	for _, r := range p.Won {
 		p.dropped(r)
@@ -58,7 +58,8 @@ func (p *Planner) Plan() error {
 // dropped warns of the capabilities of a request that are left out.
 func (p *Planner) dropped(r *request.Request) {
 	if list := r.Dropped(); len(list) > 0 {
-		p.Warn(fault.New(fault.Skipped, r.String(), "driver %q has no capability %s, which is left out", r.Driver, strings.Join(list, ", ")).
+		p.Warn(fault.New(fault.Skipped, r.String(),
+			"driver %q has no capability %s, which is left out", r.Driver, strings.Join(list, ", ")).
 			WithHint("ask for capabilities that the driver has; gpu-hook devices lists them"))
 	}
 }
@@ -74,7 +75,8 @@ func (p *Planner) notes() {
 		p.note(note)
 	}
 	if n := p.present(); n > 0 {
-		p.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook has put them there, and they are not made again", n).
+		p.Warn(fault.New(fault.Duplicate, "config.json", "it carries %d of the edits already: the engine or another hook "+
+			"has put them there, and they are not made again", n).
 			WithHint("ask for the devices in one way only: of the engine (--device), or of gpu-hook"))
 	}
 }
@@ -87,8 +89,9 @@ func (p *Planner) note(note *fault.Error) {
 	}
 }
 
-// present returns how many edits of what was asked for the engine, or another hook, has put into config.json already. It is
-// 0 for an engine that applies CDI by itself, which was asked in the one right way; and a wish was not asked for at all.
+// present returns how many edits of what was asked for the engine, or another hook, has put into config.json already.
+// It is 0 for an engine that applies CDI by itself, which was asked in the one right way; and a wish was not asked for
+// at all.
 func (p *Planner) present() int {
 	if p.Config.Owns(p.Container.Engine(), config.SourceCDIAnnotation) {
 		return 0

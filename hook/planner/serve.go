@@ -9,8 +9,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
-// grant serves a group. A wish that cannot be granted, for whatever reason, comes to nothing with a warning. If it is in
-// one group with what was asked for, that is served without it.
+// grant serves a group. A wish that cannot be granted, for whatever reason, comes to nothing with a warning. If it is
+// in one group with what was asked for, that is served without it.
 func (p *Planner) grant(g *group) error {
 	err := p.serve(g)
 	if err == nil {
@@ -30,8 +30,8 @@ func (p *Planner) grant(g *group) error {
 	return p.serve(asked)
 }
 
-// serve tries the drivers of the group's vendor in order. The first one whose plan holds gets all its requests. A failed
-// attempt leaves nothing behind but its reason.
+// serve tries the drivers of the group's vendor in order. The first one whose plan holds gets all its requests. A
+// failed attempt leaves nothing behind but its reason.
 func (p *Planner) serve(g *group) error {
 	if done, err := p.hopeless(g); done || err != nil {
 		return err

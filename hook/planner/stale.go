@@ -56,7 +56,8 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 	if !installed(share.Files(), written, loaded) {
 		hint += "; if the driver was updated and not loaded since, restart the host first"
 	}
-	return fault.New(fault.Stale, share.Spec, "%s", strings.Join(why, "; ")).WithHint("%s", hint), len(missing) == 0
+	return fault.New(fault.Stale, share.Spec, "%s", strings.Join(why, "; ")).
+		WithHint("%s", hint), len(missing) == 0
 }
 
 // installed reports whether the driver's files of the version that is loaded are beside those of the version for which

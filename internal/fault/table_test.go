@@ -182,7 +182,8 @@ func TestExamples(t *testing.T) {
 		tables.Write(data)
 	}
 	paths := strings.NewReplacer("HOST/bin/nvidia-ctk", "nvidia-ctk",
-		"HOST/bin/nvidia-modprobe", "nvidia-modprobe", "HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib", "/usr/lib64",
+		"HOST/bin/nvidia-modprobe", "nvidia-modprobe", "HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib",
+		"/usr/lib64",
 		"HOST/bin", "/usr/bin", "HOST/config.toml", "/etc/gpu-hook/config.toml", "BUNDLE", "/run/bundle")
 	lines := strings.Split(paths.Replace(tables.String()), "\n")
 	for _, e := range Table() {

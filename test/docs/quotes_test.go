@@ -89,7 +89,8 @@ func isQuotation(line string) bool {
 func cases(t *testing.T) map[string][]string {
 	t.Helper()
 	paths := strings.NewReplacer("HOST/bin/nvidia-ctk", "nvidia-ctk",
-		"HOST/bin/nvidia-modprobe", "nvidia-modprobe", "HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib", "/usr/lib64",
+		"HOST/bin/nvidia-modprobe", "nvidia-modprobe", "HOST/cdi", "/var/run/cdi", "HOST/dev", "/dev", "HOST/lib",
+		"/usr/lib64",
 		"HOST/bin", "/usr/bin", "HOST/config.toml", "/etc/gpu-hook/config.toml", "BUNDLE", "/run/bundle")
 	out := map[string][]string{}
 	name := ""
