@@ -97,6 +97,9 @@ func triggersOf(c command) (t *quiet.Triggers, ok bool) {
 		files = append(userFiles(), defaultConfig)
 	}
 	for _, file := range files {
+		if climbs(file) {
+			return nil, false
+		}
 		text, err := readFile(file, quiet.MaxConfig)
 		if errors.Is(err, syscall.ENOENT) {
 			continue
@@ -106,6 +109,22 @@ func triggersOf(c command) (t *quiet.Triggers, ok bool) {
 		}
 	}
 	return t, true
+}
+
+// climbs reports whether a path has an element "..". Package config removes it together with the element before it, but
+// the kernel follows that one, which may be a link or missing: each would find another file.
+func climbs(path string) bool {
+	start := 0
+	for i := 0; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if path[start:i] == ".." {
+			return true
+		}
+		start = i + 1
+	}
+	return false
 }
 
 // userFiles returns the paths at which a user may have a configuration.

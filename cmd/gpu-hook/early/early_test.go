@@ -253,3 +253,31 @@ func TestConfigurations(t *testing.T) {
 		}
 	}
 }
+
+// Package config cleans the path of a configuration before it opens the file, so that the file that the kernel finds at
+// a path with ".." may be another, or missing.
+func TestConfigurationAboveALink(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.toml")
+	if err := errors.Join(
+		os.WriteFile(file, []byte("[requests]\npreferred-env = [\"ACME\"]\n"), 0o600),
+		os.MkdirAll(filepath.Join(dir, "other", "folder"), 0o700),
+		os.WriteFile(filepath.Join(dir, "other", "config.toml"), nil, 0o600),
+		os.Symlink("other/folder", filepath.Join(dir, "link")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir + "/missing/../config.toml", dir + "/link/../config.toml"} {
+		_, _ = os.ReadFile(path) // so that the kernel has looked the path up
+		if _, ok := triggersOf(command{config: path}); ok {
+			t.Errorf("%s: the triggers are those of another file", path)
+		}
+	}
+	for path, want := range map[string]bool{
+		"/etc/x": false, "..": true, "../x": true, "/x/..": true, "/x/../y": true, "/x/..y/y..": false, "/x/.../y": false,
+	} {
+		if climbs(path) != want {
+			t.Errorf("%s: %v", path, !want)
+		}
+	}
+}
