@@ -31,15 +31,42 @@ func SetFSUser(uid, gid int) error {
 	return call("setfsuid", func() error { return unix.Setfsuid(uid) })
 }
 
+// LookAs makes the calling thread access files with the rights of this user and group alone: without supplementary
+// groups, and without effective capabilities. The thread is then good for nothing else: its goroutine must have locked
+// it and must end without unlocking it.
+func LookAs(uid, gid int) error {
+	if err := call("setgroups", func() error { return unix.Setgroups(nil) }); err != nil {
+		return err
+	}
+	if err := SetFSUser(uid, gid); err != nil {
+		return err
+	}
+	// setfsuid(2) and setfsgid(2) report no error. With -1 they change nothing and return the id that is in force.
+	isUID, err := unix.SetfsuidRetUid(-1)
+	if err != nil || isUID != uid {
+		return os.NewSyscallError("setfsuid", unix.EPERM)
+	}
+	isGID, err := unix.SetfsgidRetGid(-1)
+	if err != nil || isGID != gid {
+		return os.NewSyscallError("setfsgid", unix.EPERM)
+	}
+	return setEffective(func(unix.CapUserData) uint32 { return 0 })
+}
+
 // RaiseCapabilities makes all permitted capabilities of the calling thread effective.
 func RaiseCapabilities() error {
+	return setEffective(func(d unix.CapUserData) uint32 { return d.Permitted })
+}
+
+// setEffective sets the effective capabilities of the calling thread to those that effective returns for each word.
+func setEffective(effective func(unix.CapUserData) uint32) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := call("capget", func() error { return unix.Capget(&header, &data[0]) }); err != nil {
 		return err
 	}
 	for i := range data {
-		data[i].Effective = data[i].Permitted
+		data[i].Effective = effective(data[i])
 	}
 	return call("capset", func() error { return unix.Capset(&header, &data[0]) })
 }
