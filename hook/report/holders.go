@@ -149,14 +149,16 @@ type DeviceHolder struct {
 	Container Holder `json:"container"`
 }
 
-// On returns who holds which of the devices, in their order. A device that is held by another of its names counts, and
-// "all" of a kind is each of its devices. What is held and not among the devices comes last.
+// On returns who holds which of the devices, in their order. A device that has several names in the list is told by the
+// first. A device that is held by another of its names counts, and "all" of a kind is each of its devices. What is held
+// and not among the devices comes last.
 func (h *Holders) On(list []devices.Device) []DeviceHolder {
 	out := []DeviceHolder{}
 	known := map[string]bool{}
 	for _, d := range list {
+		isHeld := func(name string) bool { return isHeldBy(d, name) }
 		for _, c := range h.Containers {
-			if slices.ContainsFunc(c.Devices, func(name string) bool { return isHeldBy(d, name) }) {
+			if !known[d.Name] && slices.ContainsFunc(c.Devices, isHeld) {
 				out = append(out, DeviceHolder{d.Name, c})
 			}
 		}

@@ -236,6 +236,7 @@ func TestOn(t *testing.T) {
 	}}
 	list := []devices.Device{
 		{Name: "k=0", Kind: "k"}, {Name: "k=1", Kind: "k", Aliases: []string{"k=GPU-1"}}, {Name: "k=2", Kind: "k"},
+		{Name: "k=GPU-1", Kind: "k", Aliases: []string{"k=1"}}, {Name: "k=all", Kind: "k"},
 	}
 	got := []string{}
 	for _, held := range h.On(list) {
