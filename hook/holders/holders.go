@@ -13,8 +13,8 @@ import (
 )
 
 // unseen says what no record tells.
-const unseen = "Not seen: containers that were started without gpu-hook, and devices that only the engine was asked for " +
-	"(podman run --device)"
+const unseen = "Not seen: containers that were started without gpu-hook, and devices that only the engine was asked " +
+	"for (podman run --device)"
 
 // List returns the running containers that hold devices: the caller's own and, for root, those of users' rootless
 // engines. A configuration that cannot be read hides none.

@@ -59,8 +59,8 @@ func (c ContainerInfo) isCalled(name string) bool {
 	return name != "" && (name == c.Name || c.Pod != "" && (name == inPod || name == c.Namespace+"/"+inPod))
 }
 
-// openRecords opens and lists the directory of the records in runDir, which must be private to this user. There need not
-// be one. The caller closes it.
+// openRecords opens and lists the directory of the records in runDir, which must be private to this user. There need
+// not be one. The caller closes it.
 func openRecords(runDir string) (*os.File, []stored, error) {
 	dir := recordsIn(runDir)
 	for _, d := range []string{runDir, dir} {
@@ -85,8 +85,8 @@ func findRecord(list []stored, dir, id string) (stored, error) {
 		return stored{}, fault.New(fault.Record, dir, "there are no records").WithHint("gpu-hook leaves a record " +
 			"only where a container asked for a device; try: gpu-hook explain --bundle DIR")
 	case len(matching) == 0:
-		return stored{}, fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook leaves " +
-			"a record only where a container asked for a device; its id is the engine's, in full or its beginning")
+		return stored{}, fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook " +
+			"leaves a record only where a container asked for a device; its id is the engine's, in full or its beginning")
 	case exact >= 0:
 		return matching[exact], nil
 	case id != "" && len(matching) > 1:

@@ -100,8 +100,8 @@ func fullName(namespace, pod, name string) string {
 	return strings.TrimPrefix(namespace+"/"+pod+"/"+name, "/")
 }
 
-// Shown returns a text that others have written as it may be printed: with escapes in place of what is not printable, on
-// one line, and of limited length.
+// Shown returns a text that others have written as it may be printed: on one line, with escapes in place of what is not
+// printable, and of limited length.
 func Shown(unsafe string) string {
 	const longest = 256 // bytes
 	text := unsafe

@@ -20,8 +20,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// Only containers that run now and got devices are running holders: not one that ended, not one whose pid another process
-// has by now, not one of before a reboot, and not one that got nothing.
+// Only containers that run now and got devices are running holders: not one that ended, not one whose pid another
+// process has by now, not one of before a reboot, and not one that got nothing.
 func TestRunning(t *testing.T) {
 	dir := t.TempDir()
 	lifetime, end := sleeper(t)
@@ -90,7 +90,7 @@ func TestRunningUnreadable(t *testing.T) {
 		case "fifo":
 			err = errors.Join(os.Remove(file), unix.Mkfifo(file, 0o600))
 		case "link":
-			err = errors.Join(os.Remove(file), os.Symlink("/proc/self/stat", file))
+			err = errors.Join(os.Rename(file, file+".moved"), os.Symlink(file+".moved", file))
 		case "long":
 			err = os.Truncate(file, maxRecord+1)
 		}
@@ -99,7 +99,8 @@ func TestRunningUnreadable(t *testing.T) {
 		}
 	}
 	list, errs := Running(dir)
-	if len(list) != 1 || list[0].Container.ID != "runs" || len(errs) != 4 {
+	if len(list) != 1 || list[0].Container.ID != "runs" || len(errs) != 4 ||
+		!strings.Contains(errors.Join(errs...).Error(), "is not a regular file") {
 		t.Errorf("%v %v", list, errs)
 	}
 }
@@ -110,7 +111,7 @@ func manifold() *Report {
 	r.Time = time.Date(2026, 11, 27, 7, 0, 0, 0, time.UTC)
 	r.Container.Engine, r.Container.Name = "podman", "train"
 	r.Requests = []plan.Request{
-		{Source: "annotation:gpu-hook/gpus", Value: "device=0", Devices: []string{"0"}, Status: plan.Granted},
+		{Source: "annotation:gpus", Value: "device=0", Devices: []string{"0"}, Status: plan.Granted},
 		{Source: "env:V", Value: "1", Vendor: "acme", Devices: []string{"1", "acme.com/npu=2"}, Status: plan.Granted},
 		{Source: "cdi", Value: "x", Vendor: "acme", Devices: []string{"acme.com/npu=all"}, Status: plan.Present},
 		{Source: "mount", Value: "9", Devices: []string{"9"}, Status: plan.Overridden},
@@ -128,7 +129,7 @@ func TestHolderOf(t *testing.T) {
 	want := []Hold{
 		{
 			Devices: []string{"nvidia.com/gpu=0"}, Vendor: "nvidia", Driver: "nvidia.cdi",
-			Source: "annotation:gpu-hook/gpus", Value: "device=0",
+			Source: "annotation:gpus", Value: "device=0",
 		},
 		{
 			Devices: []string{"acme.com/npu=1", "acme.com/npu=2"}, Vendor: "acme", Driver: "acme.hook", Source: "env:V",
@@ -203,7 +204,7 @@ func TestHoldersText(t *testing.T) {
 		Errors: []Message{{Code: fault.Record, Message: "m", Hint: "h"}},
 	}
 	want := `ENGINE  NAME         ID            UID   SINCE                 DEVICES                        REQUEST
-podman  train        0123456789ab  0     2026-11-27T07:00:00Z  nvidia.com/gpu=0               annotation:gpu-hook/gpus "device=0"
+podman  train        0123456789ab  0     2026-11-27T07:00:00Z  nvidia.com/gpu=0               annotation:gpus "device=0"
 podman  train        0123456789ab  0     2026-11-27T07:00:00Z  acme.com/npu=1 acme.com/npu=2  env:V "1"
 podman  train        0123456789ab  0     2026-11-27T07:00:00Z  acme.com/npu=all               cdi "x"
 -       ml/p-0/main  b             1000  2026-11-27T06:00:00Z  -                              mount "all"
@@ -227,7 +228,7 @@ error E-RECORD: m
 	}
 }
 
-// A device is held under each of its names, and all of a kind is each of them. What is held and no Spec has is not lost.
+// A device is held under each of its names, and all of a kind is each of them. What no Spec has is not lost.
 func TestOn(t *testing.T) {
 	container := func(id string, held ...string) Holder { return Holder{ID: id, Devices: held} }
 	h := Holders{Containers: []Holder{
@@ -235,8 +236,11 @@ func TestOn(t *testing.T) {
 		container("e", "other=all"),
 	}}
 	list := []devices.Device{
-		{Name: "k=0", Kind: "k"}, {Name: "k=1", Kind: "k", Aliases: []string{"k=GPU-1"}}, {Name: "k=2", Kind: "k"},
-		{Name: "k=GPU-1", Kind: "k", Aliases: []string{"k=1"}}, {Name: "k=all", Kind: "k"},
+		{Name: "k=0", Kind: "k"},
+		{Name: "k=1", Kind: "k", Aliases: []string{"k=GPU-1"}},
+		{Name: "k=2", Kind: "k"},
+		{Name: "k=GPU-1", Kind: "k", Aliases: []string{"k=1"}},
+		{Name: "k=all", Kind: "k"},
 	}
 	got := []string{}
 	for _, held := range h.On(list) {
@@ -295,7 +299,7 @@ func TestHistory(t *testing.T) {
 	for i, want := range []string{
 		"TIME ENGINE NAME ID RESULT GOT REQUEST",
 		"2026-11-27T07:00:00Z podman train 0123456789ab planned nvidia.com/gpu=0 1 acme.com/npu=2 acme.com/npu=all " +
-			`annotation:gpu-hook/gpus "device=0" and 3 more`,
+			`annotation:gpus "device=0" and 3 more`,
 		`2026-11-27T07:00:00Z cri-o ml/p-0/main bad refused E-NODE mount "01234567890123456789012345678901…"`,
 		"2026-11-27T07:00:00Z - - none nothing - -",
 		"",

@@ -28,8 +28,8 @@ func Running(runDir string) ([]*Report, []error) {
 	return running(list, func(s stored) (*Report, error) { return readRecord(dir, s) })
 }
 
-// RunningOf is [Running] for the records of the user with this uid, for root to read. That user controls everything
-// below unsafeDir, the directory of the records. A record counts only if the user owns it and if its process is in a user
+// RunningOf is [Running] for the records of the user with this uid, for root to read. That user controls everything in
+// unsafeDir, the directory of the records. A record counts only if the user owns it and if its process is in a user
 // namespace of the user's. Its texts are the user's: only [Shown] makes them fit to be printed.
 func RunningOf(unsafeDir *os.File, uid int) (unsafeReports []*Report, errs []error) {
 	names, err := unsafeDir.Readdirnames(maxForeignNames)

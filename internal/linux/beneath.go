@@ -12,8 +12,9 @@ import (
 // of system calls does not have openat2(2).
 func OpenBeneath(dir *os.File, unsafePath string, flags int) (*os.File, error) {
 	name, fd := path.Join(dir.Name(), unsafePath), -1
+	flags |= unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	how := unix.OpenHow{
-		Flags: uint64(flags | unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY), //nolint:gosec // flags are positive
+		Flags: uint64(flags), //nolint:gosec // flags are positive
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS |
 			unix.RESOLVE_NO_XDEV,
 	}

@@ -45,7 +45,7 @@ func TestOpenBeneath(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if _, err := OpenBeneath(root, "proc/self/stat", 0); !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.ELOOP) {
+	if _, err := OpenBeneath(root, "proc/1/stat", 0); !errors.Is(err, unix.EXDEV) {
 		t.Errorf("another filesystem: %v", err)
 	}
 	if file, err := OpenBeneath(dir, "a", unix.O_DIRECTORY); err != nil {
