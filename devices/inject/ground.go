@@ -144,8 +144,9 @@ func inDriver(root, mountpoint, at string) bool {
 // checkMake refuses to make unsafePath in a directory at s unless that is the container's own: the mount of the root
 // filesystem, or a filesystem in memory that the host has not mounted, such as the runtime's tmpfs on /dev.
 //
-// What is made on a volume would outlive the container, as it would on a disk that the runtime mounts for it. Others would see it: a device node there could be opened by
-// users of the host. And to undo it could remove it from another container that uses it by then.
+// What is made on a volume would outlive the container, as it would on a disk that the runtime mounts for it. Others
+// would see it: a device node there could be opened by users of the host. And to undo it could remove it from another
+// container that uses it by then.
 func (g *ground) checkMake(s site, unsafePath string) error {
 	if err := s.checkKernel(unsafePath); err != nil {
 		return err
