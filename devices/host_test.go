@@ -309,7 +309,8 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"mount: a tmpfs that is a bind mount",
-			&Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs", ""}}}, fault.Mount, "mount of tmpfs: the path must be that of a file or directory below /",
+			&Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs", ""}}}, fault.Mount,
+			"mount of tmpfs: the path must be that of a file or directory below /",
 		},
 		{
 			"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount,
