@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 func TestRun(t *testing.T) {
@@ -498,5 +500,25 @@ func TestDelegatedNodes(t *testing.T) {
 	})
 	if want := `delegate /bin/sh: exit status 1; it said: "no GPU"`; err == nil || err.Error() != want {
 		t.Error(err)
+	}
+}
+
+// What the runtime has left in our inheritable and ambient capabilities does not reach the programs that we run.
+func TestRunInheritsNoCapabilities(t *testing.T) {
+	require.Root(t)
+	runtime.LockOSThread() // for good: the thread ends with the test
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	err := unix.Capget(&header, &sets[0])
+	sets[0].Inheritable = 1 << unix.CAP_CHOWN
+	err = errors.Join(err, unix.Capset(&header, &sets[0]),
+		unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_CHOWN, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := command{path: "/bin/sh", args: []string{"sh", "-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status"}}
+	said, err := c.run(t.Context())
+	if want := "CapInh: 0000000000000000 CapAmb: 0000000000000000"; err != nil || said != want {
+		t.Errorf("%q, %v", said, err)
 	}
 }
