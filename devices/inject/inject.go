@@ -100,6 +100,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	}
 	r := newRootfs(user, t.NothingInRoot, t.Wish)
 	defer r.closeWaiting()
+	defer r.unlock()
 	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
@@ -230,6 +231,9 @@ func (t *Target) enter(
 		if r.root, err = openRoot(t.Root, seen); err != nil {
 			return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err).
 				WithHint("the runtime must have mounted the root filesystem before it runs this hook")
+		}
+		if err := r.lock(ctx); err != nil {
+			return err
 		}
 		if err := r.ground.learn(r.root); err != nil {
 			return fault.New(fault.Internal, "mounts of the container", "%w", err)
