@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/gpu-hook/gpu-hook/internal/quiet"
-	"github.com/gpu-hook/gpu-hook/internal/stack"
 )
 
 // maxState bounds a state that may be a quiet container's, in bytes.
@@ -40,7 +39,6 @@ func init() {
 	if isQuiet() {
 		syscall.Exit(0)
 	}
-	stack.Grow()
 }
 
 // isQuiet reports whether the command line is that of a hook and its container requests nothing. If so, the work of the
