@@ -18,6 +18,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/stack"
 )
 
 // Exit statuses.
@@ -33,8 +34,14 @@ func init() {
 	runtime.LockOSThread()
 }
 
+// main leaves everything to another goroutine. The main one is bound to its thread, so that whatever it waits for costs
+// two switches between threads.
 func main() {
-	os.Exit(run(os.Args[1:], process{stdin: standardInput(), stdout: os.Stdout, stderr: os.Stderr}))
+	go func() {
+		stack.Grow()
+		os.Exit(run(os.Args[1:], process{stdin: standardInput(), stdout: os.Stdout, stderr: os.Stderr}))
+	}()
+	select {}
 }
 
 // standardInput is what was on standard input when the process began.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/gpu-hook/gpu-hook/internal/linux"
+	"github.com/gpu-hook/gpu-hook/internal/stack"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -18,6 +19,7 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		stack.Grow()
 		done <- func() error {
 			// Otherwise it could not change its mount namespace: see setns(2).
 			if err := linux.UnshareFS(); err != nil {
