@@ -222,8 +222,15 @@ func TestLastByName(t *testing.T) {
 	run := report.NewRun(StageCreateRuntime)
 	run.Container.ID = id64("ae")
 	report.Make(run, plan.Plan{}, nil).Keep(c.RunDir(), 10)
+	gone := run
+	gone.Container.ID, gone.Container.Name = id64("ba"), "gone"
+	report.Make(gone, plan.Plan{}, nil).Keep(c.RunDir(), 10)
+	s.keep("bb", "ba", podmans, s.container(nil, nil)) // a name that is the beginning of an id
+	if r, err := Last(s.options, s.view, "gone"); err != nil || r.Container.ID != id64("ba") {
+		t.Errorf("gone: %v, %v", r, err)
+	}
 
-	for _, name := range []string{"", "kept", id64("ae"), "ae"} {
+	for _, name := range []string{"kept", id64("ae"), "ae"} {
 		if r, err := Last(s.options, s.view, name); err != nil || r.Container.ID != id64("ae") {
 			t.Errorf("%q: %v, %v", name, r, err)
 		}
@@ -231,6 +238,7 @@ func TestLastByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"web": "its record is gone", "unhooked": "gpu-hook was not called", "quiet": "it asks for nothing",
 		"nothing": "it asks for nothing", "never": "it was never started", "nope": "there is no record of a container",
+		"ba": "container ba (podman, bb0000000000): it asks for nothing",
 		"qiet": "did you mean quiet?",
 	} {
 		if _, err := Last(s.options, s.view, name); err == nil || !strings.Contains(told(err), want) {

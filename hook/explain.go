@@ -114,21 +114,30 @@ func Last(o Options, view containers.View, nameOrID string) (*report.Report, err
 	return r, err
 }
 
-// last returns the record that [Last] does. Records outlive their containers, so that they are looked through first.
+// last returns the record that [Last] does. A container of that name is meant before one whose id begins so, and one that
+// is there before one that is gone.
 func last(o Options, runDir string, view containers.View, nameOrID string) (*report.Report, error) {
-	r, err := report.Last(runDir, nameOrID)
-	if err == nil || nameOrID == "" {
-		return r, err
+	if nameOrID == "" {
+		return report.Last(runDir, "")
 	}
 	found, findErr := containers.Find(view, nameOrID)
+	if findErr == nil && found.Called(nameOrID) {
+		return lastOf(o, runDir, found)
+	}
+	r, err := report.Last(runDir, nameOrID)
 	switch {
-	case errors.Is(findErr, containers.ErrUnknown):
-		if hint := fault.From(findErr).Hint(); strings.HasPrefix(hint, "did you mean") {
-			return nil, fault.From(err).WithHint("%s", hint)
-		}
-		return nil, err
-	case findErr != nil:
+	case err == nil:
+		return r, nil
+	case findErr == nil:
+		return lastOf(o, runDir, found)
+	case !errors.Is(findErr, containers.ErrUnknown):
 		return nil, findErr
 	}
-	return lastOf(o, runDir, found)
+	if named, err := report.Named(runDir, nameOrID); err == nil {
+		return named, nil
+	}
+	if hint := fault.From(findErr).Hint(); strings.HasPrefix(hint, "did you mean") {
+		return nil, fault.From(err).WithHint("%s", hint)
+	}
+	return nil, err
 }

@@ -4,6 +4,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -42,6 +43,8 @@ type ContainerInfo struct {
 	Pod        string `json:"pod"`  // of Kubernetes
 	Namespace  string `json:"namespace"`
 	UID        int    `json:"uid"` // whose engine it is
+	// Process is the container's process, as long as it lasts the container runs. It is in records alone.
+	Process state.Lifetime `json:"process"`
 }
 
 // Message is a warning or an error.
@@ -79,6 +82,19 @@ func (r *Run) Began() time.Time { return r.began.UTC() }
 func (r *Run) Describe(c *state.Container) {
 	r.Container.ID, r.Container.Bundle = c.State.ID, c.State.Bundle
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
+}
+
+// SetNames says what the engine calls the container, and whose engine it is. For podman's that costs more than
+// [Run.Describe].
+func (c *ContainerInfo) SetNames(of *state.Container, uid int) {
+	names := of.Names()
+	c.Name, c.Pod, c.Namespace, c.UID = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace), uid
+}
+
+// bounded returns a name, or the beginning of one that is longer than engines allow.
+func bounded(unsafeName string) string {
+	const longest = 253 // bytes, under Kubernetes
+	return strings.ToValidUTF8(unsafeName[:min(longest, len(unsafeName))], "")
 }
 
 // Phase ends a stretch of the run.
