@@ -33,8 +33,21 @@ func (s *Start) Apply(ctx context.Context) {
 		cancel()
 		s.Report = report.Make(s.run, s.plan, &outcome)
 	}
+	s.name()
 	s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
 	s.Report.Tell()
+}
+
+// name puts into the report what only a record has: what the engine calls the container, whose engine it is and, if the
+// container starts, its process.
+func (s *Start) name() {
+	c := &s.Report.Container
+	c.SetNames(s.container, s.config.Self.UID)
+	if s.Report.Failed() {
+		return
+	}
+	// A process that cannot be identified is that of no container that runs, as far as the record tells.
+	c.Process, _ = state.LifetimeOf(s.container.State.Pid)
 }
 
 // apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts

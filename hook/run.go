@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -35,6 +36,8 @@ type Start struct {
 	container *state.Container
 	spec      []byte // as it was read, if there is no container yet
 	root      string
+	self      *trust.Self // whose hook it would be, if that is not this process; for explain alone
+	unseen    []string    // what explain could not look at
 	process   *state.Process
 	draft     *planner.Draft
 	plan      plan.Plan
@@ -127,6 +130,9 @@ func (s *Start) makePlan(o Options, flag *string, check func() error) {
 	s.run.Phase("state")
 	var configErr error
 	s.config, configErr = o.Load()
+	if s.self != nil {
+		s.config.Self = *s.self
+	}
 	s.contest(flag)
 	if configErr != nil {
 		s.withoutConfig(configErr)

@@ -19,6 +19,7 @@ func (r *Report) Text(w io.Writer) error {
 	t.edits(r)
 	t.messages("warning", r.Warnings)
 	t.messages("error", r.Errors)
+	t.unseen(r)
 	return t.Flush()
 }
 
@@ -88,6 +89,12 @@ func (t *textWriter) edits(r *Report) {
 	for e := range r.Edits.All() {
 		label, detail := e.Row()
 		t.line("  %s\t%s\t%s", label, detail, *e.State())
+	}
+}
+
+func (t *textWriter) unseen(r *Report) {
+	for _, what := range r.Unseen {
+		t.line("\nnot seen: %s", what)
 	}
 }
 

@@ -43,6 +43,28 @@ func DropInheritable() error {
 	return changeCapabilities(func(set *unix.CapUserData) { set.Inheritable = 0 })
 }
 
+// LookAs makes the calling thread access files with the rights of this user and group alone: without supplementary
+// groups, and without effective capabilities. The thread is then good for nothing else: its goroutine must have locked
+// it and must end without unlocking it.
+func LookAs(uid, gid int) error {
+	if err := call("setgroups", func() error { return unix.Setgroups(nil) }); err != nil {
+		return err
+	}
+	if err := SetFSUser(uid, gid); err != nil {
+		return err
+	}
+	// setfsuid(2) and setfsgid(2) report no error. With -1 they change nothing and return the id that is in force.
+	isUID, err := unix.SetfsuidRetUid(-1)
+	if err != nil || isUID != uid {
+		return os.NewSyscallError("setfsuid", unix.EPERM)
+	}
+	isGID, err := unix.SetfsgidRetGid(-1)
+	if err != nil || isGID != gid {
+		return os.NewSyscallError("setfsgid", unix.EPERM)
+	}
+	return changeCapabilities(func(set *unix.CapUserData) { set.Effective = 0 })
+}
+
 // RaiseCapabilities makes all permitted capabilities of the calling thread effective.
 func RaiseCapabilities() error {
 	return changeCapabilities(func(set *unix.CapUserData) { set.Effective = set.Permitted })
