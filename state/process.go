@@ -195,14 +195,19 @@ func (p *Process) shares(name string) (bool, error) {
 	return os.SameFile(own, its), nil
 }
 
-// parentOf returns the process's parent, the fourth field of /proc/PID/stat. The second field, the command's name, may
-// hold anything, so that only the last ")" ends it.
+// parentOf returns the process's parent.
 func parentOf(pid int) (int, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	return parentIn(string(data))
+}
+
+// parentIn returns the fourth field of /proc/PID/stat, the process's parent. The second field, the command's name, may
+// hold anything, so that only the last ")" ends it.
+func parentIn(stat string) (int, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
 		return 0, errors.New("it has ended")
 	}

@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -38,8 +39,13 @@ func readMounts() (*mounts, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return parseMounts(file)
+}
+
+// parseMounts reads the content of /proc/PID/mountinfo.
+func parseMounts(text io.Reader) (*mounts, error) {
 	m := &mounts{map[int]string{}, map[int]deviceID{}}
-	_, err = mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) {
+	_, err := mountinfo.GetMountsFromReader(text, func(i *mountinfo.Info) (skip, stop bool) {
 		m.filesystems[i.ID] = deviceID{i.Major, i.Minor}
 		for _, field := range strings.Fields(i.Optional) {
 			if strings.HasPrefix(field, "shared:") {
