@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -41,8 +42,13 @@ func readMounts() (*mounts, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return parseMounts(file)
+}
+
+// parseMounts reads the content of /proc/PID/mountinfo.
+func parseMounts(text io.Reader) (*mounts, error) {
 	m := &mounts{map[int]string{}, map[int]deviceID{}, map[int]bool{}}
-	_, err = mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) {
+	_, err := mountinfo.GetMountsFromReader(text, func(i *mountinfo.Info) (skip, stop bool) {
 		m.filesystems[i.ID] = deviceID{i.Major, i.Minor}
 		if i.FSType == "tmpfs" || i.FSType == "ramfs" {
 			m.memory[i.ID] = true
