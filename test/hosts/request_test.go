@@ -76,7 +76,7 @@ func containerHosts() []host {
 		{name: "asked: with a read-only root", ask: with("--read-only"), mistake: true, serves: true},
 		{
 			name: "asked: with a volume over the libraries", mistake: true, breaks: "mkdir -p /srv/volume",
-			ask: with("--volume", "/srv/volume:/usr/lib/x86_64-linux-gnu"),
+			ask:   with("--volume", "/srv/volume:/usr/lib/x86_64-linux-gnu"),
 			cause: []string{"/usr/lib/x86_64-linux-gnu", "volume"},
 			steps: []step{{words: "volume", ask: &ask{env: []string{"NVIDIA_VISIBLE_DEVICES=0"}}}},
 		},

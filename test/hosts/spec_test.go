@@ -64,7 +64,8 @@ mkdir -p $ctk/usr/bin && mv /usr/bin/nvidia-ctk /usr/bin/nvidia-cdi-hook $ctk/us
 		},
 		{
 			name: "the Spec was in memory", prepare: `mkdir -p /usr/lib/systemd/system
-echo "[Unit]" | tee /usr/lib/systemd/system/nvidia-cdi-refresh.path >/usr/lib/systemd/system/nvidia-cdi-refresh.service`,
+echo "[Unit]" | tee /usr/lib/systemd/system/nvidia-cdi-refresh.path \
+	>/usr/lib/systemd/system/nvidia-cdi-refresh.service`,
 			breaks: "mkdir -p /run/cdi && mv " + spec + " /run/cdi && boot", cause: []string{"nvidia.com/gpu"},
 			found: []string{"Spec"},
 		},
