@@ -3,7 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -26,7 +26,13 @@ func (r *Report) Text(w io.Writer) error {
 // textWriter writes lines with aligned columns.
 type textWriter struct{ *tabwriter.Writer }
 
+// line writes a line. What a terminal would not show as it is comes escaped, whoever wrote it.
 func (t *textWriter) line(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = visible(s)
+		}
+	}
 	_, _ = fmt.Fprintf(t, format+"\n", args...)
 }
 
@@ -62,7 +68,7 @@ func (t *textWriter) requests(r *Report) {
 		if q.Reason != "" && q.Status != plan.Unserved {
 			reason = ": " + q.Reason
 		}
-		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)
+		t.line("  %s\t%s\t%s\t%s%s", word(q.Source), strconv.Quote(q.Value), q.Vendor, q.Status, reason)
 		for _, a := range r.Attempts {
 			if a.Request == i {
 				t.line("    driver %s\t%s\t\t%s", a.Driver, a.Status, a.Reason)
@@ -78,10 +84,10 @@ func (t *textWriter) grants(r *Report) {
 	t.line("\ngiven:")
 	for _, g := range r.Grants {
 		if g.Delegate != nil {
-			t.line("  by %s\t%s %s", g.Driver, g.Delegate.Path, strings.Join(g.Delegate.Env, " "))
+			t.line("  by %s\t%s %s", g.Driver, g.Delegate.Path, words(g.Delegate.Env))
 			continue
 		}
-		t.line("  by %s\t%s", g.Driver, strings.Join(g.CDIDevices, " "))
+		t.line("  by %s\t%s", g.Driver, words(g.CDIDevices))
 	}
 }
 
