@@ -19,7 +19,7 @@ type Inventory struct {
 	Conflicts []devices.Conflict `json:"conflicts"`
 	Sources   []SourcesInfo      `json:"sources"`
 	Holders   []DeviceHolder     `json:"holders"`
-	Errors    []Message          `json:"errors"` // files that could not be read, and why
+	Errors    []Message          `json:"errors"` // files that could not be read, and why; and what Specs lack
 }
 
 // VendorInfo is a vendor with its drivers in order of preference.
@@ -90,7 +90,13 @@ func (i *Inventory) Text(w io.Writer) error {
 			t.line("    namespace %s\tand %s", namespace, strings.Join(s.Namespaces[namespace], " "))
 		}
 	}
-	t.messages("error", i.Errors)
+	for _, m := range i.Errors {
+		kind := "error"
+		if strings.HasPrefix(string(m.Code), "W-") {
+			kind = "warning"
+		}
+		t.messages(kind, []Message{m})
+	}
 	return t.Flush()
 }
 

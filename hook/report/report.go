@@ -24,6 +24,7 @@ type Report struct {
 	Edits      *devices.Edits `json:"edits"`
 	Warnings   []Message      `json:"warnings"`
 	Errors     []Message      `json:"errors"`
+	Unseen     []string       `json:"unseen"` // what explain could not look at
 	Result     string         `json:"result"`
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
@@ -110,7 +111,7 @@ func Make(run Run, p plan.Plan, o *plan.Outcome) *Report {
 		Container: run.Container, Requests: append([]plan.Request{}, p.Requests...),
 		Attempts: append([]plan.Attempt{}, p.Attempts...), Grants: append([]plan.Grant{}, p.Grants...),
 		CDIDevices: append([]string{}, p.CDIDevices...), Edits: p.Edits().Clone(),
-		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Result: plan.ResultNothing,
+		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Unseen: []string{}, Result: plan.ResultNothing,
 		Time: run.Began(), Phases: append([]Phase{}, run.phases...),
 	}
 	switch {

@@ -69,8 +69,8 @@ func (c *Container) String() string {
 	return name + " (" + strings.Join(about, ", ") + ")"
 }
 
-// called reports whether the container has this name or id.
-func (c *Container) called(name string) bool {
+// Called reports whether the container has this name or id, as [Find] takes it.
+func (c *Container) Called(name string) bool {
 	if c.ID == name || slices.Contains(c.Names, name) {
 		return true
 	}

@@ -48,7 +48,7 @@ func matching(list []Container, nameOrID string) []Container {
 	}
 	var exact, begins []Container
 	for _, c := range list {
-		if c.called(nameOrID) {
+		if c.Called(nameOrID) {
 			exact = append(exact, c)
 		}
 		if strings.HasPrefix(c.ID, nameOrID) {
