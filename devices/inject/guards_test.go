@@ -48,23 +48,10 @@ func TestCreatedFileIsHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = os.Link(root+"/other", root+"/new")
-				_ = os.Rename(root+"/new", root+"/dir/file")
-			}
-		}
-	}()
-	defer func() {
-		close(stop)
-		<-stopped
-	}()
+	defer meanwhile(t, func() {
+		_ = os.Link(root+"/other", root+"/new")
+		_ = os.Rename(root+"/new", root+"/dir/file")
+	})()
 	r := rootIn(t, root)
 	made := 0
 	for range until {
@@ -328,22 +315,9 @@ func TestDirectoryInDevThatIsSwapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = unix.Renameat2(unix.AT_FDCWD, top+"/dev/a", unix.AT_FDCWD, top+"/dev/b", unix.RENAME_EXCHANGE)
-			}
-		}
-	}()
-	defer func() {
-		close(stop)
-		<-stopped
-	}()
+	defer meanwhile(t, func() {
+		_ = unix.Renameat2(unix.AT_FDCWD, top+"/dev/a", unix.AT_FDCWD, top+"/dev/b", unix.RENAME_EXCHANGE)
+	})()
 	r := rootIn(t, top)
 	for range until {
 		found, err := r.devNodes()

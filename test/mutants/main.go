@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -44,30 +45,32 @@ func run(ctx context.Context, only string) error {
 	}
 	fmt.Printf("the tests pass with all guards, %s\n", time.Since(began).Round(time.Second))
 	var survivors []mutant
+	var invalid []error
 	for i, m := range list {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		start := time.Now()
 		noticed, err := lab.try(ctx, m)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.guard, err)
-		}
 		verdict := "noticed "
-		if !noticed {
+		switch {
+		case err != nil:
+			verdict = "INVALID "
+			invalid = append(invalid, fmt.Errorf("%s: %w", m.guard, err))
+		case !noticed:
 			verdict = "SURVIVED"
 			survivors = append(survivors, m)
 		}
 		fmt.Printf("%3d/%d %s %5.1fs  %s\n", i+1, len(list), verdict, time.Since(start).Seconds(), m.guard)
 	}
 	fmt.Printf("%d guards, %d survivors, %s\n", len(list), len(survivors), time.Since(began).Round(time.Second))
-	if len(survivors) > 0 {
-		for _, m := range survivors {
-			fmt.Printf("no test notices: %s (%s)\n", m.guard, m.file)
-		}
-		return fmt.Errorf("%d guards can be taken out without a test noticing", len(survivors))
+	for _, m := range survivors {
+		fmt.Printf("no test notices: %s (%s)\n", m.guard, m.file)
 	}
-	return nil
+	if len(survivors) > 0 {
+		invalid = append(invalid, fmt.Errorf("%d guards can be taken out without a test noticing", len(survivors)))
+	}
+	return errors.Join(invalid...)
 }
 
 // selected returns the mutants whose guard matches.
