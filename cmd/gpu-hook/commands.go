@@ -17,7 +17,8 @@ type example struct{ line, about string }
 
 // What arguments of commands are.
 const (
-	containerArgument = "container"
+	containerArgument = "container" // of an engine
+	recordArgument    = "record"    // of an engine, or with a record
 	topicArgument     = "topic"
 	shellArgument     = "shell"
 )
@@ -31,23 +32,27 @@ func commands() []command {
 func hostCommands() []command {
 	return []command{
 		{
-			name: "explain", args: "[flags]", run: explain,
+			name: "explain", args: "[flags] [CONTAINER]", run: explain, completes: containerArgument,
 			about: "say what a container would get, and why, without giving it",
 			more: "It makes the plan that the hook would make, prints it with every reason, and changes nothing. " +
-				"The container is a bundle, a state, or an example that flags describe.",
+				"CONTAINER is the name or the id with podman or CRI-O, or the beginning of the id; it may run, have ended, " +
+				"or have been refused. Instead of it, flags can name a bundle or a state, or describe an example.",
 			examples: []example{
+				{"gpu-hook explain web", "the container web: what its next start would get"},
 				{"gpu-hook explain --gpus all", "what podman run with the annotation gpu-hook/gpus=all gets"},
 				{"gpu-hook explain --env NVIDIA_VISIBLE_DEVICES=0 --engine crio", "a variable under CRI-O"},
 				{"gpu-hook explain --bundle DIR --json", "the bundle of a container, as JSON"},
 			},
 		},
 		{
-			name: "last", args: "[--json] [ID]", run: last, completes: containerArgument,
-			about: "say what the last container that asked for a device got, or the one of this id",
-			more: "ID is the container's id with the engine, or its beginning. Only containers that asked for a device " +
-				"leave a record, the newest hundred of them.",
+			name: "last", args: "[--json] [CONTAINER]", run: last, completes: recordArgument,
+			about: "say what the last container that asked for a device got, or this one",
+			more: "CONTAINER is the name or the id with the engine, or the beginning of the id. Only containers that asked " +
+				"for a device leave a record, the newest hundred of them. Of one without a record it says why there is none: " +
+				"it asked for nothing, or gpu-hook was not called.",
 			examples: []example{
 				{"gpu-hook last", "the newest start"},
+				{"gpu-hook last web", "the container web"},
 				{"gpu-hook last 3f9a --json", "the container whose id begins so, as JSON"},
 			},
 		},
@@ -94,7 +99,7 @@ func installCommands() []command {
 			name: "completion", args: "bash | zsh | fish", run: completion, completes: shellArgument,
 			about: "print the completion of this command line for a shell",
 			more: "The shell then completes commands, flags, engines, error codes, the names of the host's devices and " +
-				"the ids of containers with a record.",
+				"the names and ids of containers.",
 			examples: []example{
 				{"source <(gpu-hook completion bash)", "for this shell alone; bash-completion is not needed"},
 				{"gpu-hook completion bash > /etc/bash_completion.d/gpu-hook", "for all users of bash"},
