@@ -26,11 +26,11 @@ func processMutants() []mutant {
 		},
 		{
 			"a panic ends in status 1", "cmd/gpu-hook/main.go",
-			"if r := recover(); r != nil {", "if r := any(nil); r != nil {", "cmd/gpu-hook", "TestPanicIsAFailure",
+			"err := fault.Guard(func() error { return dispatch(args, p) })", "err := dispatch(args, p)", "cmd/gpu-hook", "TestPanicIsAFailure",
 		},
 		{
 			"a signal undoes what was made", "cmd/gpu-hook/create_runtime.go",
-			"unix.SIGTERM, unix.SIGINT, unix.SIGHUP)\n\tdefer stop()", "unix.SIGUSR2)\n\tdefer stop()",
+			"unix.SIGTERM, unix.SIGINT, unix.SIGHUP)", "unix.SIGUSR2)",
 			"test/holder", "TestSignalWhileAHookRuns",
 		},
 		{
@@ -43,11 +43,16 @@ func processMutants() []mutant {
 		},
 		{
 			"the directory of records is this user's alone", "hook/report/record.go",
-			"errors.Join(trust.PrivateDir(runDir, 0o755), trust.PrivateDir(dir, 0o700))",
-			"errors.Join(os.MkdirAll(runDir, 0o755), os.MkdirAll(dir, 0o700), error(nil))", "hook/report", "TestRecordsArePrivate",
+			"if err := trust.PrivateDir(dir, 0o700); err != nil {", "if err := os.MkdirAll(dir, 0o700); err != nil {",
+			"hook/report", "TestRecordsArePrivate",
 		},
 		{
-			"a record is not read from a directory of others", "hook/report/record.go",
+			"the directory above that of records is this user's alone", "hook/report/record.go",
+			"if err := trust.PrivateDir(runDir, 0o755); err != nil {", "if err := os.MkdirAll(runDir, 0o755); err != nil {",
+			"hook/report", "TestRecordsArePrivate",
+		},
+		{
+			"a record is not read from a directory of others", "hook/report/find.go",
 			"if err := trust.CheckPrivate(d); err != nil && !errors.Is(err, fs.ErrNotExist) {",
 			"if err := trust.CheckPrivate(d); err != nil && d == \"\" {", "hook/report", "TestRecordsArePrivate|TestLast",
 		},
@@ -58,7 +63,7 @@ func processMutants() []mutant {
 		},
 		{
 			"records are bounded", "hook/report/record.go",
-			"return prune(dir, keep)", "return nil", "hook/report", "TestKeepAndLast|TestPrune",
+			"return prune(dir, keep, r.Container.ID, name)", "return nil", "hook/report", "TestKeepAndLast|TestPrune",
 		},
 	}
 }
@@ -97,7 +102,7 @@ func kernelMutants() []mutant {
 		},
 		{
 			"clones of mounts are not inherited", "internal/linux/mounts.go",
-			"unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC", "unix.OPEN_TREE_CLONE", "internal/linux", "TestNothingIsInherited",
+			"hostPath, flags|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC", "hostPath, flags|unix.OPEN_TREE_CLONE", "internal/linux", "TestNothingIsInherited",
 		},
 		{
 			"new filesystems are not inherited", "internal/linux/mounts.go",
@@ -174,6 +179,14 @@ func pathMutants() []mutant {
 		{
 			"a mount that went astray is never left out", "devices/inject/optional.go",
 			"if note == nil || errors.As(err, &astrayError{}) {", "if note == nil {", "devices/inject", "TestLeaveOut",
+		},
+		{
+			"one start at a time works on a root filesystem", "devices/inject/lock.go", "unix.LOCK_EX|unix.LOCK_NB", "unix.LOCK_SH|unix.LOCK_NB",
+			"devices/inject", "TestLockOfTheRoot",
+		},
+		{
+			"a mount's source is not a link by now", "devices/inject/mount.go", "source, err := linux.OpenResolved(hostPath)", "source, err := os.Open(hostPath)",
+			"devices/inject", "TestCloneFollowsNoLink",
 		},
 		{
 			"a directory is looked up again behind a mount", "devices/inject/mount.go",
@@ -262,8 +275,12 @@ func nodeMutants() []mutant {
 			"devices/inject", "TestNodesOnOtherMounts",
 		},
 		{
+			"nodes of a /dev in the root filesystem itself get no rule", "devices/inject/delegate.go",
+			"if id == r.ground.root || !r.ground.own(id) {", "if !r.ground.own(id) {", "devices/inject", "TestNodesOnOtherMounts|TestNodes",
+		},
+		{
 			"nodes of a /dev that is not the container's own get no rule", "devices/inject/delegate.go",
-			"if !r.ground.own(id) {", "if id < 0 {", "devices/inject", "TestNodesOnOtherMounts",
+			"if id == r.ground.root || !r.ground.own(id) {", "if id == r.ground.root {", "devices/inject", "TestNodesOnOtherMounts",
 		},
 		{
 			"a /dev is not looked through for ever", "devices/inject/delegate.go",
@@ -295,8 +312,8 @@ func mountMutants() []mutant {
 			"if err := s.identify(); err != nil {", "test/holder", "TestMountOptions|TestRecursiveMounts",
 		},
 		{
-			"bind takes no mounts below along", mounts, "tree, err = clone(m.HostPath, attributes.Recursive)",
-			"tree, err = clone(m.HostPath, true)", "test/holder", "TestRecursiveMounts",
+			"bind takes no mounts below along", mounts, "tree, err = clone(cmp.Or(m.Source, m.HostPath), attributes.Recursive)",
+			"tree, err = clone(cmp.Or(m.Source, m.HostPath), true)", "test/holder", "TestRecursiveMounts",
 		},
 		{
 			"a tmpfs belongs to the container's root", tmpfs,
@@ -316,12 +333,12 @@ func groundMutants() []mutant {
 	return []mutant{
 		{"nothing is made on a volume", ground, "if !g.own(s.mount) {", "if s.mount < 0 {", "devices/inject", "TestGround"},
 		{
-			"a filesystem of the host is not the container's own", ground, "return known && !g.host.has(filesystem)",
-			"return known && g.host != nil && filesystem.major >= 0", "devices/inject", "TestGround",
+			"a filesystem of the host is not the container's own", ground, " && !g.host.has(filesystem)",
+			" && g.host != nil && filesystem.major >= 0", "devices/inject", "TestGround",
 		},
 		{
-			"a mount of ours is not the container's own", ground, "return known && !g.host.has(filesystem)",
-			"return known || !g.host.has(filesystem)", "devices/inject", "TestGround",
+			"a disk that the runtime mounts is not the container's own", ground, "known && g.its.memory[mount] && ", "known && ",
+			"devices/inject", "TestGround",
 		},
 		{
 			"nothing is made in a root that becomes an image", ground, "if g.sparesRoot && s.mount == g.root {",
@@ -340,7 +357,11 @@ func groundMutants() []mutant {
 			"devices/inject", "TestGround",
 		},
 		{
-			"the driver's procfs is the only exception", ground, `"/proc/driver/nvidia/")`, `"/proc/driver/nvidia")`,
+			"the driver's procfs is the only exception", ground, `strings.HasPrefix(in, driver+"/")`, `strings.HasPrefix(in, driver)`,
+			"devices/inject", "TestInDriver",
+		},
+		{
+			"the driver's procfs is where a path leads", ground, "if !s.kernel || s.driver {", "if !s.kernel || s.driver || unsafePath != \"\" {",
 			"devices/inject", "TestKernelFilesystems",
 		},
 		{"sysfs is the kernel's", ground, "unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, ", "unix.PROC_SUPER_MAGIC, ", "devices/inject", "TestEveryKernelFilesystem"},
@@ -426,6 +447,10 @@ func programMutants() []mutant {
 		{
 			"the delegate's bundle is removed", "devices/inject/delegate.go",
 			"errors.Join(err, os.RemoveAll(dir))", "errors.Join(err, os.RemoveAll(dir+\"-\"))", "devices/inject", "TestRunDelegate",
+		},
+		{
+			"no capability is inherited", command, "if err := linux.DropInheritable(); err != nil {",
+			"if err := linux.Retry(func() error { return nil }); err != nil {", "devices/inject", "TestRunInheritsNoCapabilities",
 		},
 		{
 			"an optional hook does not take all the time", "devices/inject/optional.go",
@@ -737,11 +762,11 @@ func planMutants() []mutant {
 			`case slices.Contains(strings.Split(p, "/"), "..."):`, "devices", "TestCompleteRefuses",
 		},
 		{
-			"nothing of the root filesystem is mounted", mount, `if h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/") {`,
-			`if h.root == "/" {`, "devices", "TestCompleteRefuses",
+			"nothing of the root filesystem is mounted", mount, `if h.inRoot(resolved) {`,
+			`if h.inRoot("/nowhere") {`, "devices", "TestCompleteRefuses",
 		},
 		{
-			"the root filesystem ends at a component", mount, `strings.HasPrefix(resolved+"/", h.root+"/")`,
+			"the root filesystem ends at a component", "devices/edit.go", `strings.HasPrefix(resolved+"/", h.root+"/")`,
 			`strings.HasPrefix(resolved, h.root)`, "devices", "TestCompleteAccepts",
 		},
 		{
@@ -750,6 +775,9 @@ func planMutants() []mutant {
 		{
 			"a hook of a Spec is trusted", hook, "err := owner.Executable(h.Path)", "err := owner.Executable(\"/bin/sh\")",
 			"devices", "TestCompleteRefuses",
+		},
+		{
+			"no program of the root filesystem is a hook", hook, "if on.inRoot(resolved) {", "if on.inRoot(\"/nowhere\") {", "devices", "TestCompleteRefuses",
 		},
 		{
 			"an unknown key of the configuration is an error", "hook/config/load.go", "len(unknown) > 0", "len(unknown) > 1000",
