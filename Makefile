@@ -25,17 +25,18 @@ test: unit engines systemd cve
 
 unit:
 	test/setup test
-	$(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
+	GPU_HOOK_RACE_TRIES=50000 $(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
 
 # Attacks as published vulnerabilities were exploited. In its own directory, go test shows the table that it prints.
 cve:
 	test/setup test
 	cd test/cve && $(GO) test -count=1 -timeout 20m
 
+JOBS ?= 2
 # Takes guards out of the code, one at a time, and prints those whose absence no test notices. Not a part of test.
 mutants:
 	test/setup test
-	$(GO) run ./test/mutants
+	$(GO) run ./test/mutants -j $(JOBS)
 
 # The tests with real engines run once for each version of the control groups. A host of version 2 has no version 1 to give.
 engines:
