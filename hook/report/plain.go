@@ -3,10 +3,9 @@ package report
 import (
 	"strings"
 	"unicode"
-)
 
-// maxLine bounds the length of a message, in bytes.
-const maxLine = 4096
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+)
 
 // Plain returns the message as it may be shown: on one line, without control characters, and of limited length.
 //
@@ -14,6 +13,9 @@ const maxLine = 4096
 // own and discards the message (libpod/oci_util.go). They come from errno, from the hooks of Specs and from the
 // delegate.
 func Plain(text string) string {
+	// What is cut off below need not be looked at. The phrases may make a text longer.
+	const room = 2
+	text = text[:min(len(text), room*limits.Message)]
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -29,8 +31,8 @@ func Plain(text string) string {
 	} {
 		text = replaceFold(text, phrase[0], phrase[1])
 	}
-	if len(text) > maxLine {
-		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	if len(text) > limits.Message {
+		text = strings.ToValidUTF8(text[:limits.Message], "") + "…"
 	}
 	return text
 }

@@ -15,12 +15,10 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
-
-// maxRecord bounds one record, in bytes. Of a longer one only the [Report.short] form is kept.
-const maxRecord = 256 << 10
 
 // abandonedAfter is the age at which nobody is writing a record any more: a process was killed and left it.
 const abandonedAfter = time.Hour
@@ -72,13 +70,13 @@ func (r *Report) write(runDir, dir string, keep int) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > maxRecord {
+	if len(data) > limits.Record {
 		if data, err = json.Marshal(r.short()); err != nil {
 			return err
 		}
 	}
-	if len(data) > maxRecord {
-		return fmt.Errorf("it is longer than %d bytes", maxRecord)
+	if len(data) > limits.Record {
+		return fmt.Errorf("it is longer than %d bytes", limits.Record)
 	}
 	if err := atomicfile.Write(filepath.Join(dir, r.Container.ID+".json"), data, 0o600); err != nil {
 		return err
