@@ -3,6 +3,7 @@ package devices
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -193,6 +194,11 @@ type host struct {
 	carried   *carried
 }
 
+// inRoot reports whether the path, which has no links, is in the container's root filesystem.
+func (h *host) inRoot(resolved string) bool {
+	return h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/")
+}
+
 // Complete checks every edit against the host and fills in what the Spec leaves open. A node gets its type, numbers and
 // mode from the host's node and its owner from the container's process, as in the CDI library. An edit that config.json
 // already has, because the engine applied the same Spec, becomes Present. Nothing else is changed.
@@ -204,7 +210,7 @@ type host struct {
 func (e *Edits) Complete(
 	container *specs.Spec, root string, owner trust.Owner, rule Optional,
 ) (skipped []*fault.Error, err error) {
-	h := &host{container, root, owner, &sources{dirs: map[string]string{}}, carriedOf(container)}
+	h := &host{container, root, owner, newSources(owner), carriedOf(container)}
 	for edit := range e.All() {
 		err := edit.complete(h)
 		if err == nil {

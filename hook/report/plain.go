@@ -7,7 +7,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
-// Plain returns the message as it may be shown: on one line, without control characters, and of limited length.
+// Plain returns the message as it may be shown: on one line, without characters that control a terminal or the
+// direction of writing, and of limited length.
 //
 // It also replaces four phrases. If podman finds one of them in a hook's message, in any case, it shows an error of its
 // own and discards the message (libpod/oci_util.go). They come from errno, from the hooks of Specs and from the
@@ -18,7 +19,7 @@ func Plain(text string) string {
 	text = text[:min(len(text), room*limits.Message)]
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsGraphic(r) {
 			return ' '
 		}
 		return r

@@ -27,6 +27,7 @@ func (g *gatherer) cdiAnnotations() []*Request {
 			served = append(served, g.served(g.cdiTemplate(a), a)...)
 		}
 	}
+	out = append(out, g.nearCDI()...)
 	out = append(out, served[:min(len(served), limits.Requests)]...)
 	if r := g.tooMany(list); r != nil {
 		return append(out, r)
