@@ -178,6 +178,7 @@ type host struct {
 	root      string
 	owner     trust.Owner
 	sources   *sources
+	present
 }
 
 // Complete checks every edit against the host and fills in what the Spec leaves open. A node gets its type, numbers and
@@ -191,7 +192,7 @@ type host struct {
 func (e *Edits) Complete(
 	container *specs.Spec, root string, owner trust.Owner, rule Optional,
 ) (skipped []*fault.Error, err error) {
-	h := &host{container, root, owner, &sources{dirs: map[string]string{}}}
+	h := &host{container, root, owner, &sources{dirs: map[string]string{}}, presentIn(container)}
 	for edit := range e.All() {
 		err := edit.complete(h)
 		if err == nil {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -116,7 +115,7 @@ func (m *Mount) complete(h *host) error {
 			return err
 		}
 	}
-	if mounted(h.container, m.HostPath, m.ContainerPath, m.Tmpfs()) {
+	if h.mounted(m.HostPath, m.ContainerPath, m.Tmpfs()) {
 		m.Status = Present
 	}
 	return nil
@@ -146,22 +145,17 @@ func (m *Mount) checkSource(what string, h *host) error {
 	return nil
 }
 
-// mounted reports whether config.json mounts the host path, or a tmpfs, on the container path.
-func mounted(container *specs.Spec, hostPath, containerPath string, tmpfs bool) bool {
-	return slices.ContainsFunc(container.Mounts, func(o specs.Mount) bool {
-		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath) &&
-			(o.Type == "tmpfs") == tmpfs
-	})
-}
-
 func checkContainerPath(p string) error {
 	switch {
 	case !path.IsAbs(p):
 		return errors.New("the path is not absolute")
 	case path.Clean(p) == "/":
 		return errors.New("the path is the container's root")
-	case slices.Contains(strings.Split(p, "/"), ".."):
-		return errors.New(`the path has a ".." in it`)
+	}
+	for element := range strings.SplitSeq(p, "/") {
+		if element == ".." {
+			return errors.New(`the path has a ".." in it`)
+		}
 	}
 	return nil
 }

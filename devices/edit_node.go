@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -143,7 +142,9 @@ func (d *DeviceNode) complete(h *host) error {
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
-	d.Status = d.present(h.container)
+	if h.has(d) {
+		d.Status = Present
+	}
 	return nil
 }
 
@@ -174,23 +175,6 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 	if d.GID == nil {
 		d.GID = &user.GID
 	}
-}
-
-// present returns Present if config.json already has the node, and else the status that the node has.
-func (d *DeviceNode) present(container *specs.Spec) Status {
-	if mounted(container, d.HostPath, d.Path, false) {
-		return Present
-	}
-	if container.Linux == nil {
-		return d.Status
-	}
-	for _, o := range container.Linux.Devices {
-		kind := strings.Replace(o.Type, "u", "c", 1)
-		if path.Clean(o.Path) == path.Clean(d.Path) && kind == d.Type && o.Major == d.Major && o.Minor == d.Minor {
-			return Present
-		}
-	}
-	return d.Status
 }
 
 // nodeType returns the type of a device node as CDI writes it, or "" if the file is not one.

@@ -135,6 +135,7 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 	if len(out.Shares) == 0 {
 		return nil, r.undefined(kind, kind)
 	}
+	out.join()
 	out.DeviceNodes = []*DeviceNode{}
 	return out, nil
 }

@@ -201,16 +201,26 @@ func (r *Resolved) common(s *spec) *Share {
 	if i := slices.IndexFunc(r.Shares, func(o *Share) bool { return o.Spec == s.path }); i >= 0 {
 		return r.Shares[i]
 	}
+	r.join()
 	share := &Share{s.path, s.raw.Kind, NewEdits()}
 	r.Shares = append(r.Shares, share)
 	r.add(share, s.edits())
 	return share
 }
 
-// add adds edits to a share and to the whole.
+// add adds edits to a share, and to the whole where that is more than one share.
 func (r *Resolved) add(share *Share, e *Edits) {
 	share.Edits.Append(e)
-	r.Append(e)
+	if len(r.Shares) > 1 {
+		r.Append(e)
+	}
+}
+
+// join makes the whole of the only share, if there is one alone: what is added to it is not merged twice.
+func (r *Resolved) join() {
+	if len(r.Shares) == 1 {
+		r.Edits = Join(r.Shares[0].Edits)
+	}
 }
 
 // Resolve returns the edits of the named devices, in the order of names. A Spec's own edits come once, before those of
@@ -234,6 +244,7 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 		}
 		out.add(share, edits)
 	}
+	out.join()
 	return out, nil
 }
 
