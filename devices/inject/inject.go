@@ -37,6 +37,8 @@ type Target struct {
 	Wish bool
 	// NothingInRoot: nothing may be made in the root filesystem itself, because it becomes an image.
 	NothingInRoot bool
+
+	asked *rules.Question // about the container's scope
 }
 
 // Result is the outcome beyond the statuses of the edits.
@@ -100,6 +102,10 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	}
 	r := newRootfs(user, t.NothingInRoot, t.Wish)
 	defer r.closeWaiting()
+	if len(delegates) > 0 || len(rules.Missing(t.Container.Spec, edits.DeviceNodes)) > 0 {
+		t.asked = t.rules().Ask(ctx)
+		defer t.asked.Close()
+	}
 	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
@@ -175,10 +181,14 @@ func (t *Target) delegateOne(
 	return made, nil
 }
 
+// rules is the container as package rules knows it.
+func (t *Target) rules() *rules.Target {
+	return &rules.Target{Container: t.Container, Process: t.Process, Namespaced: t.Namespaced, Asked: t.asked}
+}
+
 // allow extends the container's device rules.
 func (t *Target) allow(ctx context.Context, list []rules.Rule, result *Result) error {
-	target := rules.Target{Container: t.Container, Process: t.Process, Namespaced: t.Namespaced}
-	outcome, err := target.Allow(ctx, list)
+	outcome, err := t.rules().Allow(ctx, list)
 	if outcome.NoCgroup != nil {
 		result.NoCgroup = outcome.NoCgroup
 	}
