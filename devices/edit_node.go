@@ -142,9 +142,7 @@ func (d *DeviceNode) complete(h *host) error {
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
-	if h.has(d) {
-		d.Status = Present
-	}
+	d.Status = d.present(h.carried)
 	return nil
 }
 
@@ -175,6 +173,14 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 	if d.GID == nil {
 		d.GID = &user.GID
 	}
+}
+
+// present returns Present if config.json already has the node, and else the status that the node has.
+func (d *DeviceNode) present(c *carried) Status {
+	if c.mounts(d.HostPath, d.Path, false) || c.has(d) {
+		return Present
+	}
+	return d.Status
 }
 
 // nodeType returns the type of a device node as CDI writes it, or "" if the file is not one.

@@ -3,48 +3,61 @@ package devices
 import (
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// present is what config.json has already. It is made once for all edits, since each path in it has to be cleaned.
-type present struct {
-	mounts map[presentMount]bool
-	nodes  map[presentNode]bool
+// carried finds the mounts and nodes that config.json has already. A container can have as many of them as a Spec has
+// edits, so that they are not compared in pairs.
+type carried struct {
+	mountSet func() map[carriedMount]bool
+	nodeSet  func() map[carriedNode]bool
 }
 
-type presentMount struct {
-	on, hostPath string
-	tmpfs        bool
+type carriedMount struct {
+	source, destination string
+	tmpfs               bool
 }
 
-type presentNode struct {
+type carriedNode struct {
 	path, kind   string
 	major, minor int64
 }
 
-// presentIn returns what the container's config.json has.
-func presentIn(container *specs.Spec) present {
-	p := present{map[presentMount]bool{}, map[presentNode]bool{}}
+// carriedOf returns what the container carries. It is not read before the first question.
+func carriedOf(container *specs.Spec) *carried {
+	return &carried{
+		sync.OnceValue(func() map[carriedMount]bool { return mountsIn(container) }),
+		sync.OnceValue(func() map[carriedNode]bool { return nodesIn(container) }),
+	}
+}
+
+func mountsIn(container *specs.Spec) map[carriedMount]bool {
+	out := make(map[carriedMount]bool, len(container.Mounts))
 	for _, m := range container.Mounts {
-		p.mounts[presentMount{path.Clean(m.Destination), path.Clean(m.Source), m.Type == "tmpfs"}] = true
+		out[carriedMount{path.Clean(m.Source), path.Clean(m.Destination), m.Type == "tmpfs"}] = true
 	}
+	return out
+}
+
+func nodesIn(container *specs.Spec) map[carriedNode]bool {
 	if container.Linux == nil {
-		return p
+		return nil
 	}
+	out := make(map[carriedNode]bool, len(container.Linux.Devices))
 	for _, d := range container.Linux.Devices {
-		kind := strings.Replace(d.Type, "u", "c", 1)
-		p.nodes[presentNode{path.Clean(d.Path), kind, d.Major, d.Minor}] = true
+		out[carriedNode{path.Clean(d.Path), strings.Replace(d.Type, "u", "c", 1), d.Major, d.Minor}] = true
 	}
-	return p
+	return out
 }
 
-// mounted reports whether the host path, or a tmpfs, is mounted on the container path.
-func (p present) mounted(hostPath, containerPath string, tmpfs bool) bool {
-	return p.mounts[presentMount{path.Clean(containerPath), path.Clean(hostPath), tmpfs}]
+// mounts reports whether config.json mounts the host path, or a tmpfs, on the container path.
+func (c *carried) mounts(hostPath, containerPath string, tmpfs bool) bool {
+	return c.mountSet()[carriedMount{path.Clean(hostPath), path.Clean(containerPath), tmpfs}]
 }
 
-// has reports whether the node is there, by itself or as a mount.
-func (p present) has(d *DeviceNode) bool {
-	return p.mounted(d.HostPath, d.Path, false) || p.nodes[presentNode{path.Clean(d.Path), d.Type, d.Major, d.Minor}]
+// has reports whether config.json has the node.
+func (c *carried) has(d *DeviceNode) bool {
+	return c.nodeSet()[carriedNode{path.Clean(d.Path), d.Type, d.Major, d.Minor}]
 }

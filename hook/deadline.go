@@ -61,7 +61,12 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 	}
 	configs := make(chan *config.Config, 1)
 	go func() {
-		c, _ := o.Load() // what is wrong with it planning says
+		c := config.Defaults()
+		// What is wrong with it planning says.
+		_ = fault.Guard(func() (err error) {
+			c, err = o.Load()
+			return err
+		})
 		configs <- c
 	}()
 	c := config.Defaults() // as with one that is broken, the built-in rules decide whether something is asked

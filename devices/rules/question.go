@@ -10,10 +10,10 @@ import (
 type Question struct {
 	group  string
 	cancel context.CancelFunc
-	answer <-chan answer // nil once it was taken
+	answer <-chan reply // nil once it was taken
 }
 
-type answer struct {
+type reply struct {
 	session *session
 	err     error
 }
@@ -41,10 +41,10 @@ func (t *Target) Ask(ctx context.Context) *Question {
 // ask asks about the scope of this cgroup.
 func ask(ctx context.Context, at []endpoint, group string) *Question {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
-	answers := make(chan answer, 1)
+	answers := make(chan reply, 1)
 	go func() {
 		s, err := openSession(ctx, at, group)
-		answers <- answer{s, err}
+		answers <- reply{s, err}
 	}()
 	return &Question{group, cancel, answers}
 }
@@ -56,7 +56,7 @@ func (q *Question) take(ctx context.Context, group string) (*session, error) {
 		return nil, nil //nolint:nilnil // no answer is no error
 	}
 	defer q.cancel()
-	var a answer
+	var a reply
 	select {
 	case a = <-q.answer:
 	case <-ctx.Done():

@@ -56,7 +56,7 @@ func TestQuestionInTime(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	q = ask(ctx, at, scope)
 	late := <-q.answer // as if it was not taken until now
-	answered := make(chan answer, 1)
+	answered := make(chan reply, 1)
 	answered <- late
 	q.answer = answered
 	cancel()
