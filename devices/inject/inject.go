@@ -141,6 +141,7 @@ func (t *Target) apply(
 	if err := t.enter(ctx, r, sources, toMake(edits), result); err != nil {
 		return err
 	}
+	r.waiting.close() // it is empty, and programs that are run need its descriptors: see maxHeld
 	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
 		return err
 	}
