@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cyphar/filepath-securejoin"
+	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -214,8 +214,8 @@ func (a *arena) forget(name string) {
 	}
 }
 
-// tries is how often all operations together are raced with each resolver, unless GPU_HOOK_RACE_TRIES says otherwise:
-// make test races five times as often, make race-long 900 times.
+// tries is how often all operations together are raced with each resolver. make test races five times as often, and
+// make race-long 900 times: see [race.NewBudget].
 const tries = 10_000
 
 // needed is how often the positive control must have escaped: a race that nobody can lose proves nothing.
