@@ -83,7 +83,7 @@ func removed(a *arena) func() {
 	}
 }
 
-// remounted mounts the directory of the host on the directory and takes it away, as a neighbour with a shared mount can.
+// remounted mounts the directory outside on the directory and takes it away, as a neighbour with a shared mount can.
 func remounted(a *arena) func() {
 	return func() {
 		if unix.Mount(a.out, a.root+"/a", "", unix.MS_BIND, "") == nil {
@@ -260,7 +260,8 @@ func (s score) plus(o score) score {
 }
 
 func (s score) String() string {
-	return fmt.Sprintf("%d tries, %d done, %d escaped; the control escaped %d times", s.tries, s.done, s.escaped, s.control)
+	return fmt.Sprintf("%d tries, %d done, %d escaped; the control escaped %d times",
+		s.tries, s.done, s.escaped, s.control)
 }
 
 // raced tries the operation, carefully and naively in turn, while the container attacks.
