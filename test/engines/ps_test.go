@@ -2,6 +2,7 @@ package engines
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,8 +32,8 @@ func (s *site) answering(p *engine.Podman, name, device string, b gpuhost.Bundle
 	return c
 }
 
-// holders returns which containers hold which devices, as NAME=DEVICE, according to gpu-hook ps of the user or, if it is
-// nil, of root. It leaves out those of other tests.
+// holders returns which containers hold which devices, and by which request, according to gpu-hook ps of the user or, if
+// it is nil, of root. It leaves out those of other tests.
 func (s *site) holders(u *gpuhost.User) []string {
 	s.t.Helper()
 	var o engine.Outcome
@@ -55,7 +56,7 @@ func (s *site) holders(u *gpuhost.User) []string {
 			continue
 		}
 		for _, h := range c.Holds {
-			held = append(held, c.Engine+" "+c.Name+" "+strings.Join(h.Devices, " ")+" by "+h.Source+" "+h.Value)
+			held = append(held, fmt.Sprintf("%s %s of %d: %q by %s %q", c.Engine, c.Name, c.UID, h.Devices, h.Source, h.Value))
 		}
 		if at := time.Since(c.Since); len(c.ID) != 64 || at < 0 || at > 5*time.Minute {
 			s.t.Errorf("%+v", c)
@@ -78,8 +79,8 @@ func TestPs(t *testing.T) {
 			if err := ended.End(); err != nil {
 				t.Fatal(err)
 			}
-			const ofA = "podman ps-a nvidia.com/gpu=0 by annotation:gpu-hook/gpus device=0"
-			const ofB = "podman ps-b nvidia.com/gpu=1 by annotation:gpu-hook/gpus device=1"
+			const ofA = `podman ps-a of 0: ["nvidia.com/gpu=0"] by annotation:gpu-hook/gpus "device=0"`
+			const ofB = `podman ps-b of 0: ["nvidia.com/gpu=1"] by annotation:gpu-hook/gpus "device=1"`
 			if diff := cmp.Diff([]string{ofA, ofB}, s.holders(nil)); diff != "" {
 				t.Error(diff)
 			}
@@ -143,7 +144,9 @@ func TestPsRootless(t *testing.T) {
 		o, _ := p.Run(argv...)
 		done <- o
 	}()
-	want := []string{"podman ps-user nvidia.com/gpu=0 by annotation:gpu-hook/gpus device=0"}
+	want := []string{
+		fmt.Sprintf(`podman ps-user of %d: ["nvidia.com/gpu=0"] by annotation:gpu-hook/gpus "device=0"`, u.UID),
+	}
 	var ofRoot []string
 	for end := time.Now().Add(time.Minute); len(ofRoot) == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		ofRoot = s.holders(nil)
