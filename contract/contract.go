@@ -179,8 +179,10 @@ type Lack struct {
 type Node struct {
 	Path  string // of the host
 	Found string // what is in its place, such as "a directory"; "" if nothing is
-	Kind  string // CDI kind of the Spec
-	Spec  string // path of the Spec
+	// Number is the number MAJOR:MINOR that it has there, if that is another one than in the Spec.
+	Number string
+	Kind   string // CDI kind of the Spec
+	Spec   string // path of the Spec
 }
 
 // Generator is the vendor's program that writes CDI Specs.
@@ -223,6 +225,8 @@ type Delegation struct {
 	Program []string
 	// Files are the contents of the files in the private bundle, by name.
 	Files map[string][]byte
+	// Warnings tell what of a working container the run does not give, because it was not requested.
+	Warnings []*fault.Error
 }
 
 // Reserved reports whether an id is a word that stands for a whole list and never for a device.

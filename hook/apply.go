@@ -19,11 +19,11 @@ func (s *Start) Apply(ctx context.Context) {
 	if s.process != nil {
 		defer s.process.Close()
 	}
-	if s.container == nil {
-		s.Report.Tell()
+	if s.Silent() {
 		return
 	}
-	if s.Silent() {
+	if s.container == nil || !s.plan.Failed() && !s.draft.Notable() {
+		s.Report.Tell() // a container that asks for nothing leaves no record
 		return
 	}
 	if s.plan.Ready() {

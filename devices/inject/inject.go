@@ -96,6 +96,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err := t.spareRoot(edits, delegates, result); err != nil {
 		return err
 	}
+	linux.ReserveThreads(threadsFor(edits))
 	user, err := t.Process.RootUser()
 	if err != nil {
 		return fault.New(fault.State, "user namespace of the container", "%w", err).
