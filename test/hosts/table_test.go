@@ -18,7 +18,11 @@ func render(verdicts []*verdict) string {
 		if !v.written {
 			followed = fmt.Sprintf("%d in words", len(v.fixes))
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.name, v.runtime, v.where, yes(v.cause), followed,
+		cause := yes(v.cause)
+		if v.serves {
+			cause, followed = "-", "none is needed"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.name, v.runtime, v.where, cause, followed,
 			yes(v.gpu), v.before, yes(v.named), v.after, yes(v.explained))
 		if v.good() {
 			good++
@@ -35,7 +39,7 @@ func render(verdicts []*verdict) string {
 	}
 	_, _ = fmt.Fprintf(&b, "\n%d of %d all well: cause named %d, a fix to follow %d, GPU after it %d, "+
 		"doctor fails before %d, names the cause %d, is well after %d, explain agrees %d\n", good, len(verdicts),
-		count(func(v *verdict) bool { return v.cause }), count(func(v *verdict) bool { return len(v.fixes) > 0 }),
+		count(func(v *verdict) bool { return v.cause || v.serves }), count(func(v *verdict) bool { return len(v.fixes) > 0 || v.serves }),
 		count(func(v *verdict) bool { return v.gpu }),
 		count(func(v *verdict) bool { return v.before == failing || v.mistake || v.serves }),
 		count(func(v *verdict) bool { return v.named }), count(func(v *verdict) bool { return v.after != failing }),
