@@ -7,6 +7,8 @@
 package contract
 
 import (
+	"slices"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -141,6 +143,36 @@ type Specs interface {
 	NodeOf(id string) string
 	// HostNodes returns the device nodes of all whole devices of the host.
 	HostNodes() []string
+	// Lacking returns what a container of the vendor's needs, and this host has, but its Specs do not give. Where
+	// nothing is lacking it looks at the host as little as possible, because it is called at every start that CDI
+	// serves.
+	Lacking(g Given) []Lack
+}
+
+// Given is what a container gets of the vendor's by CDI, and what it has already.
+type Given struct {
+	Kind  string
+	Specs []string    // paths of the Specs of the kind that serve it
+	Names []string    // CDI names of its devices
+	All   bool        // whether all devices of the vendor were requested
+	Nodes []GivenNode // all device nodes that the container has in the end
+	// Capabilities of the vendor's driver that were requested; none if that is not known.
+	Capabilities []string
+}
+
+// GivenNode is a device node of a container.
+type GivenNode struct{ Path, HostPath string }
+
+// Has reports whether the container has a device node at the path.
+func (g Given) Has(path string) bool {
+	return slices.ContainsFunc(g.Nodes, func(n GivenNode) bool { return n.Path == path })
+}
+
+// Lack is something that Specs should give and do not.
+type Lack struct {
+	Node   string // path of the device node that is lacking, or of the first
+	What   string // what is lacking, and what does not work without it
+	Before string // command to run before the Specs are generated again, or ""
 }
 
 // Node is a device node that a Spec wants, and that the host does not have like that.
@@ -193,6 +225,8 @@ type Delegation struct {
 	Program []string
 	// Files are the contents of the files in the private bundle, by name.
 	Files map[string][]byte
+	// Warnings tell what of a working container the run does not give, because it was not requested.
+	Warnings []*fault.Error
 }
 
 // Reserved reports whether an id is a word that stands for a whole list and never for a device.

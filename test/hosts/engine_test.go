@@ -91,7 +91,8 @@ func policyHosts() []host {
 		},
 		{
 			name: "the configuration has an unknown key", breaks: config(`[requests]\nsource = ["env"]\n`),
-			cause: []string{file, `did you mean "sources"?`}, steps: []step{{words: "correct the file", command: "sed -i s/source/sources/ " + file}},
+			cause: []string{file, `did you mean "sources"?`},
+			steps: []step{{words: "correct the file", command: "sed -i s/source/sources/ " + file}},
 		},
 		{
 			name: "policy closes the environment", breaks: config(`[engines.podman]\nsources = ["annotation"]\n`),

@@ -44,8 +44,9 @@ mkdir -p $ctk/usr/bin && mv /usr/bin/nvidia-ctk /usr/bin/nvidia-cdi-hook $ctk/us
 			cause: []string{spec, "deviceNode"},
 		},
 		{
-			name: "two Specs define the GPU", breaks: "cp " + spec + " /etc/cdi/gpu.yaml && touch -d yesterday /etc/cdi/gpu.yaml",
-			cause: []string{"/etc/cdi/gpu.yaml", spec},
+			name:   "two Specs define the GPU",
+			breaks: "cp " + spec + " /etc/cdi/gpu.yaml && touch -d yesterday /etc/cdi/gpu.yaml",
+			cause:  []string{"/etc/cdi/gpu.yaml", spec},
 		},
 		{
 			name: "the Spec's kind is misspelt", breaks: "sed -i 's/^kind:.*/kind: nvidia.com\\/gpus/' " + spec,

@@ -39,7 +39,8 @@ func render(verdicts []*verdict) string {
 	}
 	_, _ = fmt.Fprintf(&b, "\n%d of %d all well: cause named %d, a fix to follow %d, GPU after it %d, "+
 		"doctor fails before %d, names the cause %d, is well after %d, explain agrees %d\n", good, len(verdicts),
-		count(func(v *verdict) bool { return v.cause || v.serves }), count(func(v *verdict) bool { return len(v.fixes) > 0 || v.serves }),
+		count(func(v *verdict) bool { return v.cause || v.serves }),
+		count(func(v *verdict) bool { return len(v.fixes) > 0 || v.serves }),
 		count(func(v *verdict) bool { return v.gpu }),
 		count(func(v *verdict) bool { return v.before == failing || v.mistake || v.serves }),
 		count(func(v *verdict) bool { return v.named }), count(func(v *verdict) bool { return v.after != failing }),
