@@ -15,7 +15,7 @@ func engineHosts() []host {
 			cause: []string{"podman never calls gpu-hook"},
 		},
 		{
-			name: "a drop-in names another directory",
+			name: "a drop-in names another directory", share: true,
 			breaks: "mkdir -p " + adminDir + ` && printf '[engine]\nhooks_dir = ["` + adminDir + `"]\n' >` + dropIns +
 				"99-site.conf",
 			cause: []string{"podman never calls gpu-hook", dropIns + "99-site.conf"},
@@ -115,7 +115,7 @@ func policyHosts() []host {
 			steps:  []step{{words: "let CDI serve", command: "rm " + file}},
 		},
 		{
-			name: "Specs are elsewhere", share: true, breaks: config(`[cdi]\nspec-dirs = ["/srv/cdi"]\n`),
+			name: "Specs are elsewhere", breaks: config(`[cdi]\nspec-dirs = ["/srv/cdi"]\n`),
 			cause: []string{"/srv/cdi"},
 		},
 		{

@@ -37,14 +37,14 @@ mkdir -p $ctk/usr/bin && mv /usr/bin/nvidia-ctk /usr/bin/nvidia-cdi-hook $ctk/us
 			name: "the Spec is cut off", breaks: "head -c 300 " + spec + " >/etc/cdi/x && mv /etc/cdi/x " + spec,
 			cause: []string{spec},
 		},
-		{name: "the Spec is not YAML", share: true, breaks: "sed -i '3s/^/\\t{/' " + spec, cause: []string{spec}},
+		{name: "the Spec is not YAML", breaks: "sed -i '3s/^/\\t{/' " + spec, cause: []string{spec}},
 		{name: "the Spec is empty", breaks: ": >" + spec, cause: []string{spec}},
 		{
 			name: "the Spec has an unknown key", breaks: "sed -i '0,/deviceNodes:/s//deviceNode:/' " + spec,
 			cause: []string{spec, "deviceNode"},
 		},
 		{
-			name:   "two Specs define the GPU",
+			name: "two Specs define the GPU", share: true,
 			breaks: "cp " + spec + " /etc/cdi/gpu.yaml && touch -d yesterday /etc/cdi/gpu.yaml",
 			cause:  []string{"/etc/cdi/gpu.yaml", spec},
 		},
