@@ -238,7 +238,7 @@ func TestLastByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"web": "its record is gone", "unhooked": "gpu-hook was not called", "quiet": "it asks for nothing",
 		"nothing": "it asks for nothing", "never": "it was never started", "nope": "there is no record of a container",
-		"ba": "container ba (podman, bb0000000000): it asks for nothing",
+		"ba":   "container ba (podman, bb0000000000): it asks for nothing",
 		"qiet": "did you mean quiet?",
 	} {
 		if _, err := Last(s.options, s.view, name); err == nil || !strings.Contains(told(err), want) {
