@@ -119,8 +119,8 @@ func TestKnownByName(t *testing.T) {
 	}
 }
 
-// explain foresees from outside, in the same words, with what a start ends that something in the container is in the way
-// of. It foresees nothing for containers that start.
+// explain foresees from outside, in the same words, with what a start ends where something in the container is in the
+// way. It foresees nothing for containers that start.
 func TestKnownForeseen(t *testing.T) {
 	volume := t.TempDir()
 	for _, name := range []string{"libcuda.so.", "libnvidia-ml.so."} {
