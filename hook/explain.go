@@ -56,7 +56,7 @@ func ExplainBundle(o Options, bundle string) *report.Report {
 func ExplainState(o Options, r io.Reader) *report.Report {
 	s, err := state.Read(r)
 	if err != nil {
-		return newStart(StageCreateRuntime).refuse(err).Report
+		return newStart(StageCreateRuntime).unexplained(err)
 	}
 	return explainState(o, s)
 }
@@ -67,7 +67,7 @@ func explainState(o Options, s state.State) *report.Report {
 	if err != nil {
 		start := newStart(StageCreateRuntime)
 		start.run.Container.Bundle = s.Bundle
-		return start.refuse(err).Report
+		return start.unexplained(err)
 	}
 	return explain(o, container, nil, true)
 }
@@ -88,6 +88,13 @@ func explain(o Options, container *state.Container, flag *string, hasRoot bool) 
 	return s.Report
 }
 
+// unexplained returns the report of a container that cannot be read because of err.
+func (s *Start) unexplained(err error) *report.Report {
+	s.refuse(err)
+	s.Report.Explain(nil)
+	return s.Report
+}
+
 // explain plans, and makes the report of it. check finds the root filesystem.
 func (s *Start) explain(o Options, flag *string, check func() error) {
 	s.makePlan(o, flag, check)
@@ -95,7 +102,7 @@ func (s *Start) explain(o Options, flag *string, check func() error) {
 		s.draft.Foresee(s.look)
 	}
 	s.finish()
-	s.Report.Unseen = append(s.Report.Unseen, s.unseen...)
+	s.Report.Explain(s.unseen)
 }
 
 // look finds out which of the edits could not be made in the container, as far as it can be seen from outside.

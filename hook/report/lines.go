@@ -31,8 +31,10 @@ func (r *Report) Lines() []string {
 }
 
 // shortID returns the beginning of the container's id that engines show of a long one.
-func (r *Report) shortID() string {
-	id := r.Container.ID
+func (r *Report) shortID() string { return short(r.Container.ID) }
+
+// short returns the beginning of an id that engines show of a long one.
+func short(id string) string {
 	if len(id) == 64 && strings.Trim(id, "0123456789abcdef") == "" {
 		return id[:shownID]
 	}
