@@ -8,3 +8,6 @@ func Generator() contract.Generator {
 		Command: "amd-ctk cdi generate --output=", Package: "amd-container-toolkit", File: "amd.json",
 	}
 }
+
+// Needs returns the device nodes that every GPU needs beside its own: ROCm opens a GPU through the driver's.
+func Needs() []string { return []string{"/dev/kfd"} }

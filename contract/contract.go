@@ -7,6 +7,8 @@
 package contract
 
 import (
+	"slices"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -130,6 +132,9 @@ type Specs interface {
 	// MendNode returns why the host does not have a device node as a Spec wants it, "" if nothing more is known, and
 	// what to do about it, as a hint.
 	MendNode(n Node) (why, hint string)
+	// MendFiles returns why files of the host that a Spec of the kind needs are missing, "" if nothing more is known, and
+	// what to do about it, as a hint.
+	MendFiles(missing []string, kind, file string) (why, hint string)
 	// MendProgram returns what to do about a hook of a Spec of the kind in this file whose program is missing.
 	MendProgram(program, kind, file string) string
 	// IsDevice reports whether the path is that of the device node of a whole device.
@@ -138,6 +143,36 @@ type Specs interface {
 	NodeOf(id string) string
 	// HostNodes returns the device nodes of all whole devices of the host.
 	HostNodes() []string
+	// Lacking returns what a container of the vendor's needs, and this host has, but its Specs do not give. Where
+	// nothing is lacking it looks at the host as little as possible, because it is called at every start that CDI
+	// serves.
+	Lacking(g Given) []Lack
+}
+
+// Given is what a container gets of the vendor's by CDI, and what it has already.
+type Given struct {
+	Kind  string
+	Specs []string    // paths of the Specs of the kind that serve it
+	Names []string    // CDI names of its devices
+	All   bool        // whether all devices of the vendor were requested
+	Nodes []GivenNode // all device nodes that the container has in the end
+	// Capabilities of the vendor's driver that were requested; none if that is not known.
+	Capabilities []string
+}
+
+// GivenNode is a device node of a container.
+type GivenNode struct{ Path, HostPath string }
+
+// Has reports whether the container has a device node at the path.
+func (g Given) Has(path string) bool {
+	return slices.ContainsFunc(g.Nodes, func(n GivenNode) bool { return n.Path == path })
+}
+
+// Lack is something that Specs should give and do not.
+type Lack struct {
+	Node   string // path of the device node that is lacking, or of the first
+	What   string // what is lacking, and what does not work without it
+	Before string // command to run before the Specs are generated again, or ""
 }
 
 // Node is a device node that a Spec wants, and that the host does not have like that.

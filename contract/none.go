@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 type None struct {
 	Dialect
 	Generator Generator // that of the vendor's Specs; none if it is not known
+	Needs     []string  // device nodes of the driver that each device needs beside its own
 }
 
 // Asks returns false: only the configured visible-devices variable counts.
@@ -78,7 +80,7 @@ func (n None) Regenerate(_ string, files ...string) string {
 
 // write returns the command that writes the file, and where it comes from.
 func (g Generator) write(file string) string {
-	return fmt.Sprintf("%s%s (of the package %s)", g.Command, file, g.Package)
+	return fmt.Sprintf("%s%s # of the package %s", g.Command, file, g.Package)
 }
 
 // MendNode knows nothing about the vendor's nodes.
@@ -87,6 +89,11 @@ func (n None) MendNode(node Node) (why, hint string) {
 		return "", fmt.Sprintf("make %s the device node again, or correct hostPath in %s", node.Path, node.Spec)
 	}
 	return "", "load the device's driver; if the device is gone: " + n.Regenerate(node.Kind, node.Spec)
+}
+
+// MendFiles knows nothing about the vendor's files.
+func (n None) MendFiles(_ []string, kind, file string) (why, hint string) {
+	return "", n.Regenerate(kind, file)
 }
 
 // MendProgram knows nothing about the vendor's programs.
@@ -102,6 +109,20 @@ func (None) NodeOf(string) string { return "" }
 
 // HostNodes returns none.
 func (None) HostNodes() []string { return nil }
+
+// Lacking returns those of Needs that the host has and the Specs do not give.
+func (n None) Lacking(g Given) []Lack {
+	var out []Lack
+	for _, node := range n.Needs {
+		if len(g.Nodes) == 0 || g.Has(node) {
+			continue
+		}
+		if _, err := os.Stat(node); err == nil {
+			out = append(out, Lack{Node: node, What: "it lacks " + node + ", which this host has and containers need"})
+		}
+	}
+	return out
+}
 
 // Found returns an error: there is no hook.
 func (None) Found() error { return fault.New(fault.Delegate, "", "the vendor has no hook of its own") }

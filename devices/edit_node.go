@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -143,7 +142,7 @@ func (d *DeviceNode) complete(h *host) error {
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
-	d.Status = d.present(h.container)
+	d.Status = d.present(h.carried)
 	return nil
 }
 
@@ -177,18 +176,9 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 }
 
 // present returns Present if config.json already has the node, and else the status that the node has.
-func (d *DeviceNode) present(container *specs.Spec) Status {
-	if mounted(container, d.HostPath, d.Path, false) {
+func (d *DeviceNode) present(c *carried) Status {
+	if c.mounts(d.HostPath, d.Path, false) || c.has(d) {
 		return Present
-	}
-	if container.Linux == nil {
-		return d.Status
-	}
-	for _, o := range container.Linux.Devices {
-		kind := strings.Replace(o.Type, "u", "c", 1)
-		if path.Clean(o.Path) == path.Clean(d.Path) && kind == d.Type && o.Major == d.Major && o.Minor == d.Minor {
-			return Present
-		}
 	}
 	return d.Status
 }

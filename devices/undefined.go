@@ -119,12 +119,10 @@ func seemingKind(data string) string {
 func (r *Registry) definedKinds() []string {
 	var out []string
 	for _, name := range r.names() {
-		if kind := kindOf(name); !slices.Contains(out, kind) {
-			out = append(out, kind)
-		}
+		out = append(out, kindOf(name))
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // misspelt returns the device of the kind that a device which no Spec defines is probably a misspelling of, or "".

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/stack"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -60,7 +61,12 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 	}
 	configs := make(chan *config.Config, 1)
 	go func() {
-		c, _ := o.Load() // what is wrong with it planning says
+		c := config.Defaults()
+		// What is wrong with it planning says.
+		_ = fault.Guard(func() (err error) {
+			c, err = o.Load()
+			return err
+		})
 		configs <- c
 	}()
 	c := config.Defaults() // as with one that is broken, the built-in rules decide whether something is asked
@@ -80,6 +86,7 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 // guarded runs fn and returns what gives its result, or panics as it did, on the goroutine that asks: only there is a
 // panic told like any other failure.
 func guarded(fn func() *Start) (result func() *Start) {
+	stack.Grow()
 	defer func() {
 		if r := recover(); r != nil {
 			result = func() *Start { panic(r) }

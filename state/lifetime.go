@@ -97,7 +97,12 @@ func statOf(pid int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	return statFields(string(data))
+}
+
+// statFields is [statOf] for the content of that file.
+func statFields(stat string) ([]string, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
 		return nil, errEnded
 	}

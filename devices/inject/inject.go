@@ -77,6 +77,8 @@ func (r *Result) note(f *fault.Error) {
 // The container can then start as if nothing had happened, except for what the programs in result.Foreign did. If
 // result.Left is set, it must not start.
 //
+// A panic is an error, and what was done before it is undone. A wish that ends in one must not start the container.
+//
 // Apply may be called again for the same container with other edits.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
@@ -100,6 +102,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	}
 	r := newRootfs(user, t.NothingInRoot, t.Wish)
 	defer r.closeWaiting()
+	defer r.unlock()
 	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
@@ -111,7 +114,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err != nil {
 		return err
 	}
-	err = t.apply(ctx, r, sources, edits, delegates, result)
+	err = fault.Guard(func() error { return t.apply(ctx, r, sources, edits, delegates, result) })
 	switch {
 	case err != nil && t.Wish:
 		result.Left = t.unmake(r)
@@ -230,6 +233,9 @@ func (t *Target) enter(
 		if r.root, err = openRoot(t.Root, seen); err != nil {
 			return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err).
 				WithHint("the runtime must have mounted the root filesystem before it runs this hook")
+		}
+		if err := r.lock(ctx); err != nil {
+			return err
 		}
 		if err := r.ground.learn(r.root); err != nil {
 			return fault.New(fault.Internal, "mounts of the container", "%w", err)

@@ -4,13 +4,15 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
+	"github.com/gpu-hook/gpu-hook/internal/stack"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
 // inNamespaces runs fn on a new thread that has joined the namespaces, in order. When fn returns, the thread ends: the
 // Go runtime never runs another goroutine on it, in the container. The thread shares no working directory, root
-// directory and umask with others.
+// directory and umask with others. A panic of fn is an error.
 //
 // The main goroutine must be locked to the main thread (see cmd/gpu-hook). Otherwise fn could run on the main thread,
 // and /proc/self would show the container's namespaces from then on.
@@ -18,7 +20,8 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		done <- func() error {
+		stack.Grow()
+		done <- fault.Guard(func() error {
 			// Otherwise it could not change its mount namespace: see setns(2).
 			if err := linux.UnshareFS(); err != nil {
 				return err
@@ -29,7 +32,7 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 				}
 			}
 			return fn()
-		}()
+		})
 	}()
 	return <-done
 }

@@ -171,9 +171,22 @@ rm -f $out; cp /root/spec $out; chmod 644 $out
 		out["/root/bin/nvidia-ctk"] = generate
 	}
 	out["/root/pool/nvidia-ctk"] = generate
+	// Run by root, it makes the nodes of MIG instances.
+	out["/root/bin/nvidia-smi"] = script + `for f in /proc/driver/nvidia/capabilities/gpu0/mig/gi1/access \
+	/proc/driver/nvidia/capabilities/gpu0/mig/gi1/ci0/access; do
+	n=$(sed -n 's/DeviceFileMinor: //p' $f); mkdir -p /dev/nvidia-caps
+	mknod -m 666 /dev/nvidia-caps/nvidia-cap$n c 237 $n
+done
+`
+	out["/root/pool/amd-ctk"] = script + strings.ReplaceAll(`out=${3#--output=}
+cat >$out <<END
+SPEC
+END
+`, "SPEC", amdHost()["/etc/cdi/amd.json"])
 	packages := script + `shift
 for p; do
 	case $p in
+	amd-container-toolkit) cp /root/pool/amd-ctk /root/bin/ ;;
 	nvidia-container-toolkit-base) cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/
 		cp /root/pool/nvidia-ctk /usr/bin/nvidia-cdi-hook ;;
 	libnvidia-ml1) touch /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.$(cat /sys/module/nvidia/version) ;;

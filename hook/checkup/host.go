@@ -18,13 +18,14 @@ import (
 // host is what the checks look at: the facts of the host, and what plans for its devices come to.
 type host struct {
 	*facts.Host
-	config   *config.Config
-	engine   string // that alone is asked about, or ""
-	places   Places
-	devices  []device
-	trials   []trial
-	problems []*fault.Error // Specs that are left out
-	notes    []*fault.Error // what was not understood of the others
+	config     *config.Config
+	engine     string // that alone is asked about, or ""
+	places     Places
+	devices    []device
+	trials     []trial
+	problems   []*fault.Error // Specs that are left out
+	notes      []*fault.Error // what was not understood of the others
+	incomplete []lack         //  what Specs do not give, by their vendors' rules
 	// conflicts are names that two Specs of one directory define.
 	conflicts []devices.Conflict
 	hooks     []delegate
@@ -143,6 +144,9 @@ func (h *host) readSpecs() {
 		}
 		d.refusal, _, _ = try(h.places.Plan, "driver=cdi,device="+found.Name)
 		h.devices = append(h.devices, d)
+	}
+	for i := range h.config.Vendors {
+		h.incomplete = append(h.incomplete, lacking(h.config, &h.config.Vendors[i], registry)...)
 	}
 }
 

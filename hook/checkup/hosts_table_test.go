@@ -284,19 +284,27 @@ func alice(groups, member []int) func(*host) {
 	}
 }
 
-func specHosts() []broken {
+// migInstance is where NVIDIA's driver tells of a MIG instance.
+const migInstance = "/proc/driver/nvidia/capabilities/gpu0/mig/gi1"
+
+// migHost is a host with a MIG instance.
+func migHost() tree {
 	capability := func(minor string) string {
 		return "DeviceFileMinor: " + minor + "\nDeviceFileMode: 256\nDeviceFileModify: 1\n"
 	}
-	const capabilities = "/proc/driver/nvidia/capabilities/gpu0/mig/gi1"
-	mig := healthy().with(tree{
-		capabilities + "/access": capability("12"), capabilities + "/ci0/access": capability("13"),
+	return healthy().with(tree{
+		migInstance + "/access": capability("12"), migInstance + "/ci0/access": capability("13"),
 		"/dev/nvidia-caps/nvidia-cap12": "node c 508 12 666 0:0", "/dev/nvidia-caps/nvidia-cap13": "node c 508 13 666 0:0",
 		specFile: strings.Replace(spec(loaded, common(), 0, 1), "devices:\n", "devices:\n- name: \"0:0\"\n  "+
 			"containerEdits:\n"+
 			"    deviceNodes:\n    - path: /dev/nvidia0\n    - path: /dev/nvidia-caps/nvidia-cap12\n    - path: "+
 			"/dev/nvidia-caps/nvidia-cap13\n", 1),
 	})
+}
+
+func specHosts() []broken {
+	const capabilities = migInstance
+	mig := migHost()
 	generate := "nvidia-ctk cdi generate --output=" + specFile
 	return []broken{
 		{

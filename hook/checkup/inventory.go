@@ -32,6 +32,11 @@ func Inventory(o config.Options) (*report.Inventory, error) {
 	for _, problem := range append(registry.Problems(), registry.Notes()...) {
 		i.Errors = append(i.Errors, report.MessageOf(problem))
 	}
+	for n := range c.Vendors {
+		for _, l := range lacking(c, &c.Vendors[n], registry) {
+			i.Errors = append(i.Errors, report.MessageOf(l.note))
+		}
+	}
 	return i, nil
 }
 

@@ -113,6 +113,9 @@ func (h *host) withoutMIG(spec string) (report.Check, bool) {
 		}
 	}
 	nodes := h.nodesIn("")
+	if slices.ContainsFunc(h.incomplete, func(l lack) bool { return l.Node == "/dev/nvidia-caps" }) {
+		return report.Check{}, false // they are defined, and lack their nodes
+	}
 	if len(instances) == 0 || slices.ContainsFunc(instances, func(n string) bool { return slices.Contains(nodes, n) }) {
 		return report.Check{}, false
 	}

@@ -206,7 +206,7 @@ func vendors() []Vendor {
 			RuntimeHook:  "/usr/bin/nvidia-container-runtime-hook",
 		},
 		{
-			Name: "amd", Kind: "amd.com/gpu", Env: "AMD_VISIBLE_DEVICES", EnvKinds: []string{}, Dialect: DialectAMD,
+			Name: "amd", Kind: amdKind, Env: "AMD_VISIBLE_DEVICES", EnvKinds: []string{}, Dialect: DialectAMD,
 			Capabilities: []string{"gpu", "amd"}, Drivers: []string{"amd" + DriverCDI},
 		},
 		{

@@ -16,7 +16,7 @@ import (
 )
 
 // reference returns the configuration in docs/configuration.md.
-func reference(t *testing.T) string {
+func reference(t testing.TB) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(require.Tree(), "docs", "configuration.md"))
 	if err != nil {

@@ -14,6 +14,9 @@ const (
 	DialectAMD    = "amd"
 )
 
+// amdKind is the kind of AMD's GPUs.
+const amdKind = "amd.com/gpu"
+
 // dialects returns the grammars of visible-devices variables, by the names that a configuration uses.
 func dialects() map[string]contract.Dialect {
 	return map[string]contract.Dialect{DialectNVIDIA: nvidia.Dialect{}, DialectAMD: amd.Dialect{}}
@@ -21,10 +24,18 @@ func dialects() map[string]contract.Dialect {
 
 // generator returns the program that writes Specs of the kind. NVIDIA's contract knows more of its own.
 func generator(kind string) contract.Generator {
-	if kind == "amd.com/gpu" {
+	if kind == amdKind {
 		return amd.Generator()
 	}
 	return contract.Generator{}
+}
+
+// needs returns the device nodes that all devices of the kind share. NVIDIA's contract knows its own.
+func needs(kind string) []string {
+	if kind == amdKind {
+		return amd.Needs()
+	}
+	return nil
 }
 
 // ContractOfKind returns the contract of the vendor whose Specs define the kind: that of v or, if it is nil, of the
@@ -44,7 +55,7 @@ func (c *Config) ContractOf(v *Vendor) contract.Vendor {
 	if v == nil {
 		return contract.None{}
 	}
-	none := contract.None{Dialect: dialects()[v.Dialect], Generator: generator(v.Kind)}
+	none := contract.None{Dialect: dialects()[v.Dialect], Generator: generator(v.Kind), Needs: needs(v.Kind)}
 	toolkit := nvidia.Toolkit{Hook: v.RuntimeHook, Owner: c.Self.Owner}
 	if v.Name != "nvidia" {
 		return nvidia.Compatible{None: none, Toolkit: toolkit, Variable: v.Env}

@@ -15,6 +15,7 @@ import (
 type offer struct {
 	edits      *devices.Edits       // of CDI
 	names      [][]string           // of CDI, per request
+	shares     []*devices.Share     // of CDI: what each Spec contributes
 	notes      []*fault.Error       // of CDI: in what Specs and host differ, and what is left out because of that
 	delegation *contract.Delegation // of the vendor's own hook
 }
@@ -49,6 +50,9 @@ func (p *Planner) accept(g *group, driver string, o offer) {
 	}
 	for _, note := range o.notes {
 		p.Warn(note)
+	}
+	if len(o.shares) > 0 {
+		p.byCDI = append(p.byCDI, byCDI{g, o})
 	}
 	if o.delegation != nil {
 		of.delegates = append(of.delegates, delegateOf(o.delegation))

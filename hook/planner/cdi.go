@@ -29,6 +29,7 @@ func (p *Planner) offerCDI(g *group) (offer, []error) {
 		}
 		o.edits.Append(resolved.Edits)
 		o.names = append(o.names, names)
+		o.shares = append(o.shares, resolved.Shares...)
 	}
 	return o, errs
 }

@@ -29,6 +29,7 @@ type Planner struct {
 	registry *devices.Registry // of the CDI Specs, once one is needed
 	noted    []string          // what of Specs was not understood, and was reported
 	trials   []trial
+	byCDI    []byCDI // what Specs serve
 }
 
 // Plan chooses drivers for the winners of the draft. All of them are served or, wishes apart, none is: an error means
@@ -51,6 +52,7 @@ func (p *Planner) Plan() error {
 		}
 	}
 	p.features()
+	p.incomplete()
 	p.notes()
 	return p.late()
 }

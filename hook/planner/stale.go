@@ -53,8 +53,15 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 		return nil, true
 	}
 	hint := p.regenerate(v, share)
-	if !installed(share.Files(), written, loaded) {
-		hint += "; if the driver was updated and not loaded since, restart the host first"
+	switch {
+	case written == loaded:
+		var because string
+		because, hint = p.Config.ContractOfKind(v, share.Kind).MendFiles(missing, share.Kind, share.Spec)
+		if because != "" {
+			why = append(why, because)
+		}
+	case len(missing) == 0 && !installed(share.Files(), written, loaded):
+		hint = "systemctl reboot # then: " + hint
 	}
 	return fault.New(fault.Stale, share.Spec, "%s", strings.Join(why, "; ")).
 		WithHint("%s", hint), len(missing) == 0

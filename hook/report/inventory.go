@@ -18,7 +18,7 @@ type Inventory struct {
 	Devices   []devices.Device   `json:"devices"`
 	Conflicts []devices.Conflict `json:"conflicts"`
 	Sources   []SourcesInfo      `json:"sources"`
-	Errors    []Message          `json:"errors"` // files that could not be read, and why
+	Errors    []Message          `json:"errors"` // files that could not be read, and why; and what Specs lack
 }
 
 // VendorInfo is a vendor with its drivers in order of preference.
@@ -87,6 +87,12 @@ func (i *Inventory) Text(w io.Writer) error {
 			t.line("    namespace %s\tand %s", namespace, strings.Join(s.Namespaces[namespace], " "))
 		}
 	}
-	t.messages("error", i.Errors)
+	for _, m := range i.Errors {
+		kind := "error"
+		if strings.HasPrefix(string(m.Code), "W-") {
+			kind = "warning"
+		}
+		t.messages(kind, []Message{m})
+	}
 	return t.Flush()
 }

@@ -415,9 +415,9 @@ func warningEntry(code Code) Entry {
 	case StaleNote:
 		return Entry{
 			Kind: Note,
-			Meaning: "A CDI Spec does not fit the host's driver, and was used all the same, because on-stale is " +
-				"\"warn\".",
-			Fix:     "Generate the Spec again.",
+			Meaning: "A CDI Spec does not fit the host, and was used all the same: it was written for another driver, and " +
+				"on-stale is \"warn\"; or it lacks something that the host has, such as /dev/nvidia-uvm.",
+			Fix:     "Do what the line says, which generates the Spec again.",
 			Example: `/var/run/cdi/nvidia.yaml: written for driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Leftover:

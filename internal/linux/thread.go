@@ -31,6 +31,18 @@ func SetFSUser(uid, gid int) error {
 	return call("setfsuid", func() error { return unix.Setfsuid(uid) })
 }
 
+// DropInheritable makes a program that the calling thread starts get only those capabilities that its user gives it:
+// none by inheritance, whatever the runtime has left in the thread's inheritable and ambient sets (CVE-2022-29162).
+func DropInheritable() error {
+	err := call("prctl", func() error {
+		return unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	})
+	if err != nil {
+		return err
+	}
+	return changeCapabilities(func(set *unix.CapUserData) { set.Inheritable = 0 })
+}
+
 // LookAs makes the calling thread access files with the rights of this user and group alone: without supplementary
 // groups, and without effective capabilities. The thread is then good for nothing else: its goroutine must have locked
 // it and must end without unlocking it.
@@ -50,23 +62,23 @@ func LookAs(uid, gid int) error {
 	if err != nil || isGID != gid {
 		return os.NewSyscallError("setfsgid", unix.EPERM)
 	}
-	return setEffective(func(unix.CapUserData) uint32 { return 0 })
+	return changeCapabilities(func(set *unix.CapUserData) { set.Effective = 0 })
 }
 
 // RaiseCapabilities makes all permitted capabilities of the calling thread effective.
 func RaiseCapabilities() error {
-	return setEffective(func(d unix.CapUserData) uint32 { return d.Permitted })
+	return changeCapabilities(func(set *unix.CapUserData) { set.Effective = set.Permitted })
 }
 
-// setEffective sets the effective capabilities of the calling thread to those that effective returns for each word.
-func setEffective(effective func(unix.CapUserData) uint32) error {
+// changeCapabilities changes both halves of the calling thread's capability sets.
+func changeCapabilities(change func(set *unix.CapUserData)) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := call("capget", func() error { return unix.Capget(&header, &data[0]) }); err != nil {
 		return err
 	}
 	for i := range data {
-		data[i].Effective = effective(data[i])
+		change(&data[i])
 	}
 	return call("capset", func() error { return unix.Capset(&header, &data[0]) })
 }

@@ -21,9 +21,12 @@ func (k Kernel) Loaded(module string) bool {
 }
 
 // majors reads the numbers of character device drivers.
-func (r reader) majors() map[string]int64 {
+func (r reader) majors() map[string]int64 { return parseMajors(r.text("/proc/devices")) }
+
+// parseMajors reads the content of /proc/devices, in which block device drivers follow.
+func parseMajors(text string) map[string]int64 {
 	out := map[string]int64{}
-	for line := range strings.Lines(r.text("/proc/devices")) {
+	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) == 2 && f[0] == "Block" {
 			break
@@ -41,7 +44,7 @@ func (r reader) majors() map[string]int64 {
 // GPU is a GPU that NVIDIA's driver serves.
 type GPU struct {
 	Bus, Model, UUID string
-	Minor            int // of its node, or -1
+	Minor            int // of its node, or -1 if it has none or the driver is told to leave the GPU alone
 }
 
 // Node returns the path of the GPU's node, or "".
@@ -102,7 +105,7 @@ func (r reader) gpus() []GPU {
 	for _, bus := range r.names(dir) {
 		fields := colons(r.text(dir + "/" + bus + "/information"))
 		g := GPU{Bus: bus, Model: fields["Model"], UUID: fields["GPU UUID"], Minor: -1}
-		if n, err := strconv.Atoi(fields["Device Minor"]); err == nil {
+		if n, err := strconv.Atoi(fields["Device Minor"]); err == nil && fields["GPU Excluded"] != "Yes" {
 			g.Minor = n
 		}
 		out = append(out, g)
