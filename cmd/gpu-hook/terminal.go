@@ -69,7 +69,7 @@ func (t terminal) shown(text string) string {
 // copied.
 func isToCopy(line string) bool {
 	line = strings.TrimLeft(line, " ")
-	return strings.HasPrefix(line, "fix: ") || strings.HasPrefix(line, "fix  ") || strings.HasPrefix(line, "more: ")
+	return strings.HasPrefix(line, "fix: ") || strings.HasPrefix(line, "more: ")
 }
 
 // hangOf returns the column at which the further lines of a line that is too long begin: that of its last column in the
@@ -139,7 +139,7 @@ const colourEnd = "\x1b[0m"
 // colourOf returns what begins the colour of a status word or verdict, or "".
 func colourOf(word string) string {
 	switch strings.ToLower(word) {
-	case "fail", "error", "cause", "would not start", "did not start":
+	case "fail", "error", "cause:", "would not start", "did not start":
 		return "\x1b[31m"
 	case "warn", "warning":
 		return "\x1b[33m"

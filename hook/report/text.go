@@ -122,16 +122,16 @@ func (t *textWriter) requests(r *Report) {
 	if len(lines) == 0 {
 		lines = []string{"nothing"}
 	}
-	t.labelled("asks", lines)
+	t.labelled("asks:", lines)
 }
 
 // causes writes the errors, each with what to do about it.
 func (t *textWriter) causes(r *Report) {
 	for _, m := range r.Errors {
 		t.line("")
-		t.line("%-8s%s: %s", "cause", m.Code, m.Message)
+		t.line("%-8s%s: %s", "cause:", m.Code, m.Message)
 		if m.Hint != "" {
-			t.line("%-8s%s", "fix", m.Hint)
+			t.line("%-8s%s", "fix:", m.Hint)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (t *textWriter) attempts(r *Report) {
 		}
 		lines = append(lines, line)
 	}
-	t.labelled("tried", lines)
+	t.labelled("tried:", lines)
 }
 
 // grants writes what the container gets: the devices of each driver, and every edit.
@@ -167,7 +167,7 @@ func (t *textWriter) grants(r *Report) {
 		label, detail := e.Row()
 		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", label, detail, *e.State()))
 	}
-	t.labelled("gives", lines)
+	t.labelled("gives:", lines)
 }
 
 // unseen writes what explain could not look at.

@@ -31,7 +31,7 @@ func TestText(t *testing.T) {
 		"nothing was asked for": {Report{Edits: devices.NewEdits(), Result: "nothing", explained: true}, `
 an example: would start
 
-asks    nothing
+asks:   nothing
 `},
 		"a bundle without an id": {Report{
 			Container: ContainerInfo{Bundle: "/b", Stage: "createRuntime"}, Edits: devices.NewEdits(),
@@ -39,7 +39,7 @@ asks    nothing
 		}, `
 /b: would start
 
-asks    nothing
+asks:   nothing
 
 not seen: its root
 `},
@@ -70,13 +70,13 @@ not seen: its root
 web (podman, c1): got its devices
 createRuntime 2026-03-04T05:06:07Z, 1.5 ms: applied
 
-asks    annotation:gpu-hook/gpus  "device=0\n"  nvidia  granted
+asks:   annotation:gpu-hook/gpus  "device=0\n"  nvidia  granted
         env:X                     "1"           nvidia  overridden: it is lower
 
-tried   nvidia.cdi           chosen
+tried:  nvidia.cdi           chosen
         nvidia.runtime-hook  skipped  nvidia.cdi serves the request
 
-gives   by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
+gives:  by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
         by acme.runtime-hook  /bin/h A=0 B=1
         env A=b                           late
         node /dev/nvidia0     c 195:1 rw  applied
@@ -103,15 +103,15 @@ warning W-WEAK: v
 "x\x1b" (0a0a0a0a0a0a, uid 7): did not start
 createRuntime 2026-03-04T05:06:07Z, 0.0 ms: refused
 
-asks    flag   "all"  amd     unserved
+asks:   flag   "all"  amd     unserved
         mount  "0"    nvidia  unserved
 
-cause   E-NOSPEC: no driver
-fix     install it
+cause:  E-NOSPEC: no driver
+fix:    install it
 
-cause   E-NAME: none
+cause:  E-NAME: none
 
-tried   amd.cdi     failed  for flag   no Spec
+tried:  amd.cdi     failed  for flag   no Spec
         nvidia.cdi  failed  for mount  no Spec
 `},
 		// What such a plan would have given is of no interest.
@@ -123,9 +123,9 @@ tried   amd.cdi     failed  for flag   no Spec
 		}, `
 default/p/job (cri-o): would not start
 
-asks    mount  "0"  nvidia  unserved
+asks:   mount  "0"  nvidia  unserved
 
-cause   E-MOUNT: a volume
+cause:  E-MOUNT: a volume
 `},
 		"a wish that would come to nothing": {Report{
 			Requests: []plan.Request{{Source: "env:X", Value: "all", Vendor: "nvidia", Status: "unserved"}},
@@ -133,7 +133,7 @@ cause   E-MOUNT: a volume
 		}, `
 an example: would start without devices
 
-asks    env:X  "all"  nvidia  unserved
+asks:   env:X  "all"  nvidia  unserved
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
