@@ -39,3 +39,9 @@ func Containers(view containers.View) []Known {
 	}
 	return out
 }
+
+// All returns all records that this user may read, the newest first.
+func All(o Options) (*report.History, error) {
+	c, _ := o.Load() // as with Recorded
+	return report.All(c.RunDir())
+}

@@ -45,22 +45,37 @@ func hostCommands() []command {
 			},
 		},
 		{
-			name: "last", args: "[--json] [CONTAINER]", run: last, completes: recordArgument,
+			name: "last", args: "[--json] [--all | CONTAINER]", run: last, completes: recordArgument,
 			about: "say what the last container that asked for a device got, or this one",
 			more: "CONTAINER is the name or the id with the engine, or the beginning of the id. Only containers that asked " +
-				"for a device leave a record, the newest hundred of them. Of one without a record it says why there is none: " +
-				"it asked for nothing, or gpu-hook was not called.",
+				"for a device leave a record: the newest hundred of those that got devices, the newest fifty each of those " +
+				"that got none and those that did not start, and those of running containers. Of one that starts again, the " +
+				"last start counts. Of one without a record it says why there is none: it asked for nothing, or gpu-hook was " +
+				"not called.",
 			examples: []example{
 				{"gpu-hook last", "the newest start"},
 				{"gpu-hook last web", "the container web"},
 				{"gpu-hook last 3f9a --json", "the container whose id begins so, as JSON"},
+				{"gpu-hook last --all", "a line for each record: when, who, what it asked for and what it got"},
+			},
+		},
+		{
+			name: "ps", args: "[--json]", run: ps,
+			about: "list the running containers that hold devices",
+			more: "For each request that was served it prints the container's engine, name and id, the user whose engine it " +
+				"is, since when it runs, its devices and the request. Root sees the containers of users' rootless engines " +
+				"too. The list comes from the records of starts: a container that was started without gpu-hook is not in it.",
+			examples: []example{
+				{"gpu-hook ps", "which container has the GPU"},
+				{"gpu-hook ps --json", "the same for scripts"},
 			},
 		},
 		{
 			name: "devices", args: "[--json]", run: inventory,
 			about: "say what this host has to give: vendors, drivers, devices, precedence",
 			more: "It reads the CDI Specs and the configuration, and lists the vendors in order of preference, the names " +
-				"that a request can use, and the sources of requests that count for each engine.",
+				"that a request can use, the running containers that hold each device, as gpu-hook ps tells it, and the " +
+				"sources of requests that count for each engine.",
 			examples: []example{{"gpu-hook devices", "the names for --gpus device=NAME"}},
 		},
 		{

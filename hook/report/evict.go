@@ -26,9 +26,9 @@ const (
 )
 
 // prune removes older records of the container with this id than the one in the file written, the records that are too
-// many, and the files of runs that were killed while they wrote. It opens no record. What stays, for each class, are the
+// many, and the files of runs that were killed while they wrote. It opens no record. What stays of each class are the
 // records of running containers and the newest of others: keep where containers got devices, half as many where they
-// did not. There are some more until atOnce evicts them.
+// did not, and a few that are to be evicted at once.
 func prune(dir string, keep int, id, written string) error {
 	handle, names, err := files(dir)
 	if err != nil {

@@ -53,8 +53,8 @@ func sleeper(t *testing.T) (lifetime state.Lifetime, end func()) {
 	return lifetime, end
 }
 
-// A wrong container that is tried again a hundred times, each time with a new id, takes the records of no other: neither
-// of those that got devices, nor of another one that was refused.
+// A wrong container that is tried again a hundred times, each time with a new id, takes the records of no other: not of
+// those that got devices, and not of another one that was refused.
 func TestRetriesEvictNoOthers(t *testing.T) {
 	const keep = 100
 	for name, again := range map[string]func(id string) *Report{
@@ -161,13 +161,15 @@ func TestVictims(t *testing.T) {
 		most int
 		want []string
 	}{
-		"few":                         {list(3, noName), 3, nil},
-		"the oldest":                  {list(5, noName), 3, []string{noName + "4", noName + "3"}},
-		"running ones stay":           {append(list(3, noName), list(5, "r")...), 2, []string{noName + "2"}},
-		"running ones, bounded":       {list(10, "r"), 2, []string{"r9", "r8"}},
-		"of one name":                 {append(list(5, "a"), list(2, noName)...), 6, []string{"a4"}},
-		"of one name and then others": {append(list(5, "a"), list(3, noName)...), 4, []string{"a4", "a3", noName + "2", noName + "1"}},
-		"nobody":                      {nil, 1, nil},
+		"few":                   {list(3, noName), 3, nil},
+		"the oldest":            {list(5, noName), 3, []string{noName + "4", noName + "3"}},
+		"running ones stay":     {append(list(3, noName), list(5, "r")...), 2, []string{noName + "2"}},
+		"running ones, bounded": {list(10, "r"), 2, []string{"r9", "r8"}},
+		"of one name":           {append(list(5, "a"), list(2, noName)...), 6, []string{"a4"}},
+		"of one name and then others": {
+			append(list(5, "a"), list(3, noName)...), 4, []string{"a4", "a3", noName + "2", noName + "1"},
+		},
+		"nobody": {nil, 1, nil},
 	} {
 		if diff := cmp.Diff(test.want, files(victims(test.list, test.most, isRunning))); diff != "" {
 			t.Errorf("%s: %s", name, diff)
@@ -186,6 +188,18 @@ func TestEvictionIsRare(t *testing.T) {
 	}
 	if most != keep+keep/atOnce-1 {
 		t.Errorf("at most there were %d records", most)
+	}
+	dir = t.TempDir()
+	kept(t, dir, "c", keep, 0)
+	for i := range keep + keep/atOnce - 1 {
+		if err := os.WriteFile(filepath.Join(dir, "records", fmt.Sprintf("c%03d.json", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, again := len(names(t, dir)), record("c")
+	again.Container.Process = state.Lifetime{PID: 1, Start: 1}
+	if keepRecord(t, dir, again, keep, 0); len(names(t, dir)) != before {
+		t.Errorf("%d records of %d are left", len(names(t, dir)), before)
 	}
 }
 

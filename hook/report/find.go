@@ -59,8 +59,8 @@ func (c ContainerInfo) isCalled(name string) bool {
 	return name != "" && (name == c.Name || c.Pod != "" && (name == inPod || name == c.Namespace+"/"+inPod))
 }
 
-// openRecords opens and lists the directory of the records in runDir, which must be private to this user. There need not
-// be one. The caller closes it.
+// openRecords opens and lists the directory of the records in runDir, which must be private to this user. There need
+// not be one. The caller closes it.
 func openRecords(runDir string) (*os.File, []stored, error) {
 	dir := recordsIn(runDir)
 	for _, d := range []string{runDir, dir} {
@@ -85,8 +85,8 @@ func findRecord(list []stored, dir, id string) (stored, error) {
 		return stored{}, fault.New(fault.Record, dir, "there are no records").WithHint("gpu-hook leaves a record " +
 			"only where a container asked for a device; try: gpu-hook explain --bundle DIR")
 	case len(matching) == 0:
-		return stored{}, fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook leaves " +
-			"a record only where a container asked for a device; its id is the engine's, in full or its beginning")
+		return stored{}, fault.New(fault.Record, dir, "there is no record of a container %q", id).WithHint("gpu-hook " +
+			"leaves a record only where a container asked for a device; its id is the engine's, in full or its beginning")
 	case exact >= 0:
 		return matching[exact], nil
 	case id != "" && len(matching) > 1:
@@ -98,34 +98,41 @@ func findRecord(list []stored, dir, id string) (stored, error) {
 
 // readRecord reads a record in the directory of records.
 func readRecord(dir *os.File, s stored) (*Report, error) {
-	data, err := readBounded(dir, s.file)
+	data, _, err := readBounded(dir, s.file)
 	if err != nil {
 		return nil, fault.New(fault.Record, dir.Name(), "%w", err).WithHint("run it as root")
 	}
-	report := Make(NewRun(""), plan.Plan{}, nil)
-	if err := json.Unmarshal(data, report); err != nil {
+	report, err := decodeRecord(data)
+	if err != nil {
 		return nil, fault.New(fault.Record, dir.Name(), "record of %s: %w", s.id, err).WithHint("remove the file")
 	}
 	return report, nil
 }
 
-// readBounded reads the regular file in dir that has this name. It follows no link and waits for nobody.
-func readBounded(dir *os.File, name string) ([]byte, error) {
+// decodeRecord returns the report in a record.
+func decodeRecord(data []byte) (*Report, error) {
+	report := Make(NewRun(""), plan.Plan{}, nil)
+	return report, json.Unmarshal(data, report)
+}
+
+// readBounded reads the regular file in dir that has this name, and returns its owner's uid. It follows no link and
+// waits for nobody.
+func readBounded(dir *os.File, name string) (data []byte, owner int, err error) {
 	file, err := linux.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer file.Close()
 	st, err := linux.Fstat(file)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s is not a regular file", file.Name())
+		return nil, 0, fmt.Errorf("%s is not a regular file", file.Name())
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
+	data, err = io.ReadAll(io.LimitReader(file, maxRecord+1))
 	if err == nil && len(data) > maxRecord {
 		err = fmt.Errorf("%s is longer than %d bytes", file.Name(), maxRecord)
 	}
-	return data, err
+	return data, int(st.Uid), err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/hook/plan"
-	"github.com/gpu-hook/gpu-hook/internal/containers"
 )
 
 // Text writes the report as text for people: what becomes of the container, what it asks for, what is wrong and how to
@@ -80,19 +79,15 @@ func (r *Report) verdict() string {
 
 // title is the container's name, engine, short id and, unless that is root, user, as far as they are known.
 func (c ContainerInfo) title() string {
-	name, about := c.Name, []string{}
-	if c.Pod != "" {
-		name = strings.TrimPrefix(c.Namespace+"/"+c.Pod+"/"+c.Name, "/")
-	}
+	name, about := Shown(fullName(c.Namespace, c.Pod, c.Name)), []string{}
 	if c.Engine != "" {
 		about = append(about, c.Engine)
 	}
-	id := short(c.ID)
+	id := shortID(c.ID)
 	switch {
 	case name != "" && id != "":
-		name, about = containers.Shown(name), append(about, id)
+		about = append(about, id)
 	case name != "":
-		name = containers.Shown(name)
 	case id != "":
 		name = id
 	case c.Bundle != "":

@@ -339,11 +339,8 @@ func (c *container) runProcess(cmd *exec.Cmd) result {
 		c.t.Fatal(err)
 	}
 	r := result{status: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
-	if data, err := os.ReadFile(c.host.Path("run/records/test.json")); err == nil {
-		r.report = &report.Report{}
-		if err := json.Unmarshal(data, r.report); err != nil {
-			c.t.Fatal(err)
-		}
+	if last, err := report.Last(c.host.Path("run"), "test"); err == nil {
+		r.report = last
 	}
 	return r
 }
