@@ -114,8 +114,10 @@ func TestKnownByName(t *testing.T) {
 		t.Fatal(o.Stderr)
 	}
 	s.fails("no engine of this host has such a container", "explain", "web")
-	if last := s.told("last", id[:7]); last.Container.ID != id {
-		t.Errorf("by the id of one that is gone: %+v", last)
+	for _, name := range []string{id[:7], "web"} {
+		if last := s.told("last", name); last.Container.ID != id {
+			t.Errorf("%s of one that is gone: %+v", name, last)
+		}
 	}
 }
 
