@@ -223,6 +223,8 @@ type Delegation struct {
 	Program []string
 	// Files are the contents of the files in the private bundle, by name.
 	Files map[string][]byte
+	// Warnings tell what of a working container the run does not give, because it was not requested.
+	Warnings []*fault.Error
 }
 
 // Reserved reports whether an id is a word that stands for a whole list and never for a device.

@@ -95,7 +95,8 @@ func (g *generator) chance(n int) bool { return g.random.IntN(n) == 0 }
 func (g *generator) word() string {
 	word := pick(g, []string{
 		"gpu-hook/gpus", "gpu-hook/plan", "gpuhook/gpus", "cdi.k8s.io/x", "NVIDIA_VISIBLE_DEVICES=all",
-		"NVIDIA_VISIBLE_DEVICES=void",
+		"NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICE=0", "NVIDIA_VISIBEL_DEVICES=0", "XAMD_VISIBLE_DEVICES=0",
+		"cdi.k8s.oi/x", "CDI.k8s",
 		"NVIDIA_VISIBLE_DEVICES=", "CUDA_VERSION=12", "NVIDIA_IMEX_CHANNELS=0", "AMD_VISIBLE_DEVICES=0", "ACME=0",
 		"acme.com/x", "/var/run/nvidia-container-devices/0", "/usr/bin/nvidia-container-runtime-hook",
 		"nvidia-container-toolkit", "/dev/null", "x", "", "é", "\"",

@@ -126,6 +126,8 @@ func requests() map[string][]string {
 			`,"annotations":{"cdi.k8s.io/x":"nvidia.com/gpu=0"}`,
 			`,"annotations":{"cdi.k8s.io/":"no name"}`,
 			`,"annotations":{"\"cdi.k8s.io/x":"nvidia.com/gpu=0"}`,
+			`,"annotations":{"cdi.k8s.oi/x":"nvidia.com/gpu=0"}`,
+			`,"annotations":{"CDI.k8s":"nvidia.com/gpu=0"}`,
 		},
 		config.SourceMount: {
 			`,"mounts":[{"destination":"/var/run/nvidia-container-devices/0","source":"/dev/null"}]`,
@@ -144,6 +146,10 @@ func requests() map[string][]string {
 			`{"process":{"env":["CUDA_VERSION=10.0","NVIDIA_VISIBLE_DEVICES="]},"process":{"env":["CUDA_VERSION=10.0"]}}`,
 			`{"process":{"env":["CUDA_VERSION=10.0"]},"hooks":{"prestart":[{"env":["NVIDIA_VISIBLE_DEVICES="]}]}}`,
 			`,"process":{"env":["AMD_VISIBLE_DEVICES=0"]}`,
+			`,"process":{"env":["AMD_VISIBLE_DEVICE=0"]}`,
+			`,"process":{"env":["NVIDIA_VISIBLE_DEVICESS=0"]}`,
+			`,"process":{"env":["nvidia_visible_devices=0"]}`,
+			`,"process":{"env":["NVIDIA_VISBILE_DEVICES=0"]}`,
 		},
 	}
 }
@@ -300,7 +306,7 @@ func TestPlainContainersAreQuiet(t *testing.T) {
 		`,"hooks":{"createRuntime":[{"path":"/usr/bin/gpu-hook","timeout":30,` +
 			`"args":["gpu-hook","--config","/etc/gpu-hook/config.toml","createRuntime"]}]}`,
 		`,"annotations":null,"hooks":null,"linux":{"devices":[{"path":"/dev/x","major":1,"minor":3,"fileMode":438,"uid":0}]}`,
-		`,"process":{"env":["NVIDIA=1","NVIDIA_VISIBLE_DEVICE=all","XNVIDIA_VISIBLE_DEVICES=all"]}`,
+		`,"process":{"env":["NVIDIA=1","NVIDIA_VISIBLE=all","XXNVIDIA_VISIBLE_DEVICES=all","CUDA_VISIBLE_DEVICES=0"]}`,
 		`,"process":{"env":["NVIDIA_VISIBLE_DEVICES","ü=é"]}`,
 	} {
 		if !b.check(specOf(more), nil) {

@@ -11,6 +11,12 @@ func Recorded(o Options) []string {
 	return report.IDs(c.RunDir())
 }
 
+// All returns all records that this user may read, the newest first.
+func All(o Options) (*report.History, error) {
+	c, _ := o.Load() // as with Recorded
+	return report.All(c.RunDir())
+}
+
 // Known is a container as a command can be told of it.
 type Known struct {
 	Word  string // its name or, if IsID, the beginning of its id
@@ -38,10 +44,4 @@ func Containers(view containers.View) []Known {
 		out = append(out, Known{c.ShortID(), about, true})
 	}
 	return out
-}
-
-// All returns all records that this user may read, the newest first.
-func All(o Options) (*report.History, error) {
-	c, _ := o.Load() // as with Recorded
-	return report.All(c.RunDir())
 }

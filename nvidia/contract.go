@@ -183,7 +183,11 @@ func (n Contract) Run(o contract.Order) (*contract.Delegation, error) {
 			"of the driver capabilities asked for none is supported on this host").
 			WithHint("ask for supported ones, or add some to supported-capabilities under [nvidia] in %s", n.ConfigFile)
 	}
-	return n.Toolkit.delegate(there, r)
+	d, err := n.Toolkit.delegate(there, r)
+	if f := withoutSMI(o, r.Capabilities); f != nil && err == nil {
+		d.Warnings = append(d.Warnings, f)
+	}
+	return d, err
 }
 
 // Given implements [contract.Delegate]. It reports whether config.json has the node of each device, requested by index,

@@ -9,6 +9,7 @@ package inject
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -95,6 +96,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err := t.spareRoot(edits, delegates, result); err != nil {
 		return err
 	}
+	linux.ReserveThreads(threadsFor(edits))
 	user, err := t.Process.RootUser()
 	if err != nil {
 		return fault.New(fault.State, "user namespace of the container", "%w", err).
@@ -143,7 +145,7 @@ func (t *Target) apply(
 	if t.Wish {
 		return t.applyWish(ctx, r, made, edits.Hooks, delegates, result)
 	}
-	if err := t.allow(ctx, rules.Missing(t.Container.Spec, made), result); err != nil {
+	if err := t.allowNodes(ctx, made, result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
@@ -176,6 +178,34 @@ func (t *Target) delegateOne(
 	result.Delegated = append(result.Delegated, made...)
 	result.Said = append(result.Said, said)
 	return made, nil
+}
+
+// allowNodes extends the container's device rules for the nodes. If that fails, as where a cgroup above the container
+// denies one of them, it leaves out each optional node whose rule alone makes it fail. Such a node stays, and cannot be
+// opened.
+func (t *Target) allowNodes(ctx context.Context, nodes []*devices.DeviceNode, result *Result) error {
+	err := t.allow(ctx, rules.Missing(t.Container.Spec, nodes), result)
+	var required, optional []*devices.DeviceNode
+	for _, d := range nodes {
+		if t.Optional.Of(d) == "" {
+			required = append(required, d)
+		} else {
+			optional = append(optional, d)
+		}
+	}
+	if err == nil || len(optional) == 0 || ctx.Err() != nil {
+		return err
+	}
+	if err := t.allow(ctx, rules.Missing(t.Container.Spec, required), result); err != nil {
+		return err
+	}
+	for _, d := range optional {
+		if err := t.allow(ctx, rules.Missing(t.Container.Spec, []*devices.DeviceNode{d}), result); err != nil {
+			d.Status = devices.Skipped
+			result.Skipped = append(result.Skipped, t.Optional.Note(d, fmt.Errorf("%s: %w", d.Label(), err)))
+		}
+	}
+	return nil
 }
 
 // allow extends the container's device rules.

@@ -21,6 +21,9 @@ func (p *Planner) offerHook(g *group) (offer, []error) {
 		delegation = nil
 	}
 	o := offer{edits: devices.NewEdits(), delegation: delegation, names: make([][]string, len(g.requests))}
+	if delegation != nil {
+		o.note(delegation.Warnings...)
+	}
 	return o, fill(errs, err)
 }
 

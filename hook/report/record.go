@@ -2,7 +2,6 @@ package report
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,7 +55,11 @@ func (r *Report) write(runDir, dir string, keep int) error {
 	if !validID(r.Container.ID) {
 		return fmt.Errorf("%q is not a container id", r.Container.ID)
 	}
-	if err := errors.Join(trust.PrivateDir(runDir, 0o755), trust.PrivateDir(dir, 0o700)); err != nil {
+	// In this order: nothing is made in a directory that is not ours.
+	if err := trust.PrivateDir(runDir, 0o755); err != nil {
+		return err
+	}
+	if err := trust.PrivateDir(dir, 0o700); err != nil {
 		return err
 	}
 	data, err := json.Marshal(r)

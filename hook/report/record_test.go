@@ -113,6 +113,14 @@ func TestRecordsArePrivate(t *testing.T) {
 		r.Warnings[0].Hint != "make "+dir+"/records a directory that root alone may write" {
 		t.Errorf("a record is written to a directory that others may write: %v", r.Warnings)
 	}
+	others := t.TempDir()
+	if err := os.Chmod(others, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r.Keep(others, 5)
+	if entries, err := os.ReadDir(others); err != nil || len(entries) > 0 {
+		t.Errorf("something is made in a directory that others may write: %v, %v", entries, err)
+	}
 }
 
 func TestLast(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,17 +31,26 @@ func (r *Report) Text(w io.Writer) error {
 // textWriter writes lines with aligned columns.
 type textWriter struct{ *tabwriter.Writer }
 
+// line writes a line. What a terminal would not show as it is comes escaped, whoever wrote it.
 func (t *textWriter) line(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = visible(s)
+		}
+	}
 	_, _ = fmt.Fprintf(t, format+"\n", args...)
 }
 
-// labelled writes lines, the first of them behind the label and the others below it. No lines are nothing.
-func (t *textWriter) labelled(label string, lines []string) {
-	if len(lines) > 0 {
+// labelled writes rows of cells, the first of them behind the label and the others below it. No rows are nothing.
+func (t *textWriter) labelled(label string, rows [][]string) {
+	if len(rows) > 0 {
 		t.line("")
 	}
-	for _, line := range lines {
-		t.line("%-8s%s", label, line)
+	for _, cells := range rows {
+		for i := range cells {
+			cells[i] = visible(cells[i])
+		}
+		_, _ = fmt.Fprintf(t, "%-8s%s\n", label, strings.Join(cells, "\t"))
 		label = ""
 	}
 }
@@ -79,15 +89,16 @@ func (r *Report) verdict() string {
 
 // title is the container's name, engine, short id and, unless that is root, user, as far as they are known.
 func (c ContainerInfo) title() string {
-	name, about := Shown(fullName(c.Namespace, c.Pod, c.Name)), []string{}
+	name, about := fullName(c.Namespace, c.Pod, c.Name), []string{}
 	if c.Engine != "" {
 		about = append(about, c.Engine)
 	}
 	id := shortID(c.ID)
 	switch {
 	case name != "" && id != "":
-		about = append(about, id)
+		name, about = word(name), append(about, id)
 	case name != "":
+		name = word(name)
 	case id != "":
 		name = id
 	case c.Bundle != "":
@@ -105,19 +116,19 @@ func (c ContainerInfo) title() string {
 }
 
 func (t *textWriter) requests(r *Report) {
-	lines := make([]string, 0, len(r.Requests))
+	rows := make([][]string, 0, len(r.Requests))
 	for _, q := range r.Requests {
 		reason := ""
 		// The reasons of an unserved request are the cause and what was tried, below.
 		if q.Reason != "" && q.Status != plan.Unserved {
 			reason = ": " + q.Reason
 		}
-		lines = append(lines, fmt.Sprintf("%s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason))
+		rows = append(rows, []string{word(q.Source), strconv.Quote(q.Value), q.Vendor, q.Status + reason})
 	}
-	if len(lines) == 0 {
-		lines = []string{"nothing"}
+	if len(rows) == 0 {
+		rows = [][]string{{"nothing"}}
 	}
-	t.labelled("asks:", lines)
+	t.labelled("asks:", rows)
 }
 
 // causes writes the errors, each with what to do about it.
@@ -134,35 +145,35 @@ func (t *textWriter) causes(r *Report) {
 // attempts writes how the drivers took the requests; of several requests, which one.
 func (t *textWriter) attempts(r *Report) {
 	several := slices.ContainsFunc(r.Attempts, func(a plan.Attempt) bool { return a.Request != r.Attempts[0].Request })
-	lines := make([]string, 0, len(r.Attempts))
+	rows := make([][]string, 0, len(r.Attempts))
 	for _, a := range r.Attempts {
-		line := a.Driver + "\t" + a.Status
+		cells := []string{a.Driver, a.Status}
 		if several && a.Request < len(r.Requests) {
-			line += "\tfor " + r.Requests[a.Request].Source
+			cells = append(cells, "for "+word(r.Requests[a.Request].Source))
 		}
 		if a.Reason != "" {
-			line += "\t" + a.Reason
+			cells = append(cells, a.Reason)
 		}
-		lines = append(lines, line)
+		rows = append(rows, cells)
 	}
-	t.labelled("tried:", lines)
+	t.labelled("tried:", rows)
 }
 
 // grants writes what the container gets: the devices of each driver, and every edit.
 func (t *textWriter) grants(r *Report) {
-	var lines []string
+	var rows [][]string
 	for _, g := range r.Grants {
-		what := strings.Join(g.CDIDevices, " ")
+		what := words(g.CDIDevices)
 		if g.Delegate != nil {
-			what = g.Delegate.Path + " " + strings.Join(g.Delegate.Env, " ")
+			what = g.Delegate.Path + " " + words(g.Delegate.Env)
 		}
-		lines = append(lines, fmt.Sprintf("by %s\t%s", g.Driver, what))
+		rows = append(rows, []string{"by " + g.Driver, what})
 	}
 	for e := range r.Edits.All() {
 		label, detail := e.Row()
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", label, detail, *e.State()))
+		rows = append(rows, []string{label, detail, string(*e.State())})
 	}
-	t.labelled("gives:", lines)
+	t.labelled("gives:", rows)
 }
 
 // unseen writes what explain could not look at.

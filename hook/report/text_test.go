@@ -100,7 +100,7 @@ warning W-WEAK: v
 			Edits: devices.NewEdits(), Errors: []Message{{fault.NoSpec, "no driver", "install it"}, {fault.Name, "none", ""}},
 			Result: "refused", Time: at,
 		}, `
-x\x1b (0a0a0a0a0a0a, uid 7): did not start
+"x\x1b" (0a0a0a0a0a0a, uid 7): did not start
 createRuntime 2026-03-04T05:06:07Z, 0.0 ms: refused
 
 asks:   flag   "all"  amd     unserved

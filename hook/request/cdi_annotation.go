@@ -18,6 +18,7 @@ func (g *gatherer) cdiAnnotations() []*Request {
 	for _, prefix := range g.config.CDI.AnnotationPrefixes {
 		out = append(out, g.quoted(config.SourceCDIAnnotation, prefix)...)
 	}
+	out = append(out, g.nearCDI()...)
 	list := devices.FromAnnotations(g.container.Spec.Annotations, g.config.CDI.AnnotationPrefixes)
 	if len(list) > maxAnnotations {
 		source := config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: "cdi.k8s.io/*"}

@@ -34,6 +34,7 @@ func (g *gatherer) environment() []*Request {
 			out = append(out, g.partVariable(v, part)...)
 		}
 	}
+	out = append(out, g.nearVariables()...)
 	if privilegedEnough(g.config, g.container) {
 		return out
 	}

@@ -37,6 +37,8 @@ func (s *scanner) isVoid() bool { return s.voids > 0 && s.lists == 1 }
 // mayRequest reports whether a string may request something, but for what isVoid decides at the end.
 func (s *scanner) mayRequest(raw []byte, of shape) bool {
 	switch {
+	case of == variable && s.triggers.nearVariable(raw):
+		return true
 	case !s.triggers.found(raw):
 		return false
 	case s.triggers.otherVariables:
@@ -106,7 +108,7 @@ func (s *scanner) object(of shape) bool {
 			return false
 		}
 		key, ok := s.text()
-		if !ok || s.mayRequest(key, anything) || of == textMap && mentionsGPU(key) || s.next() != ':' {
+		if !ok || s.mayRequest(key, anything) || of == textMap && isClose(key) || s.next() != ':' {
 			return false
 		}
 		s.at++

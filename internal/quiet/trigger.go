@@ -79,8 +79,45 @@ func (t *Triggers) found(raw []byte) bool {
 	return raw[0] == '/' && contains(raw, mountRoot) || t.last[raw[len(raw)-1]] && isOtherHook(raw)
 }
 
-// mentionsGPU reports whether the key of an annotation contains "gpu" in letters of any case: package hook reports keys
-// that are nearly its own.
+// isClose reports whether the key of an annotation may be nearly one that requests devices, which package hook reports:
+// it begins with "cdi" or contains "gpu", in letters of any case.
+func isClose(key []byte) bool {
+	return len(key) > 2 && lower(key[0]) == 'c' && lower(key[1]) == 'd' && lower(key[2]) == 'i' || mentionsGPU(key)
+}
+
+// minNearName is the length from which a variable's name is compared with others.
+const minNearName = 12
+
+// nearVariable reports whether text sets a variable whose name is nearly one that requests devices, but not that one:
+// one letter is wrong, or the case of letters. Package hook reports it.
+func (t *Triggers) nearVariable(text []byte) bool {
+	for _, name := range t.names {
+		if len(name) < minNearName || name[len(name)-1] == '/' {
+			continue
+		}
+		for n := len(name) - 1; n <= len(name)+1 && n < len(text); n++ {
+			if text[n] == '=' && string(text[:n]) != name && oneEdit(text[:n], name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// oneEdit reports whether a is b, in letters of any case, but for one character more, less or other, or two neighbours
+// exchanged.
+func oneEdit(a []byte, b string) bool {
+	for len(a) > 0 && b != "" && lower(a[0]) == lower(b[0]) {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && b != "" && lower(a[len(a)-1]) == lower(b[len(b)-1]) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	swapped := len(a) == 2 && len(b) == 2 && lower(a[0]) == lower(b[1]) && lower(a[1]) == lower(b[0])
+	return swapped || len(a) <= 1 && len(b) <= 1
+}
+
+// mentionsGPU reports whether the key contains "gpu" in letters of any case.
 func mentionsGPU(key []byte) bool {
 	for i := 0; i+3 <= len(key); i++ {
 		if lower(key[i]) == 'g' && lower(key[i+1]) == 'p' && lower(key[i+2]) == 'u' {

@@ -152,7 +152,6 @@ func capabilityAttack() attack {
 				}
 			}
 		})
-	a.gap = "issue 13.3: capabilities are passed on"
 	plant := a.plant
 	a.plant = func(s *scene) {
 		plant(s)

@@ -3,39 +3,18 @@ package cve
 import (
 	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
+	"github.com/gpu-hook/gpu-hook/test/race"
 )
-
-// swapping exchanges two paths in a row until stop is called, as a process with the same root filesystem can.
-func swapping(pairs ...[2]string) (stop func()) {
-	quit, done := make(chan struct{}), sync.WaitGroup{}
-	for _, pair := range pairs {
-		done.Go(func() {
-			for {
-				select {
-				case <-quit:
-					return
-				default:
-					_ = unix.Renameat2(unix.AT_FDCWD, pair[0], unix.AT_FDCWD, pair[1], unix.RENAME_EXCHANGE)
-				}
-			}
-		})
-	}
-	return func() {
-		close(quit)
-		done.Wait()
-	}
-}
 
 // raceStarts is how often each race is run, in each venue and with each resolver.
 const raceStarts = 4
 
-// raceAttacks are those by a process that moves paths about while gpu-hook works. How often these are won by a program
-// that is not careful, the races of devices/inject and of test/race tell: they count.
+// raceAttacks are those by a process that moves paths about while gpu-hook works. How often a program
+// that is not careful loses these, the races of devices/inject and test/holder count.
 func raceAttacks() []attack {
 	return []attack{
 		{
@@ -46,7 +25,7 @@ func raceAttacks() []attack {
 				s.symlink(s.outside("libs"), "/usr/local/cuda/swap")
 			},
 			during: func(s *scene) func() {
-				return swapping([2]string{s.rootfs("/usr/local/cuda/compat"), s.rootfs("/usr/local/cuda/swap")})
+				return race.Exchange([2]string{s.rootfs("/usr/local/cuda/compat"), s.rootfs("/usr/local/cuda/swap")})
 			},
 		},
 		{
@@ -61,7 +40,7 @@ func raceAttacks() []attack {
 				s.symlink(s.outside("empty"), "/opt/swap")
 			},
 			during: func(s *scene) func() {
-				return swapping([2]string{s.rootfs("/opt/a/b"), s.rootfs("/opt/a/swap")},
+				return race.Exchange([2]string{s.rootfs("/opt/a/b"), s.rootfs("/opt/a/swap")},
 					[2]string{s.rootfs("/opt/a"), s.rootfs("/opt/swap")})
 			},
 		},
@@ -87,7 +66,7 @@ func raceAttacks() []attack {
 				s.configure("VOLUME", s.volume(""))
 			},
 			during: func(s *scene) func() {
-				stop := swapping([2]string{s.volume("a"), s.volume("swap")})
+				stop := race.Exchange([2]string{s.volume("a"), s.volume("swap")})
 				return func() {
 					stop()
 					// What is on the volume is where it was, or its links would look changed.

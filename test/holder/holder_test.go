@@ -121,6 +121,7 @@ type container struct {
 	before string // the root filesystem and its surroundings before the hook ran
 	env    []string
 	clone  uintptr // further namespaces of the holder's own
+	ids    []syscall.SysProcIDMap
 }
 
 type option func(*container, *gpuhost.Bundle)
@@ -183,7 +184,12 @@ func (c *container) start() *container {
 	c.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | c.clone}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | c.clone, UidMappings: c.ids, GidMappings: c.ids,
+	}
+	if c.ids != nil {
+		cmd.SysProcAttr.Credential = &syscall.Credential{NoSetGroups: true} // its root
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		c.t.Fatal(err)
