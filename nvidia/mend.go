@@ -157,7 +157,7 @@ func (f facts) generate(kind, file string) string {
 	return command
 }
 
-const loadDriver = "load the driver (modprobe nvidia), or install it first"
+const loadDriver = "modprobe nvidia (or install the driver first)"
 
 // generatorMode returns the mode of nvidia-ctk that writes Specs of a kind that is not that of GPUs, and its class; ""
 // for GPUs and for kinds that it does not know.

@@ -43,7 +43,7 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 		why = append(why, fmt.Sprintf("written for driver %s, the host runs %s", written, loaded))
 	}
 	if len(missing) > 0 {
-		text := fmt.Sprintf("%d of %d host files that it needs are missing", len(missing), needed)
+		text := fmt.Sprintf("%d of its %d host files are missing", len(missing), needed)
 		if len(why) == 0 {
 			text += ", first: " + missing[0]
 		}
@@ -54,7 +54,7 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 	}
 	hint := p.regenerate(v, share)
 	if !installed(share.Files(), written, loaded) {
-		hint += "; if the driver was updated and not loaded since, restart the host first"
+		hint += " (restart the host first, if the driver was updated since)"
 	}
 	return fault.New(fault.Stale, share.Spec, "%s", strings.Join(why, "; ")).
 		WithHint("%s", hint), len(missing) == 0
