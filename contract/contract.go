@@ -132,6 +132,9 @@ type Specs interface {
 	// MendNode returns why the host does not have a device node as a Spec wants it, "" if nothing more is known, and
 	// what to do about it, as a hint.
 	MendNode(n Node) (why, hint string)
+	// MendFiles returns why files of the host that a Spec of the kind needs are missing, "" if nothing more is known, and
+	// what to do about it, as a hint.
+	MendFiles(missing []string, kind, file string) (why, hint string)
 	// MendProgram returns what to do about a hook of a Spec of the kind in this file whose program is missing.
 	MendProgram(program, kind, file string) string
 	// IsDevice reports whether the path is that of the device node of a whole device.
@@ -176,8 +179,10 @@ type Lack struct {
 type Node struct {
 	Path  string // of the host
 	Found string // what is in its place, such as "a directory"; "" if nothing is
-	Kind  string // CDI kind of the Spec
-	Spec  string // path of the Spec
+	// Number is the number MAJOR:MINOR that it has there, if that is another one than in the Spec.
+	Number string
+	Kind   string // CDI kind of the Spec
+	Spec   string // path of the Spec
 }
 
 // Generator is the vendor's program that writes CDI Specs.

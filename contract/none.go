@@ -80,15 +80,23 @@ func (n None) Regenerate(_ string, files ...string) string {
 
 // write returns the command that writes the file, and where it comes from.
 func (g Generator) write(file string) string {
-	return fmt.Sprintf("%s%s (of the package %s)", g.Command, file, g.Package)
+	return fmt.Sprintf("%s%s # of the package %s", g.Command, file, g.Package)
 }
 
 // MendNode knows nothing about the vendor's nodes.
 func (n None) MendNode(node Node) (why, hint string) {
+	if node.Number != "" {
+		return "", n.Regenerate(node.Kind, node.Spec)
+	}
 	if node.Found != "" {
 		return "", fmt.Sprintf("make %s the device node again, or correct hostPath in %s", node.Path, node.Spec)
 	}
 	return "", "load the device's driver; if the device is gone: " + n.Regenerate(node.Kind, node.Spec)
+}
+
+// MendFiles knows nothing about the vendor's files.
+func (n None) MendFiles(_ []string, kind, file string) (why, hint string) {
+	return "", n.Regenerate(kind, file)
 }
 
 // MendProgram knows nothing about the vendor's programs.

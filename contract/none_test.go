@@ -86,11 +86,11 @@ func TestNoneMends(t *testing.T) {
 		"generate one with the tool of acme.com, or write it":                   n.Generate("acme.com/npu", "/cdi"),
 		"generate /a.yaml again with the tool that wrote it":                    n.Regenerate("acme.com/npu", "/a.yaml"),
 		"generate /a.yaml and /b.yaml again with the tool that wrote it":        known.Regenerate("", "/a.yaml", "/b.yaml"),
-		"acme-ctk --out=/cdi/acme.json (of the package acme-tools)":             known.Generate("acme.com/npu", "/cdi"),
-		"acme-ctk --out=/a.yaml (of the package acme-tools)":                    known.Regenerate("acme.com/npu", "/a.yaml"),
+		"acme-ctk --out=/cdi/acme.json # of the package acme-tools":             known.Generate("acme.com/npu", "/cdi"),
+		"acme-ctk --out=/a.yaml # of the package acme-tools":                    known.Regenerate("acme.com/npu", "/a.yaml"),
 		"make /dev/acme0 the device node again, or correct hostPath in /a.yaml": mend(n, link),
 		"load the device's driver; if the device is gone: " +
-			"acme-ctk --out=/a.yaml (of the package acme-tools)": mend(known, gone),
+			"acme-ctk --out=/a.yaml # of the package acme-tools": mend(known, gone),
 		"install /bin/h, or correct the hook's path in /a.yaml": n.MendProgram("/bin/h", "acme.com/npu", "/a.yaml"),
 	} {
 		if got != want {

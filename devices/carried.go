@@ -47,16 +47,32 @@ func (r *Registry) Carried(kind string, nodes []string) []string {
 	if !r.touched(kind, nodes) {
 		return nil
 	}
-	names := r.Every(kind)
-	return slices.DeleteFunc(names, func(name string) bool { return !r.carries(name, names, nodes) })
+	names, has := r.Every(kind), Set(nodes)
+	owners := map[string]int{} // how many devices have a node
+	for _, name := range names {
+		for node := range Set(r.ownNodes(name)) {
+			owners[node]++
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !carries(r.ownNodes(name), owners, has) })
+}
+
+// Set returns the texts of the list as a set.
+func Set(list []string) map[string]bool {
+	out := make(map[string]bool, len(list))
+	for _, s := range list {
+		out[s] = true
+	}
+	return out
 }
 
 // touched reports whether a device of the kind has one of the nodes itself. For 1,025 devices it takes a fraction of
 // the time of [Registry.Every], which sorts their names and finds those of one device.
 func (r *Registry) touched(kind string, nodes []string) bool {
 	r.need(kind)
+	set := Set(nodes)
 	for name, d := range r.devices {
-		has := func(node *cdispecs.DeviceNode) bool { return slices.Contains(nodes, path.Clean(node.Path)) }
+		has := func(node *cdispecs.DeviceNode) bool { return set[path.Clean(node.Path)] }
 		if kindOf(name) == kind && slices.ContainsFunc(d.raw.ContainerEdits.DeviceNodes, has) {
 			return true
 		}
@@ -67,39 +83,37 @@ func (r *Registry) touched(kind string, nodes []string) bool {
 // Covered reports whether the named devices are all among the carried ones, by these or other names. A name of several
 // devices, such as "all", is covered if each of its own nodes belongs to a carried device.
 func (r *Registry) Covered(names, carried []string) bool {
-	var nodes []string
-	for _, name := range carried {
-		nodes = append(nodes, r.ownNodes(name)...)
-	}
+	nodes, groups := r.OwnNodes(carried), r.alike(carried)
 	return !slices.ContainsFunc(names, func(name string) bool {
-		if slices.ContainsFunc(carried, func(o string) bool { return o == name || r.same(o, name) }) {
+		if slices.ContainsFunc(groups[r.mark(name)], func(o string) bool { return o == name || r.same(o, name) }) {
 			return false
 		}
 		own := r.ownNodes(name)
-		return len(own) == 0 || slices.ContainsFunc(own, func(node string) bool { return !slices.Contains(nodes, node) })
+		return len(own) == 0 || slices.ContainsFunc(own, func(node string) bool { return !nodes[node] })
 	})
 }
 
 // Defines reports whether a Spec of this host defines the name.
 func (r *Registry) Defines(name string) bool { return r.device(name) != nil }
 
-// OwnNode reports whether a Spec gives the node to one of the named devices itself, and not to all devices of the Spec.
-func (r *Registry) OwnNode(node string, names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(r.ownNodes(name), node) })
+// OwnNodes returns the nodes that a Spec gives to one of the named devices itself, and not to all devices of the Spec.
+func (r *Registry) OwnNodes(names []string) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range names {
+		for _, node := range r.ownNodes(name) {
+			out[node] = true
+		}
+	}
+	return out
 }
 
-// carries reports whether a container with these nodes has the device, as [Registry.Carried] defines it. others are the
-// devices of its kind.
-func (r *Registry) carries(name string, others, nodes []string) bool {
-	own := r.ownNodes(name)
-	missing := func(node string) bool { return !slices.Contains(nodes, node) }
-	if len(own) == 0 || !slices.ContainsFunc(own, missing) {
+// carries reports whether a container that has these nodes has the device with its own nodes, as [Registry.Carried]
+// defines it. owners says how many devices of its kind have a node.
+func carries(own []string, owners map[string]int, has map[string]bool) bool {
+	if len(own) == 0 || !slices.ContainsFunc(own, func(node string) bool { return !has[node] }) {
 		return len(own) > 0
 	}
-	shared := func(node string) bool {
-		return slices.ContainsFunc(others, func(o string) bool { return o != name && slices.Contains(r.ownNodes(o), node) })
-	}
-	return slices.ContainsFunc(own, func(node string) bool { return !missing(node) && !shared(node) })
+	return slices.ContainsFunc(own, func(node string) bool { return has[node] && owners[node] == 1 })
 }
 
 // ownNodes returns the paths of the nodes in the device's own edits.

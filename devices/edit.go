@@ -3,6 +3,7 @@ package devices
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
@@ -46,8 +47,8 @@ type editList interface {
 	clone(to, from *Edits)
 	// share makes the list of to a copy of the list of from, with the same edits.
 	share(to, from *Edits)
-	// merge adds the list of from to the list of to.
-	merge(to, from *Edits)
+	// merge adds the lists of all of from to the list of to.
+	merge(to *Edits, from []*Edits)
 }
 
 // listOf is the [editList] of the edits E: where it is in [Edits], how it is made from CDI's edits, and how others are
@@ -78,7 +79,17 @@ func (l listOf[T, E]) clone(to, from *Edits) {
 
 func (l listOf[T, E]) share(to, from *Edits) { *l.of(to) = append([]E{}, *l.of(from)...) }
 
-func (l listOf[T, E]) merge(to, from *Edits) { *l.of(to) = l.add(*l.of(to), *l.of(from)) }
+func (l listOf[T, E]) merge(to *Edits, from []*Edits) {
+	if len(from) == 1 {
+		*l.of(to) = l.add(*l.of(to), *l.of(from[0]))
+		return
+	}
+	var more []E
+	for _, e := range from {
+		more = append(more, *l.of(e)...)
+	}
+	*l.of(to) = l.add(*l.of(to), more)
+}
 
 // All returns an iterator over the edits, list by list in the order of the JSON form.
 func (e *Edits) All() iter.Seq[Edit] {
@@ -109,14 +120,18 @@ func (e *Edits) Clone() *Edits {
 	return out
 }
 
-// Append adds other's edits to e as the CDI library does. A node or mount replaces the one on its path, a variable the
+// Append adds the edits of the others to e, in their order, as the CDI library does. A node or mount replaces the one on its path, a variable the
 // one of its name, and a network device the one of its name on the host. Equal hooks and groups are added once. Mounts
 // are in the order of the depth of their paths. Of Intel RDT settings only the last remains.
-func (e *Edits) Append(other *Edits) {
+func (e *Edits) Append(others ...*Edits) {
 	for _, list := range editLists() {
-		list.merge(e, other)
+		list.merge(e, others)
 	}
-	e.Notes = merge(e.Notes, other.Notes, (*fault.Error).What)
+	for _, other := range others {
+		if len(other.Notes) > 0 {
+			e.Notes = merge(e.Notes, other.Notes, (*fault.Error).What)
+		}
+	}
 }
 
 // Join returns the edits of all parts as one, as [Edits.Append] adds them: its edits are those of the parts, its lists
@@ -125,16 +140,14 @@ func (e *Edits) Append(other *Edits) {
 func Join(parts ...*Edits) *Edits {
 	parts = slices.DeleteFunc(slices.Clone(parts), (*Edits).empty)
 	out := NewEdits()
-	for i, part := range parts {
-		if i > 0 {
-			out.Append(part)
-			continue
-		}
-		for _, list := range editLists() {
-			list.share(out, part)
-		}
-		out.Notes = slices.Clone(part.Notes)
+	if len(parts) == 0 {
+		return out
 	}
+	for _, list := range editLists() {
+		list.share(out, parts[0])
+	}
+	out.Notes = slices.Clone(parts[0].Notes)
+	out.Append(parts[1:]...)
 	return out
 }
 
@@ -178,6 +191,12 @@ type host struct {
 	root      string
 	owner     trust.Owner
 	sources   *sources
+	carried   *carried
+}
+
+// inRoot reports whether the path, which has no links, is in the container's root filesystem.
+func (h *host) inRoot(resolved string) bool {
+	return h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/")
 }
 
 // Complete checks every edit against the host and fills in what the Spec leaves open. A node gets its type, numbers and
@@ -191,7 +210,7 @@ type host struct {
 func (e *Edits) Complete(
 	container *specs.Spec, root string, owner trust.Owner, rule Optional,
 ) (skipped []*fault.Error, err error) {
-	h := &host{container, root, owner, &sources{dirs: map[string]string{}}}
+	h := &host{container, root, owner, newSources(owner), carriedOf(container)}
 	for edit := range e.All() {
 		err := edit.complete(h)
 		if err == nil {

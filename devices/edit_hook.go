@@ -90,6 +90,9 @@ func (h *Hook) complete(on *host) error {
 		if err := h.trusted(on.owner); err != nil {
 			return err
 		}
+		if err := h.onHost(on); err != nil {
+			return err
+		}
 	}
 	if on.container.Hooks == nil {
 		return nil
@@ -117,6 +120,20 @@ func (h *Hook) trusted(owner trust.Owner) error {
 	}
 	return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).
 		WithHint("see that root can read %s", h.Path)
+}
+
+// onHost returns an error if the program is in the container's root filesystem, where the author of the image put it.
+func (h *Hook) onHost(on *host) error {
+	const hint = "name a program of the host in the CDI Spec"
+	resolved, err := on.sources.resolve(h.Path)
+	if err != nil {
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec", "%w", err).WithHint(hint)
+	}
+	if on.inRoot(resolved) {
+		return fault.New(fault.Hook, h.HookName+" hook of the CDI Spec",
+			"%s: it is in the container's own root filesystem", h.Path).WithHint(hint)
+	}
+	return nil
 }
 
 // ProgramError says that a hook's program is missing on the host.

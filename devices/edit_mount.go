@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
 // Mount is a bind mount of a host file or directory, or a new tmpfs.
@@ -22,6 +22,8 @@ type Mount struct {
 	Status        Status   `json:"status"`
 
 	Type string `json:"-"`
+	// Source is HostPath without symbolic links, once the mount is complete. It is what is mounted.
+	Source string `json:"-"`
 }
 
 func mountList() editList {
@@ -33,7 +35,9 @@ func mountList() editList {
 }
 
 func mountOf(m *cdispecs.Mount) *Mount {
-	return &Mount{m.HostPath, m.ContainerPath, nonNil(m.Options), Apply, m.Type}
+	return &Mount{
+		HostPath: m.HostPath, ContainerPath: m.ContainerPath, Options: nonNil(m.Options), Status: Apply, Type: m.Type,
+	}
 }
 
 // Label implements [Edit].
@@ -116,13 +120,13 @@ func (m *Mount) complete(h *host) error {
 			return err
 		}
 	}
-	if mounted(h.container, m.HostPath, m.ContainerPath, m.Tmpfs()) {
+	if h.carried.mounts(m.HostPath, m.ContainerPath, m.Tmpfs()) {
 		m.Status = Present
 	}
 	return nil
 }
 
-// checkSource checks the host path of a bind mount.
+// checkSource checks the host path of a bind mount, and sets Source.
 func (m *Mount) checkSource(what string, h *host) error {
 	if !path.IsAbs(m.HostPath) || path.Clean(m.HostPath) == "/" {
 		return fault.New(fault.Mount, what, "the path must be that of a file or directory below /").
@@ -133,25 +137,22 @@ func (m *Mount) checkSource(what string, h *host) error {
 		return fault.New(fault.Mount, what, "it is missing on this host").
 			WithHint("install the driver's libraries, or generate the CDI Spec again")
 	}
+	if errors.Is(err, trust.ErrUntrusted) {
+		return fault.New(fault.Mount, what, "%w", err).
+			WithHint("write into hostPath in the CDI Spec where the link should lead, or remove the link")
+	}
 	if err != nil {
 		return fault.New(fault.Mount, what, "%w", err).WithHint("make the file readable to root")
 	}
 	if resolved == "/" {
 		return fault.New(fault.Mount, what, "it is a link to the host's root").WithHint("correct hostPath in the CDI Spec")
 	}
-	if h.root != "" && strings.HasPrefix(resolved+"/", h.root+"/") {
+	if h.inRoot(resolved) {
 		return fault.New(fault.Mount, what, "it is in the container's own root filesystem").
 			WithHint("name a file of the host as hostPath in the CDI Spec")
 	}
+	m.Source = resolved
 	return nil
-}
-
-// mounted reports whether config.json mounts the host path, or a tmpfs, on the container path.
-func mounted(container *specs.Spec, hostPath, containerPath string, tmpfs bool) bool {
-	return slices.ContainsFunc(container.Mounts, func(o specs.Mount) bool {
-		return path.Clean(o.Destination) == path.Clean(containerPath) && path.Clean(o.Source) == path.Clean(hostPath) &&
-			(o.Type == "tmpfs") == tmpfs
-	})
 }
 
 func checkContainerPath(p string) error {

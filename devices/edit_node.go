@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -102,6 +101,17 @@ type NodeError struct {
 	Wanted   string
 }
 
+// NumberError says that a device node has another number on the host than in a Spec.
+type NumberError struct {
+	HostPath                               string
+	Major, Minor, WantedMajor, WantedMinor int64
+}
+
+// Error implements error.
+func (e *NumberError) Error() string {
+	return fmt.Sprintf("the Spec has it as %d:%d, on this host it is %d:%d", e.WantedMajor, e.WantedMinor, e.Major, e.Minor)
+}
+
 // Error implements error.
 func (e *NodeError) Error() string {
 	if e.Found == "" {
@@ -138,12 +148,12 @@ func (d *DeviceNode) complete(h *host) error {
 	device := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
 	major, minor := int64(unix.Major(device)), int64(unix.Minor(device))
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
-		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d",
-			d.Major, d.Minor, major, minor).WithHint("generate the CDI Spec again")
+		return fault.New(fault.Major, what, "%w", &NumberError{d.HostPath, major, minor, d.Major, d.Minor}).
+			WithHint("generate the CDI Spec again")
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
-	d.Status = d.present(h.container)
+	d.Status = d.present(h.carried)
 	return nil
 }
 
@@ -177,18 +187,9 @@ func (d *DeviceNode) fill(container *specs.Spec, st *unix.Stat_t) {
 }
 
 // present returns Present if config.json already has the node, and else the status that the node has.
-func (d *DeviceNode) present(container *specs.Spec) Status {
-	if mounted(container, d.HostPath, d.Path, false) {
+func (d *DeviceNode) present(c *carried) Status {
+	if c.mounts(d.HostPath, d.Path, false) || c.has(d) {
 		return Present
-	}
-	if container.Linux == nil {
-		return d.Status
-	}
-	for _, o := range container.Linux.Devices {
-		kind := strings.Replace(o.Type, "u", "c", 1)
-		if path.Clean(o.Path) == path.Clean(d.Path) && kind == d.Type && o.Major == d.Major && o.Minor == d.Minor {
-			return Present
-		}
 	}
 	return d.Status
 }

@@ -125,7 +125,7 @@ func TestFromSpec(t *testing.T) {
 			{Path: "/dev/a", HostPath: "/dev/a", Status: Apply},
 			{Path: "/dev/b", HostPath: "/dev/h", Type: "b", Major: 1, Minor: 2, Permissions: "r", Status: Apply},
 		},
-		Mounts: []*Mount{{"/h", "/c", []string{}, Apply, ""}, {"/h", "/d", []string{"ro"}, Apply, "bind"}},
+		Mounts: []*Mount{{"/h", "/c", []string{}, Apply, "", ""}, {"/h", "/d", []string{"ro"}, Apply, "bind", ""}},
 		Hooks: []*Hook{
 			{HookName: "prestart", Path: "/h", Args: []string{}, Status: Apply},
 			{HookName: "createRuntime", Path: "/h", Args: []string{}, Status: Apply},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,7 @@ func hostTree(t *testing.T) string {
 	try(os.Chmod(top, 0o755))
 	try(os.MkdirAll(top+"/rootfs/lib", 0o755))
 	for name, mode := range map[string]uint32{
-		"lib": 0o644, "hook": 0o755, "text": 0o644, "rootfs/lib/f": 0o644, "rootfs2": 0o644,
+		"lib": 0o644, "hook": 0o755, "text": 0o644, "rootfs/lib/f": 0o644, "rootfs/hook": 0o755, "rootfs2": 0o644,
 	} {
 		try(os.WriteFile(filepath.Join(top, name), nil, 0o600))
 		try(unix.Chmod(filepath.Join(top, name), mode))
@@ -184,7 +185,9 @@ func TestCompletePresent(t *testing.T) {
 		return in(top, &Edits{
 			Env: []*Env{{"A=1", env}, {"B=1", Late}, {"A=", Late}},
 			Mounts: []*Mount{
-				{"@/lib", "/usr/lib", nil, lib, ""}, {"@/text", "/usr/lib", nil, Apply, ""}, {"@/lib", "/lib", nil, Apply, "bind"},
+				{"@/lib", "/usr/lib", nil, lib, "", ""},
+				{"@/text", "/usr/lib", nil, Apply, "", ""},
+				{"@/lib", "/lib", nil, Apply, "bind", ""},
 			},
 			Hooks: []*Hook{
 				hooked("1", hook), hooked("2", hook), hooked("3", hook), hooked("4", Apply), hooked("5", Apply), later("1", Late),
@@ -198,14 +201,15 @@ func TestCompletePresent(t *testing.T) {
 	if _, err := got.Complete(container, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Present, Present, Present, Present, Present), got); diff != "" {
+	source := cmpopts.IgnoreFields(Mount{}, "Source")
+	if diff := cmp.Diff(edits(Present, Present, Present, Present, Present), got, source); diff != "" {
 		t.Error(diff)
 	}
 	got = edits(Late, Apply, Late, Apply, Late)
 	if _, err := got.Complete(&specs.Spec{}, "", us(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(edits(Late, Apply, Late, Apply, Late), got); diff != "" {
+	if diff := cmp.Diff(edits(Late, Apply, Late, Apply, Late), got, source); diff != "" {
 		t.Errorf("with a config.json that holds nothing: %s", diff)
 	}
 }
@@ -219,7 +223,7 @@ func TestCompleteRefuses(t *testing.T) {
 		return &Edits{DeviceNodes: []*DeviceNode{&d}}
 	}
 	mounts := func(host, container string, options ...string) *Edits {
-		return &Edits{Mounts: []*Mount{{host, container, options, Apply, ""}}}
+		return &Edits{Mounts: []*Mount{{host, container, options, Apply, "", ""}}}
 	}
 	hooks := func(path string) *Edits {
 		return &Edits{Hooks: []*Hook{{HookName: "prestart", Path: path, Status: Apply}}}
@@ -279,7 +283,7 @@ func TestCompleteRefuses(t *testing.T) {
 			"@/null: the Spec has it as 1:0, on this host it is 1:3",
 		},
 		{"mount: missing", mounts("@/none", "/x"), fault.Mount, "mount of @/none: it is missing on this host"},
-		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: EvalSymlinks: too many links"},
+		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: open @/loop: too many levels of symbolic links"},
 		{
 			"mount: relative on the host", mounts("lib", "/x"), fault.Mount,
 			"mount of lib: the path must be that of a file or directory below /",
@@ -296,16 +300,17 @@ func TestCompleteRefuses(t *testing.T) {
 			`mount of @/lib: mount option "rshared" would propagate mounts of the container to the host`,
 		},
 		{
-			"mount: an overlay", &Edits{Mounts: []*Mount{{"@/lib", "/x", []string{"bind"}, Apply, "overlay"}}}, fault.Mount,
+			"mount: an overlay", &Edits{Mounts: []*Mount{{"@/lib", "/x", []string{"bind"}, Apply, "overlay", ""}}}, fault.Mount,
 			`mount of @/lib: mounts of type "overlay" are not supported, only bind mounts and tmpfs`,
 		},
 		{
-			"mount: a tmpfs's option", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"colour=red"}, Apply, "tmpfs"}}},
+			"mount: a tmpfs's option", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"colour=red"}, Apply, "tmpfs", ""}}},
 			fault.Mount, `mount of tmpfs: mount option "colour=red" is not supported`,
 		},
 		{
-			"mount: a tmpfs that is a bind mount", &Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs"}}},
-			fault.Mount, "mount of tmpfs: the path must be that of a file or directory below /",
+			"mount: a tmpfs that is a bind mount",
+			&Edits{Mounts: []*Mount{{"tmpfs", "/x", []string{"bind"}, Apply, "tmpfs", ""}}}, fault.Mount,
+			"mount of tmpfs: the path must be that of a file or directory below /",
 		},
 		{
 			"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount,
@@ -326,6 +331,10 @@ func TestCompleteRefuses(t *testing.T) {
 		{
 			"hook: not executable", hooks("@/text"), fault.Hook,
 			"prestart hook of the CDI Spec: @/text: not trusted: it is not executable",
+		},
+		{
+			"hook: of the container", hooks("@/rootfs/hook"), fault.Hook,
+			"prestart hook of the CDI Spec: @/rootfs/hook: it is in the container's own root filesystem",
 		},
 		{
 			"hook: relative", hooks("hook"), fault.Hook,
@@ -366,9 +375,9 @@ func TestCompleteAccepts(t *testing.T) {
 	top := hostTree(t)
 	edits := in(top, &Edits{
 		Mounts: []*Mount{
-			{"@/liblink", "/a", []string{"ro", "rbind"}, Apply, "none"},
-			{"@/rootfs2", "/..b", []string{}, Apply, ""},
-			{"tmpfs", "/t", []string{"size=1m"}, Apply, "tmpfs"},
+			{"@/liblink", "/a", []string{"ro", "rbind"}, Apply, "none", ""},
+			{"@/rootfs2", "/..b", []string{}, Apply, "", ""},
+			{"tmpfs", "/t", []string{"size=1m"}, Apply, "tmpfs", ""},
 		},
 		Hooks: []*Hook{{HookName: "poststop", Path: "@/none", Status: Late}},
 	})

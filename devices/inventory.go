@@ -24,9 +24,10 @@ type Conflict struct {
 // Devices returns the devices that the Specs define, in the order of their names.
 func (r *Registry) Devices() []Device {
 	out := []Device{}
+	groups := r.alike(r.names())
 	for _, name := range r.names() {
 		if d := r.devices[name]; d.rival == "" {
-			out = append(out, Device{name, kindOf(name), d.spec.path, r.aliases(name)})
+			out = append(out, Device{name, kindOf(name), d.spec.path, r.aliases(name, groups[r.mark(name)])})
 		}
 	}
 	return out
@@ -45,10 +46,10 @@ func (r *Registry) Conflicts() []Conflict {
 
 // Specs returns the paths of the files that define devices of the kind.
 func (r *Registry) Specs(kind string) []string {
-	out := []string{}
+	out, seen := []string{}, map[string]bool{}
 	for _, name := range r.namesOf(kind) {
-		if path := r.devices[name].spec.path; !slices.Contains(out, path) {
-			out = append(out, path)
+		if path := r.devices[name].spec.path; !seen[path] {
+			out, seen[path] = append(out, path), true
 		}
 	}
 	return out
@@ -117,16 +118,48 @@ func (r *Registry) Distinct(names []string) (distinct []string, again map[string
 
 // mark returns a text that all names of one device have in common, so that not every name is compared with all others.
 func (r *Registry) mark(name string) string {
-	if d := r.device(name); d != nil && len(d.raw.ContainerEdits.DeviceNodes) > 0 {
-		return d.raw.ContainerEdits.DeviceNodes[0].Path
+	d := r.device(name)
+	if d == nil || len(d.raw.ContainerEdits.DeviceNodes) == 0 {
+		return name
 	}
-	return name
+	if d.mark == "" {
+		d.mark = markOf(d)
+	}
+	return d.mark
+}
+
+// markOf returns the mark of a device with nodes. Where many devices have the same nodes, they differ in the rest.
+func markOf(d *device) string {
+	e := &d.raw.ContainerEdits
+	words := make([]string, 0, 1+len(e.DeviceNodes)+len(e.Env)+len(e.Mounts)+len(e.Hooks))
+	words = append(words, d.spec.path)
+	for _, node := range e.DeviceNodes {
+		words = append(words, node.Path)
+	}
+	words = append(words, e.Env...)
+	for _, mount := range e.Mounts {
+		words = append(words, mount.ContainerPath)
+	}
+	for _, hook := range e.Hooks {
+		words = append(append(words, hook.Path), hook.Args...)
+	}
+	return strings.Join(words, "\x00")
+}
+
+// alike returns the names by their marks.
+func (r *Registry) alike(names []string) map[string][]string {
+	out := make(map[string][]string, len(names))
+	for _, name := range names {
+		mark := r.mark(name)
+		out[mark] = append(out[mark], name)
+	}
+	return out
 }
 
 // Files returns the edits that every container with a device of the kind gets, without device nodes. These are the
 // driver's files.
 func (r *Registry) Files(kind string) (*Resolved, error) {
-	out := &Resolved{Edits: NewEdits()}
+	out := newResolved()
 	for _, name := range r.namesOf(kind) {
 		if d := r.devices[name]; d.rival == "" {
 			out.common(d.spec)
@@ -135,6 +168,7 @@ func (r *Registry) Files(kind string) (*Resolved, error) {
 	if len(out.Shares) == 0 {
 		return nil, r.undefined(kind, kind)
 	}
+	out.merge()
 	out.DeviceNodes = []*DeviceNode{}
 	return out, nil
 }
@@ -163,10 +197,10 @@ func (r *Registry) namesOf(kind string) []string {
 	return names
 }
 
-// aliases returns the other names of the device.
-func (r *Registry) aliases(name string) []string {
+// aliases returns the other names of the device, which are among those with its mark.
+func (r *Registry) aliases(name string, alike []string) []string {
 	out := []string{}
-	for _, other := range r.names() {
+	for _, other := range alike {
 		if other != name && r.same(name, other) {
 			out = append(out, other)
 		}

@@ -13,6 +13,8 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -22,9 +24,10 @@ import (
 type Registry struct {
 	owner   trust.Owner
 	dirs    []dir
-	files   []*file  // in the order of directories and names
-	ignored []string // paths in the directories that are no Specs by their names
-	kinds   []string // that were needed so far, "" for all
+	files   []*file         // in the order of directories and names
+	ignored []string        // paths in the directories that are no Specs by their names
+	kinds   map[string]bool // that were needed so far, "" for all
+	size    int             // of the Specs that were read, in bytes
 	devices map[string]*device
 	sorted  map[string][]string // what [Registry.namesOf] has returned since the last Spec was added
 }
@@ -49,6 +52,7 @@ type device struct {
 	spec  *spec
 	raw   *cdispecs.Device
 	rival string // the path of another Spec of the same priority that defines the same name
+	mark  string // see [Registry.mark]
 }
 
 // Load reads every .json and .yaml file in the directories, but not in their subdirectories, as CDI requires. A later
@@ -67,10 +71,14 @@ func Open(dirs []string, owner trust.Owner) *Registry {
 	for priority, path := range dirs {
 		d := dir{path: path}
 		entries, err := os.ReadDir(path)
+		hint := "make " + path + " a readable directory"
+		if len(entries) > limits.SpecFiles {
+			err = fmt.Errorf("%s has %d files, more than are read (%d)", path, len(entries), limits.SpecFiles)
+			entries, hint = nil, "remove from "+path+" the Specs that nobody needs"
+		}
 		d.err = err
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem := fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).
-				WithHint("make %s a readable directory", path)
+			problem := fault.New(fault.NoSpec, "CDI Spec directory", "%w", err).WithHint("%s", hint)
 			r.files = append(r.files, &file{path: path, problem: problem})
 		}
 		for _, entry := range entries {
@@ -90,14 +98,17 @@ func Open(dirs []string, owner trust.Owner) *Registry {
 
 // need reads the files that may define devices of the kind, or all files where it is "".
 func (r *Registry) need(kind string) {
-	if slices.Contains(r.kinds, kind) {
+	if r.kinds[kind] || r.kinds[""] {
 		return
 	}
-	r.kinds = append(r.kinds, kind)
+	if r.kinds == nil {
+		r.kinds = map[string]bool{}
+	}
+	r.kinds[kind] = true
 	var found bool
 	var buffer bytes.Buffer
 	for _, f := range r.files {
-		if f.read(kind, r.owner, &buffer) {
+		if r.read(f, kind, &buffer) {
 			found = true
 		}
 	}
@@ -114,11 +125,17 @@ func (r *Registry) need(kind string) {
 }
 
 // read reads the file unless it was read, or is known to be of another kind. It reports whether that made it a Spec.
-func (f *file) read(kind string, owner trust.Owner, buffer *bytes.Buffer) bool {
+func (r *Registry) read(f *file, kind string, buffer *bytes.Buffer) bool {
 	if f.spec != nil || f.problem != nil || (kind != "" && f.kind != "" && f.kind != kind) {
 		return false
 	}
-	data, err := readSpec(f.path, owner, buffer)
+	if r.size > limits.SpecTotal {
+		f.problem = fault.New(fault.Parse, f.path, "the Specs before it are larger than %d MiB together, and it is not read",
+			limits.SpecTotal>>20).WithHint("remove Specs of devices that the host does not have")
+		return false
+	}
+	data, err := readSpec(f.path, r.owner, buffer)
+	r.size += len(data)
 	if err == nil && kind != "" {
 		if other, ok := plainyaml.Find(data, "kind"); ok && other != kind {
 			f.kind = other
@@ -187,6 +204,14 @@ func (r *Registry) Notes() []*fault.Error {
 type Resolved struct {
 	*Edits
 	Shares []*Share
+
+	shares map[*spec]*Share
+	whole  []*Edits // what is to be merged into Edits
+	of     map[*Share][]*Edits
+}
+
+func newResolved() *Resolved {
+	return &Resolved{Edits: NewEdits(), shares: map[*spec]*Share{}, of: map[*Share][]*Edits{}}
 }
 
 // Share is what one Spec contributes to a request.
@@ -198,26 +223,34 @@ type Share struct {
 
 // common returns the Spec's share. If it is new, it begins with the Spec's own edits.
 func (r *Resolved) common(s *spec) *Share {
-	if i := slices.IndexFunc(r.Shares, func(o *Share) bool { return o.Spec == s.path }); i >= 0 {
-		return r.Shares[i]
+	if share := r.shares[s]; share != nil {
+		return share
 	}
 	share := &Share{s.path, s.raw.Kind, NewEdits()}
-	r.Shares = append(r.Shares, share)
+	r.Shares, r.shares[s] = append(r.Shares, share), share
 	r.add(share, s.edits())
 	return share
 }
 
-// add adds edits to a share and to the whole.
+// add adds edits to a share and to the whole, once [Resolved.merge] is called.
 func (r *Resolved) add(share *Share, e *Edits) {
-	share.Edits.Append(e)
-	r.Append(e)
+	r.of[share], r.whole = append(r.of[share], e), append(r.whole, e)
+}
+
+// merge merges what was added: all at once, because each merging goes through all edits.
+func (r *Resolved) merge() {
+	for _, share := range r.Shares {
+		share.Edits.Append(r.of[share]...)
+	}
+	r.Append(r.whole...)
+	r.of, r.whole = nil, nil
 }
 
 // Resolve returns the edits of the named devices, in the order of names. A Spec's own edits come once, before those of
 // its first device. A name that is not defined is an error that says which names, directories and rejected files there
 // are. Resolve looks at nothing on the host but the Specs.
 func (r *Registry) Resolve(names []string) (*Resolved, error) {
-	out := &Resolved{Edits: NewEdits()}
+	out := newResolved()
 	for _, name := range names {
 		d := r.device(name)
 		if d == nil {
@@ -225,7 +258,7 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 		}
 		if d.rival != "" {
 			return nil, fault.New(fault.Name, name, "two CDI Specs of one directory define it: %s and %s", d.rival, d.spec.path).
-				WithHint("remove one of the two")
+				WithHint("%s", aside(d.rival, d.spec.path))
 		}
 		share := out.common(d.spec)
 		edits := fromSpec(&d.raw.ContainerEdits)
@@ -234,7 +267,39 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 		}
 		out.add(share, edits)
 	}
+	out.merge()
 	return out, nil
+}
+
+// UnnamedError says that no Spec of a kind names a device.
+type UnnamedError struct {
+	Specs []string // that define devices of the kind
+	text  string
+}
+
+// Error implements error.
+func (e *UnnamedError) Error() string { return e.text }
+
+// specsOf returns the paths of the Specs that define devices of the kind, each once.
+func (r *Registry) specsOf(kind string) []string {
+	var out []string
+	for name, d := range r.devices {
+		if kindOf(name) == kind && !slices.Contains(out, d.spec.path) {
+			out = append(out, d.spec.path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// aside returns the command that puts the older of two Specs out of the way: the other one is what is generated now.
+func aside(one, other string) string {
+	a, errA := linux.Lstat(one)
+	b, errB := linux.Lstat(other)
+	if errA == nil && errB == nil && a.Mtim.Nano() >= b.Mtim.Nano() {
+		one = other
+	}
+	return fmt.Sprintf("mv %s %s.off # or the other one, if this is the one that is generated", one, one)
 }
 
 // unresolved returns the error for a name that no Spec defines.
@@ -247,8 +312,8 @@ func (r *Registry) unresolved(name string) error {
 	if len(known) == 0 {
 		return r.undefined(name, kind)
 	}
-	err := fault.New(fault.Name, name, "no device of that name; %s has: %s",
-		kind, list(known)).
+	err := fault.New(fault.Name, name, "%w", &UnnamedError{r.specsOf(kind), fmt.Sprintf(
+		"no device of that name; %s has: %s", kind, list(known))}).
 		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
 	if meant := r.misspelt(name); meant != "" {
 		return err.WithHint("did you mean %s?", meant)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
@@ -230,8 +231,8 @@ func TestProblems(t *testing.T) {
 		code fault.Code
 		part string
 	}{
-		{"as large as can be", text(valid + strings.Repeat("#", maxSpec-len(valid))), "", ""},
-		{"a byte larger", text(valid + strings.Repeat("#", maxSpec+1-len(valid))), fault.Parse, "it is larger than 4 MiB"},
+		{"as large as can be", text(valid + strings.Repeat("#", limits.SpecSize-len(valid))), "", ""},
+		{"a byte larger", text(valid + strings.Repeat("#", limits.SpecSize+1-len(valid))), fault.Parse, "it is larger than 4 MiB"},
 		{"empty", text(""), fault.Parse, "it holds nothing"},
 		{"null", text("null"), fault.Parse, "it holds nothing"},
 		{"no YAML", text("{"), fault.Parse, "did not find expected node content"},

@@ -14,11 +14,10 @@ import (
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
-
-// maxSpec bounds one Spec file, in bytes.
-const maxSpec = 4 << 20
 
 // spec is a CDI Spec file that was read.
 type spec struct {
@@ -45,11 +44,11 @@ func readSpec(path string, owner trust.Owner, buffer *bytes.Buffer) (string, err
 	defer file.Close()
 	buffer.Reset()
 	if info, err := file.Stat(); err == nil {
-		buffer.Grow(int(min(info.Size(), maxSpec)) + bytes.MinRead)
+		buffer.Grow(int(min(info.Size(), limits.SpecSize)) + bytes.MinRead)
 	}
-	_, err = buffer.ReadFrom(io.LimitReader(file, maxSpec+1))
-	if err == nil && buffer.Len() > maxSpec {
-		err = fmt.Errorf("it is larger than %d MiB", maxSpec>>20)
+	_, err = buffer.ReadFrom(io.LimitReader(linux.NoWait(file), limits.SpecSize+1))
+	if err == nil && buffer.Len() > limits.SpecSize {
+		err = fmt.Errorf("it is larger than %d MiB", limits.SpecSize>>20)
 	}
 	if err != nil {
 		return "", unusable(path, err)

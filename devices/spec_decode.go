@@ -10,14 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
-)
-
-// maxNodes and maxDepth bound a Spec whose YAML aliases are expanded. Without them a file of a few lines could need
-// gigabytes. The Spec of a host with 16 GPUs in 7 parts each has some 20,000 nodes, none deeper than 8.
-const (
-	maxNodes = 200_000
-	maxDepth = 64
 )
 
 var errNothing = errors.New("it holds nothing")
@@ -42,6 +36,9 @@ func unknownField(place string, line int) string {
 
 // decodeYAML is decodeSpec for any document, and takes some ten times as long as [plainyaml.Decode].
 func decodeYAML(data string) (*cdispecs.Spec, []string, error) {
+	if marks(data) > limits.SpecMarks {
+		return nil, nil, fmt.Errorf("it has more line ends, commas, brackets and colons than any Spec (%d)", limits.SpecMarks)
+	}
 	decoder := yaml.NewDecoder(strings.NewReader(data))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
@@ -81,7 +78,8 @@ type fields struct {
 func (f *fields) read(n *yaml.Node, t reflect.Type, at string) error {
 	f.nodes, f.depth = f.nodes+1, f.depth+1
 	defer func() { f.depth-- }()
-	if f.nodes > maxNodes || f.depth > maxDepth {
+	// A few lines with aliases could need gigabytes.
+	if f.nodes > limits.SpecNodes || f.depth > limits.SpecDepth {
 		return errors.New("it is larger or deeper than any Spec, by its aliases if not by itself")
 	}
 	for t != nil && t.Kind() == reflect.Pointer {
@@ -95,6 +93,9 @@ func (f *fields) read(n *yaml.Node, t reflect.Type, at string) error {
 	case yaml.SequenceNode:
 		return f.list(n.Content, elementOf(t), at)
 	case yaml.MappingNode:
+		if err := checkKeys(n, t, at); err != nil {
+			return err
+		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if err := f.field(n.Content[i], n.Content[i+1], t, at); err != nil {
 				return err
@@ -103,6 +104,55 @@ func (f *fields) read(n *yaml.Node, t reflect.Type, at string) error {
 	default: // a scalar has no fields
 	}
 	return nil
+}
+
+// checkKeys returns why the keys of a mapping that is decoded as a t cannot be those of a Spec, or nil. The library
+// compares each key with all others, and prints a line for each two that are equal.
+func checkKeys(n *yaml.Node, t reflect.Type, at string) error {
+	if t == nil {
+		return nil // it is not decoded
+	}
+	if keys := len(n.Content) / 2; keys > limits.SpecKeys {
+		return fmt.Errorf("%shas %d keys, more than any Spec (%d)", subject(at), keys, limits.SpecKeys)
+	}
+	type key struct {
+		kind  yaml.Kind
+		value string
+	}
+	seen := make(map[key]int, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		k := key{n.Content[i].Kind, n.Content[i].Value}
+		if line, again := seen[k]; again {
+			return fmt.Errorf("line %d: key %q is already defined at line %d", n.Content[i].Line, k.value, line)
+		}
+		seen[k] = n.Content[i].Line
+	}
+	return nil
+}
+
+// subject returns the place as the beginning of a sentence.
+func subject(at string) string {
+	if at == "" {
+		return "it "
+	}
+	return at + " "
+}
+
+// marks returns how many characters of the document can begin or end a value, apart from indicators that stand on a
+// line of their own. It has no more values.
+func marks(data string) int {
+	n := 0
+	for i := range len(data) {
+		switch data[i] {
+		case '\n', '\r', ',', '[', '{', ':':
+			n++
+		case '-', '?':
+			if i+1 < len(data) && data[i+1] == ' ' {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (f *fields) list(elements []*yaml.Node, t reflect.Type, at string) error {

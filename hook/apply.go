@@ -29,12 +29,39 @@ func (s *Start) Apply(ctx context.Context) {
 	if s.plan.Ready() {
 		// Planning counts.
 		ctx, cancel := context.WithDeadline(ctx, s.run.Began().Add(time.Duration(s.config.Limits.Timeout)))
-		outcome := s.apply(ctx)
+		outcome := s.guardedApply(ctx)
 		cancel()
 		s.Report = report.Make(s.run, s.plan, &outcome)
 	}
+	s.name()
 	s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
 	s.Report.Tell()
+}
+
+// name puts into the report what only a record has: what the engine calls the container, whose engine it is and, if the
+// container starts, its process.
+func (s *Start) name() {
+	c := &s.Report.Container
+	c.SetNames(s.container, s.config.Self.UID)
+	if s.Report.Failed() {
+		return
+	}
+	// A process that cannot be identified is that of no container that runs, as far as the record tells.
+	c.Process, _ = state.LifetimeOf(s.container.State.Pid)
+}
+
+// guardedApply is apply, of which a panic fails the start.
+func (s *Start) guardedApply(ctx context.Context) (outcome plan.Outcome) {
+	err := fault.Guard(func() error {
+		outcome = s.apply(ctx)
+		return nil
+	})
+	if err != nil {
+		outcome = plan.NewOutcome()
+		outcome.Edits = s.plan.Copy().Edits()
+		outcome.Fail(err)
+	}
+	return outcome
 }
 
 // apply carries out what was asked for and then each wish. A wish that fails is undone, and the container starts
@@ -61,6 +88,9 @@ func (s *Start) apply(ctx context.Context) plan.Outcome {
 			continue
 		case left != nil:
 			o.Fail(errors.Join(err, left))
+			return o
+		case fault.Panicked(err): // we have a defect, and what else is true of the container is not known
+			o.Fail(err)
 			return o
 		case errors.Is(ctx.Err(), context.Canceled): // we were told to end, which is no fault of the wish
 			o.Fail(err)

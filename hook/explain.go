@@ -2,6 +2,7 @@ package hook
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/containers"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -80,8 +82,15 @@ func explain(o Options, container *state.Container, flag *string, hasRoot bool) 
 	if !hasRoot {
 		check = func() error { return nil }
 	}
+	s.explain(o, flag, check)
+	return s.Report
+}
+
+// explain plans, and makes the report of it. check finds the root filesystem.
+func (s *Start) explain(o Options, flag *string, check func() error) {
 	s.makePlan(o, flag, check)
-	return s.finish().Report
+	s.finish()
+	s.Report.Unseen = append(s.Report.Unseen, s.unseen...)
 }
 
 // ParseAnnotation splits an annotation written as KEY=VALUE. The key must not be empty.
@@ -93,14 +102,42 @@ func ParseAnnotation(pair string) (key, value string, err error) {
 	return key, value, nil
 }
 
-// Last returns the newest record or, if id is not "", that of the container with this id. The beginning of an id is
-// enough if no other begins so. A configuration that cannot be read is a warning, because the records of the runs that
-// failed for it are worth reading.
-func Last(o Options, id string) (*report.Report, error) {
+// Last returns the newest record or, if nameOrID is not "", that of the container with this name or id. The beginning
+// of an id is enough if no other begins so. If a container has no record, the error says why. A configuration that
+// cannot be read is a warning, because the records of the runs that failed for it are worth reading.
+func Last(o Options, view containers.View, nameOrID string) (*report.Report, error) {
 	c, configErr := o.Load()
-	r, err := report.Last(c.RunDir(), id)
+	r, err := last(o, c.RunDir(), view, nameOrID)
 	if f := fault.From(configErr); err == nil && f != nil {
 		r.Warn(fault.New(fault.ConfigNote, "configuration of now", "%w", f).WithHint("%s", f.Hint()))
 	}
 	return r, err
+}
+
+// last returns the record that [Last] does. A container of that name is meant before one whose id begins so, and one that
+// is there before one that is gone.
+func last(o Options, runDir string, view containers.View, nameOrID string) (*report.Report, error) {
+	if nameOrID == "" {
+		return report.Last(runDir, "")
+	}
+	found, findErr := containers.Find(view, nameOrID)
+	if findErr == nil && found.Called(nameOrID) {
+		return lastOf(o, runDir, found)
+	}
+	r, err := report.Last(runDir, nameOrID)
+	switch {
+	case err == nil:
+		return r, nil
+	case findErr == nil:
+		return lastOf(o, runDir, found)
+	case !errors.Is(findErr, containers.ErrUnknown):
+		return nil, findErr
+	}
+	if named, err := report.Named(runDir, nameOrID); err == nil {
+		return named, nil
+	}
+	if hint := fault.From(findErr).Hint(); strings.HasPrefix(hint, "did you mean") {
+		return nil, fault.From(err).WithHint("%s", hint)
+	}
+	return nil, err
 }

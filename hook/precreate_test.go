@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/hook/request"
+	"github.com/gpu-hook/gpu-hook/internal/containers"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -259,7 +260,7 @@ func TestStagesWithoutID(t *testing.T) {
 	spec := g.container(nil, map[string]string{request.AnnotationGPUs: "device=0"})
 	spec.Linux.CgroupsPath = ""
 	edited, _ := g.precreate(spec)
-	if _, err := Last(g.options, ""); err == nil || len(edited.Process.Env) < 2 {
+	if _, err := Last(g.options, containers.View{}, ""); err == nil || len(edited.Process.Env) < 2 {
 		t.Errorf("%v, %v", err, edited.Process.Env)
 	}
 }
@@ -393,7 +394,7 @@ func TestPrecreateAlone(t *testing.T) {
 	if diff := cmp.Diff(spec, edited); diff != "" {
 		t.Error(diff)
 	}
-	if r, err := Last(g.options, id); err != nil || codes(r) != "W-STAGE" {
+	if r, err := Last(g.options, containers.View{}, id); err != nil || codes(r) != "W-STAGE" {
 		t.Errorf("%v %+v", err, r)
 	}
 }

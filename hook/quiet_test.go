@@ -358,3 +358,20 @@ func FuzzQuiet(f *testing.F) {
 		in.check(spec, []byte(toml))
 	})
 }
+
+// A configuration that the kernel does not give may name what requests devices. Whoever may miss them is told.
+func TestConfigThatCannotBeRead(t *testing.T) {
+	b := newBoth(t)
+	loop := filepath.Join(b.dir, "loop.toml")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	b.write("bundle/config.json", specOf(`,"process":{"env":["ACME_VISIBLE_DEVICES=all"]}`))
+	text := fmt.Sprintf(`{"ociVersion": "1.0.2", "id": "x", "status": "creating", "pid": 1, "bundle": %q}`, b.bundle)
+	for config, want := range map[string]int{loop: 1, filepath.Join(b.dir, "none.toml"): 0} {
+		s := Plan(Options{Config: config}, strings.NewReader(text))
+		if len(s.Report.Errors) > 0 || len(s.Report.Warnings) != want || s.Silent() != (want == 0) {
+			t.Errorf("%s: silent %t, %v, %v", config, s.Silent(), s.Report.Errors, s.Report.Warnings)
+		}
+	}
+}

@@ -3,8 +3,11 @@
 package hook
 
 import (
+	"errors"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
@@ -13,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -32,6 +36,8 @@ type Start struct {
 	container *state.Container
 	spec      []byte // as it was read, if there is no container yet
 	root      string
+	self      *trust.Self // whose hook it would be, if that is not this process; for explain alone
+	unseen    []string    // what explain could not look at
 	process   *state.Process
 	draft     *planner.Draft
 	plan      plan.Plan
@@ -124,9 +130,12 @@ func (s *Start) makePlan(o Options, flag *string, check func() error) {
 	s.run.Phase("state")
 	var configErr error
 	s.config, configErr = o.Load()
+	if s.self != nil {
+		s.config.Self = *s.self
+	}
 	s.contest(flag)
-	if configErr != nil && (len(s.draft.Won) > 0 || s.draft.Notable()) {
-		s.draft.FailOrWarn(configErr)
+	if configErr != nil {
+		s.withoutConfig(configErr)
 	}
 	if s.draft.Failed() || len(s.draft.Won) == 0 {
 		return
@@ -145,6 +154,24 @@ func (s *Start) makePlan(o Options, flag *string, check func() error) {
 	if err != nil {
 		s.draft.Fail(err)
 	}
+}
+
+// withoutConfig notes that there is no usable configuration. That is an error if the built-in sources have found a
+// request. Otherwise it is a warning if the file is there and the kernel does not give it: it may name another variable
+// or annotation that is a request. A file with mistakes is not worth one for each container that requests nothing.
+func (s *Start) withoutConfig(err error) {
+	if len(s.draft.Won) > 0 || s.draft.Notable() {
+		s.draft.FailOrWarn(err)
+		return
+	}
+	var errno unix.Errno
+	if !errors.As(err, &errno) || errno == unix.ENOENT || errno == unix.ENOTDIR {
+		return
+	}
+	f := fault.From(err)
+	s.draft.Warn(fault.New(fault.ConfigNote, "", "it is not known whether the container asks for anything, and it "+
+		"starts without: %w", err).
+		WithHint("%s", f.Hint()))
 }
 
 // contest drafts every request of the container, and which of them win.

@@ -2,12 +2,17 @@ package nvidia
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/contract"
 )
@@ -20,14 +25,26 @@ const (
 	gpusDir    = "/proc/driver/nvidia/gpus"
 	capsDir    = "/proc/driver/nvidia/capabilities"
 	minorsFile = "/proc/driver/nvidia-caps/mig-minors"
+
+	devicesFile = "/proc/devices"
+)
+
+// Where the kernel and its modules tell of the driver, and of GPUs that it may not have.
+const (
+	driverVersion = "/sys/module/nvidia/version"
+	modulesDir    = "/lib/modules"
+	slotsDir      = "/sys/bus/pci/devices"
 )
 
 // facts is what hints depend on: what this host has of the driver and of the toolkit.
 type facts struct {
 	driver   bool           // the kernel driver is loaded, or that is not known
+	module   bool           // it is installed for the running kernel, or that is not known
+	slots    int            // GPUs of NVIDIA's on the PCI bus
 	ctk      string         // how nvidia-ctk is called; "" if it is not installed
 	modprobe string         // how nvidia-modprobe is called; "" if it is not installed
 	gpus     map[int]string // bus ids of the GPUs that the driver has, by minor; nil if that is not known
+	majors   map[string]int // numbers of the drivers of character devices
 	caps     map[int]string // files of MIG capabilities, by minor; nil if that is not known
 	exists   func(path string) bool
 }
@@ -35,9 +52,14 @@ type facts struct {
 // look returns the facts of this host.
 func (n Contract) look() facts {
 	loaded, known := n.HasDriver()
+	module, slots := true, 0
+	if n.DriverVersionFile == driverVersion { // elsewhere the driver may be, too
+		module, slots = hasModule(modulesDir), countSlots(slotsDir)
+	}
 	return facts{
-		driver: loaded || !known, ctk: n.command("nvidia-ctk"), modprobe: n.command("nvidia-modprobe"),
-		gpus: readGPUs(gpusDir), caps: readCapabilities(minorsFile), exists: exists,
+		driver: loaded || !known, module: module, slots: slots,
+		ctk: n.command("nvidia-ctk"), modprobe: n.command("nvidia-modprobe"),
+		gpus: readGPUs(gpusDir), majors: readMajors(devicesFile), caps: readCapabilities(minorsFile), exists: exists,
 	}
 }
 
@@ -88,6 +110,19 @@ func readGPUs(dir string) map[int]string {
 	for _, e := range entries {
 		if minor, err := strconv.Atoi(information(dir, e.Name())["Device Minor"]); err == nil {
 			out[minor] = e.Name()
+		}
+	}
+	return out
+}
+
+// readMajors returns the numbers of the drivers of character devices, from the kernel's list of them.
+func readMajors(list string) map[string]int {
+	data, _ := os.ReadFile(list)
+	text, _, _ := strings.Cut(string(data), "Block devices:")
+	out := map[string]int{}
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) == 2 {
+			out[fields[1]], _ = strconv.Atoi(fields[0])
 		}
 	}
 	return out
@@ -152,12 +187,51 @@ func (f facts) generate(kind, file string) string {
 		command = "install the package " + toolkitPackage + ", then: " + command
 	}
 	if !f.driver {
-		return loadDriver + "; then: " + command
+		return f.load(" && " + command)
 	}
 	return command
 }
 
-const loadDriver = "modprobe nvidia (or install the driver first)"
+// load returns the command that loads the driver and makes its nodes, and goes on with next. It is doctor where the
+// driver is not installed: how that is done depends on the distribution.
+func (f facts) load(next string) string {
+	switch {
+	case !f.module:
+		return "gpu-hook doctor # the driver is not installed: this says how"
+	case f.modprobe == "":
+		return "modprobe nvidia && modprobe nvidia-uvm" + next
+	}
+	nodes := f.modprobe + " -c=255"
+	for minor := range max(f.slots, 1) {
+		nodes += fmt.Sprintf(" -c=%d", minor)
+	}
+	return nodes + " && " + f.modprobe + " -u -c=0" + next
+}
+
+// hasModule reports whether the directory of kernel modules has NVIDIA's for the running kernel, or cannot be read.
+func hasModule(dir string) bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return true
+	}
+	data, err := os.ReadFile(filepath.Join(dir, unix.ByteSliceToString(name.Release[:]), "modules.dep"))
+	return err != nil && !errors.Is(err, fs.ErrNotExist) || bytes.Contains(data, []byte("/nvidia.ko"))
+}
+
+// countSlots returns how many GPUs of NVIDIA's are in the directory of the PCI bus.
+func countSlots(dir string) int {
+	entries, _ := os.ReadDir(dir)
+	count := 0
+	for _, e := range entries {
+		vendor, _ := os.ReadFile(filepath.Join(dir, e.Name(), "vendor"))
+		class, _ := os.ReadFile(filepath.Join(dir, e.Name(), "class"))
+		// 0x03 is a display controller.
+		if strings.TrimSpace(string(vendor)) == "0x10de" && strings.HasPrefix(string(class), "0x03") {
+			count++
+		}
+	}
+	return count
+}
 
 // generatorMode returns the mode of nvidia-ctk that writes Specs of a kind that is not that of GPUs, and its class; ""
 // for GPUs and for kinds that it does not know.
@@ -187,8 +261,10 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 	switch {
 	case mend == "":
 		return "", ""
+	case n.Number != "":
+		return f.mendNumber(n, mend)
 	case !f.driver:
-		return "the NVIDIA driver is not loaded", loadDriver
+		return "the NVIDIA driver is not loaded", f.load("")
 	case strings.HasSuffix(n.Found, " device"): // of another type
 		return "", f.generate(n.Kind, n.Spec)
 	case n.Found == "a directory":
@@ -197,7 +273,7 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 		return "", "rm " + n.Path + " && " + mend
 	case path.Base(n.Path) == "nvidia-uvm" || path.Base(n.Path) == "nvidia-uvm-tools":
 		return "module nvidia_uvm is not loaded",
-			mend + " (do not generate the Spec before: it would lack the node)"
+			mend + " # before any nvidia-ctk cdi generate"
 	case path.Base(path.Dir(n.Path)) == "nvidia-caps":
 		return f.mendCapability(n, mend)
 	case IsGPU("/dev/" + path.Base(n.Path)):
@@ -206,12 +282,38 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 	return "", mend
 }
 
+// mendNumber is mendNode for a node that has another number than in the Spec: the node is wrong if the number is not
+// that of the loaded driver, and otherwise the Spec is.
+func (f facts) mendNumber(n contract.Node, mend string) (why, hint string) {
+	name := path.Base(n.Path)
+	driver := map[bool]string{true: "nvidia-uvm", false: "nvidia-caps"}[strings.HasPrefix(name, "nvidia-uvm")]
+	right := fmt.Sprintf("%d:", f.majors[driver])
+	switch {
+	case IsGPU("/dev/" + name):
+		right = "195:" + strings.TrimPrefix(name, "nvidia")
+	case name == "nvidiactl":
+		right = "195:255"
+	case name == "nvidia-modeset":
+		right = "195:254"
+	case f.majors[driver] == 0:
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	// Elsewhere, nvidia-modprobe makes no nodes.
+	if path.Dir(n.Path) != "/dev" && path.Dir(n.Path) != "/dev/nvidia-caps" {
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	if strings.HasPrefix(n.Number, right) && (strings.HasSuffix(right, ":") || n.Number == right) {
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	return "the loaded driver has it as " + strings.TrimSuffix(right, ":"), "rm " + n.Path + " && " + mend
+}
+
 // mendGPU is mendNode for the node of a GPU that is not there.
 func (f facts) mendGPU(n contract.Node, mend string) (why, hint string) {
 	minor, _ := strconv.Atoi(strings.TrimPrefix(path.Base(n.Path), "nvidia"))
 	switch _, found := f.gpus[minor]; {
 	case f.gpus == nil || path.Dir(n.Path) != "/dev": // which the driver knows nothing about
-		return "", mend + "; if the GPU is gone (nvidia-smi -L): " + f.generate(n.Kind, n.Spec)
+		return "", mend + " # if the GPU is gone (nvidia-smi -L): " + f.generate(n.Kind, n.Spec)
 	case !found:
 		return fmt.Sprintf("the driver has no GPU of that number (it has %d)", len(f.gpus)),
 			"ask for another GPU; dmesg says why it is gone (NVRM, Xid 79); removed for good: " + f.generate(n.Kind, n.Spec)
@@ -233,6 +335,9 @@ func (f facts) mendCapability(n contract.Node, mend string) (why, hint string) {
 // maker returns the command that makes a node of the driver, or "" for a node that is not the driver's. A GPU's node is
 // called nvidia0, and the driver's own node has the minor 255.
 func (f facts) maker(node string) string {
+	if f.modprobe == "" {
+		return byHand(node)
+	}
 	name, flags := path.Base(node), ""
 	switch {
 	case name == "nvidia-uvm", name == "nvidia-uvm-tools":
@@ -249,29 +354,98 @@ func (f facts) maker(node string) string {
 	default:
 		return ""
 	}
-	if f.modprobe == "" {
-		return "install nvidia-modprobe, then: nvidia-modprobe " + flags
-	}
 	return f.modprobe + " " + flags
 }
 
-// Unknown implements [contract.Dialect]. Of a UUID that no Spec has it says which GPU has it.
-func (n Contract) Unknown(unsafeDevice string) (why, hint string) {
-	return unknownUUID(unsafeDevice, gpusDir)
+// byHand is maker for a host without nvidia-modprobe.
+func byHand(node string) string {
+	name := path.Base(node)
+	fixed := func(minor string) string { return "mknod -m 666 " + node + " c 195 " + minor }
+	// The kernel chooses the number of these when it loads the driver.
+	chosen := func(mode, driver, minor string) string {
+		return fmt.Sprintf("mknod -m %s %s c $(awk '$2 == \"%s\" {print $1}' /proc/devices) %s", mode, node, driver, minor)
+	}
+	switch {
+	case name == "nvidia-uvm":
+		return "modprobe nvidia-uvm && " + chosen("666", "nvidia-uvm", "0")
+	case name == "nvidia-uvm-tools":
+		return "modprobe nvidia-uvm && " + chosen("666", "nvidia-uvm", "1")
+	case name == "nvidia-modeset":
+		return "modprobe nvidia-modeset && " + fixed("254")
+	case name == "nvidiactl":
+		return fixed("255")
+	case IsGPU("/dev/" + name):
+		return fixed(strings.TrimPrefix(name, "nvidia"))
+	case path.Base(path.Dir(node)) == "nvidia-caps":
+		return "mkdir -p " + path.Dir(node) + " && " + chosen("444", "nvidia-caps", strings.TrimPrefix(name, "nvidia-cap"))
+	}
+	return ""
 }
 
-// unknownUUID returns why no Spec has the UUID, by the driver's directory of GPUs, and what to do; or "".
-func unknownUUID(unsafeDevice, dir string) (why, hint string) {
+// otherVersion returns the name of another version of the library that is in its directory, or "".
+func otherVersion(file string) string {
+	library, version, found := strings.Cut(path.Base(file), ".so.")
+	if _, err := parseVersion(version); !found || err != nil {
+		return ""
+	}
+	entries, _ := os.ReadDir(path.Dir(file))
+	for _, e := range entries {
+		other, is := strings.CutPrefix(e.Name(), library+".so.")
+		_, err := parseVersion(other)
+		if is && err == nil && strings.Contains(other, ".") && other != version {
+			return e.Name()
+		}
+	}
+	return ""
+}
+
+// MendFiles implements [contract.Specs]. If another version of a library is in the place of a missing one, the driver
+// was updated and the old one is still loaded. Without libcuda or libnvidia-ml, a new Spec would do without them too.
+func (n Contract) MendFiles(missing []string, kind, file string) (why, hint string) {
+	again := n.Regenerate(kind, file)
+	if loaded, known := n.HasDriver(); known && !loaded {
+		return "", again
+	}
+	for _, name := range missing {
+		if other := otherVersion(name); other != "" {
+			return other + " is there: the driver was updated, the old one is loaded", "systemctl reboot # then: " + again
+		}
+	}
+	for _, name := range missing {
+		library, _, found := strings.Cut(path.Base(name), ".so.")
+		if found && (library == "libcuda" || library == "libnvidia-ml") {
+			return "", "gpu-hook doctor # " + library + " is of the driver's package: this says how it is installed"
+		}
+	}
+	return "", again
+}
+
+// Unknown implements [contract.Dialect]. Of a UUID that no Spec has it says which GPU has it, and of an index that the
+// host has that the Spec should name it.
+func (n Contract) Unknown(unsafeDevice string) (why, hint string) {
+	return unknown(unsafeDevice, gpusDir)
+}
+
+// unknown returns why no Spec has the device, by the driver's directory of GPUs, and what to do; or "". In what to do,
+// FILE stands for the Spec.
+func unknown(unsafeDevice, dir string) (why, hint string) {
 	entries, err := os.ReadDir(dir)
-	if err != nil || !strings.HasPrefix(unsafeDevice, "GPU-") {
+	uuid := strings.HasPrefix(unsafeDevice, "GPU-")
+	if _, invalid := strconv.ParseUint(unsafeDevice, 10, 16); err != nil || (invalid != nil && !uuid) {
 		return "", ""
 	}
+	const generate = "nvidia-ctk cdi generate --device-name-strategy=index --device-name-strategy=uuid --output=FILE"
 	for index, e := range entries { // sorted by bus id, as NVIDIA's indices are
-		if information(dir, e.Name())["GPU UUID"] == unsafeDevice {
-			return fmt.Sprintf("that GPU has the index %d here", index), fmt.Sprintf("ask for %d, or generate the CDI Spec "+
-				"with the names of all GPUs: nvidia-ctk cdi generate --device-name-strategy=index "+
-				"--device-name-strategy=uuid --output=FILE", index)
+		id := information(dir, e.Name())["GPU UUID"]
+		switch {
+		case uuid && id == unsafeDevice:
+			return fmt.Sprintf("that GPU has the index %d here", index), fmt.Sprintf("%s # or ask for %d", generate, index)
+		case id != "" && unsafeDevice == strconv.Itoa(index):
+			return fmt.Sprintf("this host has that GPU (%s), and the Spec no such name for it", id), generate
 		}
+	}
+	if !uuid {
+		return "", ""
 	}
 	return "no GPU of this host has that UUID", "ask for one of those that nvidia-smi -L lists"
 }

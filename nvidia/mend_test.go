@@ -13,11 +13,13 @@ import (
 // What to do about a node depends on the node and on what the host has.
 func TestMendNode(t *testing.T) {
 	full := facts{
-		driver: true, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe",
+		driver: true, module: true, slots: 2, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe",
 		gpus: map[int]string{0: "0000:01:00.0"}, caps: map[int]string{12: "/proc/gi1/access", 13: "/proc/gone/access"},
 		exists: func(path string) bool { return path == "/proc/gi1/access" },
 	}
-	bare := facts{driver: true, exists: func(string) bool { return false }}
+	bare := facts{driver: true, module: true, exists: func(string) bool { return false }}
+	off := full
+	off.driver = false
 	const generate = "nvidia-ctk cdi generate --output=/etc/cdi/n.yaml"
 	for _, test := range []struct {
 		node, found string
@@ -26,11 +28,12 @@ func TestMendNode(t *testing.T) {
 	}{
 		{
 			"/dev/nvidia-uvm", "", full, "module nvidia_uvm is not loaded",
-			"nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
+			"nvidia-modprobe -u -c=0 # before any nvidia-ctk cdi generate",
 		},
 		{
 			"/dev/nvidia-uvm-tools", "", bare, "module nvidia_uvm is not loaded",
-			"install nvidia-modprobe, then: nvidia-modprobe -u -c=0 (do not generate the Spec before: it would lack the node)",
+			"modprobe nvidia-uvm && mknod -m 666 /dev/nvidia-uvm-tools c " +
+				"$(awk '$2 == \"nvidia-uvm\" {print $1}' /proc/devices) 1 # before any nvidia-ctk cdi generate",
 		},
 		{"/dev/nvidia0", "", full, "", "nvidia-modprobe -c=0"},
 		{
@@ -38,7 +41,7 @@ func TestMendNode(t *testing.T) {
 			"ask for another GPU; dmesg says why it is gone (NVRM, Xid 79); removed for good: " + generate,
 		},
 		{
-			"/dev/nvidia1", "", bare, "", "install nvidia-modprobe, then: nvidia-modprobe -c=1; if the GPU is gone " +
+			"/dev/nvidia1", "", bare, "", "mknod -m 666 /dev/nvidia1 c 195 1 # if the GPU is gone " +
 				"(nvidia-smi -L): install the package nvidia-container-toolkit, then: " + generate,
 		},
 		{"/dev/nvidiactl", "", full, "", "nvidia-modprobe -c=255"},
@@ -53,7 +56,29 @@ func TestMendNode(t *testing.T) {
 			"/dev/nvidia-caps/nvidia-cap13", "", full, "the MIG instance that it belongs to does not exist",
 			"make the MIG instances again (nvidia-smi mig), then: " + generate,
 		},
-		{"/dev/nvidia0", "", facts{}, "the NVIDIA driver is not loaded", loadDriver},
+		{"/dev/nvidiactl", "", bare, "", "mknod -m 666 /dev/nvidiactl c 195 255"},
+		{"/dev/nvidia-modeset", "", bare, "", "modprobe nvidia-modeset && mknod -m 666 /dev/nvidia-modeset c 195 254"},
+		{
+			"/dev/nvidia-caps/nvidia-cap12", "", bare, "the MIG instance that it belongs to does not exist",
+			"make the MIG instances again (nvidia-smi mig), then: install the package nvidia-container-toolkit, then: " +
+				generate,
+		},
+		{
+			"/dev/nvidia0", "", off, "the NVIDIA driver is not loaded",
+			"nvidia-modprobe -c=255 -c=0 -c=1 && nvidia-modprobe -u -c=0",
+		},
+		{
+			"/dev/nvidia0", "",
+			facts{module: true},
+			"the NVIDIA driver is not loaded",
+			"modprobe nvidia && modprobe nvidia-uvm",
+		},
+		{
+			"/dev/nvidia0", "",
+			facts{},
+			"the NVIDIA driver is not loaded",
+			"gpu-hook doctor # the driver is not installed: this says how",
+		},
 		{"/dev/dxg", "", full, "", ""},
 	} {
 		why, hint := test.facts.mendNode(contract.Node{
@@ -61,6 +86,31 @@ func TestMendNode(t *testing.T) {
 		})
 		if diff := cmp.Diff([]string{test.why, test.hint}, []string{why, hint}); diff != "" {
 			t.Errorf("%s %s: %s", test.node, test.found, diff)
+		}
+	}
+}
+
+// A node with another number than in the Spec is made again if the loaded driver has another one too; otherwise the Spec
+// is generated again.
+func TestMendNumber(t *testing.T) {
+	f := facts{
+		driver: true, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe", majors: map[string]int{"nvidia-uvm": 511},
+	}
+	const generate = "nvidia-ctk cdi generate --output=/etc/cdi/n.yaml"
+	for _, test := range []struct{ node, number, why, hint string }{
+		{"/dev/nvidia0", "1:3", "the loaded driver has it as 195:0", "rm /dev/nvidia0 && nvidia-modprobe -c=0"},
+		{"/dev/nvidia1", "195:11", "the loaded driver has it as 195:1", "rm /dev/nvidia1 && nvidia-modprobe -c=1"},
+		{"/dev/nvidia0", "195:0", "", generate},
+		{"/dev/nvidiactl", "1:3", "the loaded driver has it as 195:255", "rm /dev/nvidiactl && nvidia-modprobe -c=255"},
+		{"/dev/nvidia-uvm", "509:0", "the loaded driver has it as 511", "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0"},
+		{"/dev/nvidia-uvm", "511:0", "", generate},
+		{"/dev/nvidia-caps/nvidia-cap1", "3:1", "", generate},
+	} {
+		why, hint := f.mendNode(contract.Node{
+			Path: test.node, Number: test.number, Kind: "nvidia.com/gpu", Spec: "/etc/cdi/n.yaml",
+		})
+		if why != test.why || hint != test.hint {
+			t.Errorf("%s %s: %s, %s", test.node, test.number, why, hint)
 		}
 	}
 }
@@ -78,7 +128,12 @@ func TestGenerate(t *testing.T) {
 		{facts{driver: true}, "nvidia.com/gpu", "install the package nvidia-container-toolkit, then: nvidia-ctk cdi " +
 			"generate " +
 			"--output=/f"},
-		{facts{ctk: "nvidia-ctk"}, "nvidia.com/gpu", loadDriver + "; then: nvidia-ctk cdi generate --output=/f"},
+		{
+			facts{module: true, ctk: "nvidia-ctk"},
+			"nvidia.com/gpu",
+			"modprobe nvidia && modprobe nvidia-uvm && nvidia-ctk cdi generate --output=/f",
+		},
+		{facts{ctk: "nvidia-ctk"}, "nvidia.com/gpu", "gpu-hook doctor # the driver is not installed: this says how"},
 	} {
 		if got := test.facts.generate(test.kind, "/f"); got != test.want {
 			t.Errorf("%s, not %s", got, test.want)
@@ -107,9 +162,10 @@ func TestFacts(t *testing.T) {
 		t.Error(diff)
 	}
 	for id, want := range map[string]string{
-		"GPU-1": "that GPU has the index 0 here", "GPU-2": "no GPU of this host has that UUID", "0": "",
+		"GPU-1": "that GPU has the index 0 here", "GPU-2": "no GPU of this host has that UUID",
+		"0": "this host has that GPU (GPU-1), and the Spec no such name for it", "1": "", "MIG-1": "",
 	} {
-		if why, _ := unknownUUID(id, dir); why != want {
+		if why, _ := unknown(id, dir); why != want {
 			t.Errorf("%s: %s", id, why)
 		}
 	}

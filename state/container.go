@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,16 @@ func Load(s State) (*Container, error) {
 	if err != nil {
 		return nil, fault.New(fault.Bundle, path, "%w", err).
 			WithHint("the bundle must hold the config.json that the runtime was started with")
+	}
+	return &Container{State: s, Spec: spec}, nil
+}
+
+// Parse is [Load] with a config.json that was read already.
+func Parse(s State, config []byte) (*Container, error) {
+	path := filepath.Join(s.Bundle, "config.json")
+	spec, err := decodeConfig(bytes.NewReader(config), int64(len(config)))
+	if err != nil {
+		return nil, fault.New(fault.Bundle, path, "%w", err).WithHint("start the container again")
 	}
 	return &Container{State: s, Spec: spec}, nil
 }

@@ -29,11 +29,13 @@ const (
 	// The kubelet's labels, which CRI-O copies into the annotations last: no annotation overrides them.
 	annotationName      = "io.kubernetes.container.name"
 	annotationNamespace = "io.kubernetes.pod.namespace"
+	annotationPod       = "io.kubernetes.pod.name"
 	// prefixContainerd begins the keys of all annotations that containerd writes.
 	prefixContainerd       = "io.kubernetes.cri."
 	annotationCRIType      = prefixContainerd + "container-type"
 	annotationCRIName      = prefixContainerd + "container-name"
 	annotationCRINamespace = prefixContainerd + "sandbox-namespace"
+	annotationCRIPod       = prefixContainerd + "sandbox-name"
 	containerTypeSandbox   = "sandbox"
 	infraName              = "POD" // the kubelet's name for an infra container
 )
@@ -196,6 +198,28 @@ func (c *Container) Name() (unsafeName string) {
 		}
 	}
 	return c.Spec.Annotations[annotationName]
+}
+
+// Names are what an engine calls a container. People who start containers, and the authors of pods, have chosen them.
+type Names struct {
+	Name string // podman's name of the container, or that of the container in its pod
+	// Pod and Namespace are those of Kubernetes, else "".
+	Pod, Namespace string
+}
+
+// Names returns what the engine calls the container, as far as the engine itself tells the hook. There are none if there
+// is a [Container.Doubt]. For podman's it reads up to three files in /proc.
+func (c *Container) Names() (unsafe Names) {
+	switch {
+	case c.Doubt() != nil:
+	case c.identity.engine == Podman:
+		return Names{Name: c.podmanName()}
+	case c.identity.engine == CRIO:
+		return Names{c.Spec.Annotations[annotationName], c.Spec.Annotations[annotationPod], c.PodNamespace()}
+	case c.identity.engine == Containerd:
+		return Names{c.Spec.Annotations[annotationCRIName], c.Spec.Annotations[annotationCRIPod], c.PodNamespace()}
+	}
+	return Names{}
 }
 
 // podmanName returns the container's whole name, which podman has passed to conmon, or "".

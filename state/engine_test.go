@@ -323,3 +323,44 @@ func TestNameInPodmansPod(t *testing.T) {
 		}
 	}
 }
+
+// What an engine calls a container is what the engine itself has written: no annotation of an image or a pod counts, nor
+// is there a name in doubt.
+func TestNamesOfEngines(t *testing.T) {
+	forged := map[string]string{
+		annotationName: "main", annotationPod: "p-0", annotationNamespace: "ml",
+		"name": "forged", "io.podman.name": "forged",
+	}
+	with := func(more map[string]string) map[string]string {
+		out := maps.Clone(forged)
+		maps.Copy(out, more)
+		return out
+	}
+	kubernetes := Names{Name: "main", Pod: "p-0", Namespace: "ml"}
+	for name, test := range map[string]struct {
+		engine      string
+		annotations map[string]string
+		caller      *Caller
+		want        Names
+	}{
+		"podman":                   {Podman, forged, conmon(id, "train"), Names{Name: "train"}},
+		"podman, another's conmon": {Podman, forged, conmon("abc", "train"), Names{}},
+		"podman, explained":        {Podman, forged, nil, Names{}},
+		"cri-o":                    {CRIO, forged, nil, kubernetes},
+		"containerd": {
+			Containerd,
+			with(map[string]string{
+				annotationName: "x", annotationCRIName: "main", annotationCRIPod: "p-0", annotationCRINamespace: "ml",
+			}),
+			nil, kubernetes,
+		},
+		"in doubt": {CRIO, with(map[string]string{annotationManager: "x"}), nil, Names{}},
+		"bare":     {"", forged, conmon("abc", "train"), Names{}},
+	} {
+		c := withForm(test.engine, test.annotations)
+		c.Identify("", test.caller)
+		if got := c.Names(); got != test.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

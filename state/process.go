@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -195,16 +194,11 @@ func (p *Process) shares(name string) (bool, error) {
 	return os.SameFile(own, its), nil
 }
 
-// parentOf returns the process's parent, the fourth field of /proc/PID/stat. The second field, the command's name, may
-// hold anything, so that only the last ")" ends it.
+// parentOf returns the parent of a process that has not ended.
 func parentOf(pid int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := statOf(pid)
 	if err != nil {
 		return 0, err
-	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, errors.New("it has ended")
 	}
 	return strconv.Atoi(fields[1])
 }

@@ -17,7 +17,8 @@ type example struct{ line, about string }
 
 // What arguments of commands are.
 const (
-	containerArgument = "container"
+	containerArgument = "container" // of an engine
+	recordArgument    = "record"    // of an engine, or with a record
 	topicArgument     = "topic"
 	shellArgument     = "shell"
 )
@@ -31,31 +32,50 @@ func commands() []command {
 func hostCommands() []command {
 	return []command{
 		{
-			name: "explain", args: "[flags]", run: explain,
+			name: "explain", args: "[flags] [CONTAINER]", run: explain, completes: containerArgument,
 			about: "say what a container would get, and why, without giving it",
 			more: "It makes the plan that the hook would make, prints it with every reason, and changes nothing. " +
-				"The container is a bundle, a state, or an example that flags describe.",
+				"CONTAINER is the name or the id with podman or CRI-O, or the beginning of the id; it may run, have ended, " +
+				"or have been refused. Instead of it, flags can name a bundle or a state, or describe an example.",
 			examples: []example{
+				{"gpu-hook explain web", "the container web: what its next start would get"},
 				{"gpu-hook explain --gpus all", "what podman run with the annotation gpu-hook/gpus=all gets"},
 				{"gpu-hook explain --env NVIDIA_VISIBLE_DEVICES=0 --engine crio", "a variable under CRI-O"},
 				{"gpu-hook explain --bundle DIR --json", "the bundle of a container, as JSON"},
 			},
 		},
 		{
-			name: "last", args: "[--json] [ID]", run: last, completes: containerArgument,
-			about: "say what the last container that asked for a device got, or the one of this id",
-			more: "ID is the container's id with the engine, or its beginning. Only containers that asked for a device " +
-				"leave a record, the newest hundred of them.",
+			name: "last", args: "[--json] [--all | CONTAINER]", run: last, completes: recordArgument,
+			about: "say what the last container that asked for a device got, or this one",
+			more: "CONTAINER is the name or the id with the engine, or the beginning of the id. Only containers that asked " +
+				"for a device leave a record: the newest hundred of those that got devices, the newest fifty each of those " +
+				"that got none and those that did not start, and those of running containers. Of one that starts again, the " +
+				"last start counts. Of one without a record it says why there is none: it asked for nothing, or gpu-hook was " +
+				"not called.",
 			examples: []example{
 				{"gpu-hook last", "the newest start"},
+				{"gpu-hook last web", "the container web"},
 				{"gpu-hook last 3f9a --json", "the container whose id begins so, as JSON"},
+				{"gpu-hook last --all", "a line for each record: when, who, what it asked for and what it got"},
+			},
+		},
+		{
+			name: "ps", args: "[--json]", run: ps,
+			about: "list the running containers that hold devices",
+			more: "For each request that was served it prints the container's engine, name and id, the user whose engine it " +
+				"is, since when it runs, its devices and the request. Root sees the containers of users' rootless engines " +
+				"too. The list comes from the records of starts: a container that was started without gpu-hook is not in it.",
+			examples: []example{
+				{"gpu-hook ps", "which container has the GPU"},
+				{"gpu-hook ps --json", "the same for scripts"},
 			},
 		},
 		{
 			name: "devices", args: "[--json]", run: inventory,
 			about: "say what this host has to give: vendors, drivers, devices, precedence",
 			more: "It reads the CDI Specs and the configuration, and lists the vendors in order of preference, the names " +
-				"that a request can use, and the sources of requests that count for each engine.",
+				"that a request can use, the running containers that hold each device, as gpu-hook ps tells it, and the " +
+				"sources of requests that count for each engine.",
 			examples: []example{{"gpu-hook devices", "the names for --gpus device=NAME"}},
 		},
 		{
@@ -94,7 +114,7 @@ func installCommands() []command {
 			name: "completion", args: "bash | zsh | fish", run: completion, completes: shellArgument,
 			about: "print the completion of this command line for a shell",
 			more: "The shell then completes commands, flags, engines, error codes, the names of the host's devices and " +
-				"the ids of containers with a record.",
+				"the names and ids of containers.",
 			examples: []example{
 				{"source <(gpu-hook completion bash)", "for this shell alone; bash-completion is not needed"},
 				{"gpu-hook completion bash > /etc/bash_completion.d/gpu-hook", "for all users of bash"},

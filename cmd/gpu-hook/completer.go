@@ -8,6 +8,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/containers"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
@@ -111,7 +112,7 @@ func (c *completer) candidates(word string) []candidate {
 	case c.args > 0:
 		return nil
 	}
-	return c.arguments()
+	return c.arguments(word)
 }
 
 // pairs returns the values of a flag that stands in one word with them, behind its name and "=".
@@ -148,10 +149,12 @@ func (c *completer) flags() []candidate {
 }
 
 // arguments returns what the command's argument can be.
-func (c *completer) arguments() []candidate {
+func (c *completer) arguments(word string) []candidate {
 	switch c.command.completes {
 	case containerArgument:
-		return unique(hook.Recorded(c.options), "container with a record")
+		return containerNames(word)
+	case recordArgument:
+		return append(containerNames(word), unique(hook.Recorded(c.options), "container with a record")...)
 	case shellArgument:
 		return unique(shells(), "")
 	case topicArgument:
@@ -165,6 +168,17 @@ func (c *completer) arguments() []candidate {
 		return append(out, candidate{"errors", "all codes"})
 	}
 	return nil
+}
+
+// containerNames returns the names of the engines' containers and, of those whose id begins with the word, the ids.
+func containerNames(word string) []candidate {
+	var out []candidate
+	for _, known := range hook.Containers(containers.ThisHost()) {
+		if word != "" || !known.IsID {
+			out = append(out, candidate{known.Word, known.About})
+		}
+	}
+	return out
 }
 
 // values returns the values of a flag, by what its usage calls them.

@@ -26,9 +26,9 @@ func createRuntime(p process, options hook.Options, args []string) error {
 		return nil
 	}
 	// Until here nothing was made, and a signal may end us as it likes. From here on, told to end, we take back what we
-	// have made; and a runtime that no longer reads our output must not be what kills us half way.
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	defer stop()
+	// have made; and a runtime that no longer reads our output must not be what kills us half way. A signal that comes
+	// when all is done changes nothing any more, and to give each its own meaning back takes four switches of threads.
+	ctx, _ := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	catchPipe()
 	start.Apply(ctx)
 	err := failed(p, start.Report)

@@ -3,9 +3,11 @@ package main
 import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
+	"github.com/gpu-hook/gpu-hook/hook/holders"
 )
 
-// inventory is the command devices. It prints the vendors, drivers and devices of this host.
+// inventory is the command devices. It prints the vendors, drivers and devices of this host, and who
+// holds the devices.
 func inventory(p process, options hook.Options, args []string) error {
 	flags := newFlags("devices", p, commandUsage("devices [--json]"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
@@ -19,5 +21,6 @@ func inventory(p process, options hook.Options, args []string) error {
 	if err != nil {
 		return err
 	}
+	i.Holders = holders.List(options).On(i.Devices)
 	return show(p, i, *asJSON)
 }

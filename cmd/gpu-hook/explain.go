@@ -10,12 +10,13 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/containers"
 )
 
 // explain is the command explain. It prints the plan for a container, and changes nothing.
 func explain(p process, options hook.Options, args []string) error {
-	flags := newFlags("explain", p, commandUsage("explain [--json] [--engine ENGINE] (--bundle DIR | --state FILE|- | "+
-		"[--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
+	flags := newFlags("explain", p, commandUsage("explain [--json] [--engine ENGINE] (CONTAINER | --bundle DIR | "+
+		"--state FILE|- | [--gpus REQUEST] [--env K=V]... [--annotation K=V]... [--mount SRC:DST]... [--privileged])"))
 	asJSON := flags.Bool("json", false, "print one JSON object")
 	bundle := flags.String("bundle", "", "explain the bundle in `DIR`")
 	stateFile := flags.String("state", "", "explain the container whose state is in `FILE`, - for standard input")
@@ -24,13 +25,19 @@ func explain(p process, options hook.Options, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	if err := noArguments(flags); err != nil {
-		return err
+	if flags.NArg() > 1 {
+		return flags.wrong("explain takes one container")
 	}
 	if err := oneOf(flags); err != nil {
 		return err
 	}
-	r, err := explained(p, options, *bundle, *stateFile, example)
+	var r *report.Report
+	var err error
+	if flags.NArg() == 1 {
+		r, err = hook.ExplainContainer(options, containers.ThisHost(), flags.Arg(0))
+	} else {
+		r, err = explained(p, options, *bundle, *stateFile, example)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,9 +74,12 @@ func exampleFlags(flags *flagSet) *hook.Example {
 	return e
 }
 
-// oneOf checks that exactly one of a bundle, a state and an example is to be explained.
+// oneOf checks that exactly one of a container, a bundle, a state and an example is to be explained.
 func oneOf(flags *flagSet) error {
 	kinds := map[string]bool{}
+	if flags.NArg() > 0 {
+		kinds["container"] = true
+	}
 	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
 		case "json", "engine":
@@ -82,7 +92,7 @@ func oneOf(flags *flagSet) error {
 	if len(kinds) == 1 {
 		return nil
 	}
-	return flags.wrong("explain wants one of --bundle, --state and the flags of an example")
+	return flags.wrong("explain wants one of a container, --bundle, --state and the flags of an example")
 }
 
 // explained returns the report on the bundle, the state or, if neither is named, the example.

@@ -18,6 +18,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/stack"
 )
 
 // Exit statuses.
@@ -33,8 +34,14 @@ func init() {
 	runtime.LockOSThread()
 }
 
+// main leaves everything to another goroutine. The main one is bound to its thread, so that whatever it waits for costs
+// two switches between threads.
 func main() {
-	os.Exit(run(os.Args[1:], process{stdin: standardInput(), stdout: os.Stdout, stderr: os.Stderr}))
+	go func() {
+		stack.Grow()
+		os.Exit(run(os.Args[1:], process{stdin: standardInput(), stdout: os.Stdout, stderr: os.Stderr}))
+	}()
+	select {}
 }
 
 // standardInput is what was on standard input when the process began.
@@ -65,13 +72,17 @@ var errReported = errors.New("reported")
 func run(args []string, p process) (status int) {
 	// Whatever the runtime left open must not reach the programs that are run later (CVE-2024-21626).
 	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
-	defer func() {
-		// A defect must be told like any other failure, and never as exit status 2, Go's own for a panic.
-		if r := recover(); r != nil {
-			status = say(p, fmt.Errorf("panic: %v", r))
-		}
-	}()
-	return say(p, dispatch(args, p))
+	// A defect must be told like any other failure, and never as exit status 2, Go's own for a panic.
+	err := fault.Guard(func() error { return dispatch(args, p) })
+	status = exitRefused
+	untold := fault.Guard(func() error {
+		status = say(p, err)
+		return nil
+	})
+	if untold != nil {
+		_, _ = fmt.Fprintln(p.stderr, "gpu-hook: "+string(fault.Internal)+": "+untold.Error())
+	}
+	return status
 }
 
 func say(p process, err error) int {

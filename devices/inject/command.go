@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // maxOutput and maxQuoted bound how many bytes of a program's output are kept, and how many are quoted in an error.
@@ -44,6 +46,9 @@ func (c command) run(ctx context.Context) (said string, err error) {
 	// Pdeathsig kills the program when the thread that started it ends, not the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if err := linux.DropInheritable(); err != nil {
+		return "", err
+	}
 	output := &tail{}
 	cmd := exec.CommandContext(ctx, c.path)
 	cmd.Args = c.args

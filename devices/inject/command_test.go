@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -382,6 +383,20 @@ func rootIn(t *testing.T, dir string) *rootfs {
 	return rootOf(t, root)
 }
 
+// rootWithDev is rootIn with a tmpfs of the container's own on /dev; see alone.
+func rootWithDev(t *testing.T, dir string) *rootfs {
+	t.Helper()
+	r := rootIn(t, dir)
+	dev := filepath.Join(dir, "dev")
+	if err := errors.Join(os.MkdirAll(dev, 0o755), unix.Mount("tmpfs", dev, "tmpfs", 0, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ground.adopt(handle(t, dev)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // rootOf is the root filesystem of this handle, on the ground of the calling thread's mount namespace.
 func rootOf(t *testing.T, root *os.File) *rootfs {
 	t.Helper()
@@ -398,12 +413,12 @@ func rootOf(t *testing.T, root *os.File) *rootfs {
 
 // Character devices are found by their numbers, whatever stands beside them, and no link is followed.
 func TestNodes(t *testing.T) {
-	require.Root(t)
-	top := t.TempDir()
-	r := rootIn(t, top)
-	if got, err := r.devNodes(); err != nil || len(got) > 0 {
+	alone(t)
+	top := onMemory(t)
+	if got, err := rootIn(t, top).devNodes(); err != nil || len(got) > 0 {
 		t.Errorf("without /dev: %v, %v", got, err)
 	}
+	r := rootWithDev(t, top)
 	for _, dir := range []string{"dev/dri", "dev/sub/pts", "etc"} {
 		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -454,11 +469,12 @@ func TestNodes(t *testing.T) {
 
 // What a delegate leaves in /dev, new or in the place of another, is what needs a rule.
 func TestDelegatedNodes(t *testing.T) {
-	require.Root(t)
-	top, run := t.TempDir(), t.TempDir()
-	if err := errors.Join(os.Mkdir(filepath.Join(top, "dev"), 0o755), os.Chmod(run, 0o755)); err != nil {
+	alone(t)
+	top, run := onMemory(t), t.TempDir()
+	if err := os.Chmod(run, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	r := rootWithDev(t, top)
 	mknod := `cd ` + top + `/dev && mknod `
 	for _, node := range []string{"old c 1 3", "changed c 1 5"} {
 		if out, err := exec.Command("/bin/sh", "-c", mknod+node).CombinedOutput(); err != nil {
@@ -466,7 +482,7 @@ func TestDelegatedNodes(t *testing.T) {
 		}
 	}
 	target := &Target{RunDir: run, Container: &state.Container{}}
-	got, said, err := target.delegate(t.Context(), rootIn(t, top), Delegate{
+	got, said, err := target.delegate(t.Context(), r, Delegate{
 		Path: "/bin/sh", Args: []string{"sh", "-c", mknod + "nvidia1 c 195 1 && mknod nvidia0 c 195 0 && rm changed && " +
 			"mknod changed c 1 7 && echo done"},
 	})
@@ -479,10 +495,30 @@ func TestDelegatedNodes(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || said != "done" {
 		t.Error(err, said, diff)
 	}
-	_, _, err = target.delegate(t.Context(), rootIn(t, top), Delegate{
+	_, _, err = target.delegate(t.Context(), r, Delegate{
 		Path: "/bin/sh", Args: []string{"sh", "-c", "echo no GPU; exit 1"},
 	})
 	if want := `delegate /bin/sh: exit status 1; it said: "no GPU"`; err == nil || err.Error() != want {
 		t.Error(err)
+	}
+}
+
+// What the runtime has left in our inheritable and ambient capabilities does not reach the programs that we run.
+func TestRunInheritsNoCapabilities(t *testing.T) {
+	require.Root(t)
+	runtime.LockOSThread() // for good: the thread ends with the test
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	err := unix.Capget(&header, &sets[0])
+	sets[0].Inheritable = 1 << unix.CAP_CHOWN
+	err = errors.Join(err, unix.Capset(&header, &sets[0]),
+		unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_CHOWN, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := command{path: "/bin/sh", args: []string{"sh", "-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status"}}
+	said, err := c.run(t.Context())
+	if want := "CapInh: 0000000000000000 CapAmb: 0000000000000000"; err != nil || said != want {
+		t.Errorf("%q, %v", said, err)
 	}
 }

@@ -118,9 +118,9 @@ func (t *Target) sweep() {
 type number struct{ major, minor int64 }
 
 // devNodes returns the character devices below the container's /dev, by path. It looks only where nobody but the
-// runtime and the delegate can make a node: on a /dev that is the container's own, without the mounts in it. Elsewhere,
-// another container or the host could make a node meanwhile, and the container would get its device rule. It goes by
-// handles and follows no link.
+// runtime and the delegate can make a node: on a /dev that is a filesystem of the container's own, without the mounts
+// in it. Elsewhere, as in a root filesystem that containers share, somebody could make a node meanwhile, and the
+// container would get its device rule. It goes by handles and follows no link.
 func (r *rootfs) devNodes() (map[string]number, error) {
 	found := map[string]number{}
 	dev, err := linux.OpenInRoot(r.root, "/dev")
@@ -135,7 +135,7 @@ func (r *rootfs) devNodes() (map[string]number, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.ground.own(id) {
+	if id == r.ground.root || !r.ground.own(id) {
 		return found, nil
 	}
 	return found, walk(dev, "/dev", id, 0, found)

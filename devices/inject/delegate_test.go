@@ -51,6 +51,7 @@ func TestDevThatIsTooFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			alone(t)
 			top := onMemory(t)
+			r := rootWithDev(t, top)
 			for dir, nodes := range dirs {
 				if err := os.MkdirAll(filepath.Join(top, dir), 0o700); err != nil {
 					t.Fatal(err)
@@ -61,17 +62,19 @@ func TestDevThatIsTooFull(t *testing.T) {
 					}
 				}
 			}
-			if found, err := rootIn(t, top).devNodes(); err == nil {
+			if found, err := r.devNodes(); err == nil {
 				t.Errorf("%d nodes were found", len(found))
 			}
 		})
 	}
 }
 
-// Mounts in /dev are not looked through: others could make a node there just now and have it opened.
+// Only a /dev of the container's own is looked through, without the mounts in it: elsewhere others could make a node
+// just now and have it opened.
 func TestNodesOnOtherMounts(t *testing.T) {
 	alone(t)
 	top := onMemory(t)
+	r := rootWithDev(t, top)
 	null := int(unix.Mkdev(1, 3))
 	err := errors.Join(
 		os.MkdirAll(top+"/dev/volume", 0o700),
@@ -82,7 +85,7 @@ func TestNodesOnOtherMounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := rootIn(t, top).devNodes()
+	found, err := r.devNodes()
 	if _, its := found["/dev/its"]; err != nil || !its || len(found) != 1 {
 		t.Errorf("%v, %v", found, err)
 	}
@@ -92,7 +95,17 @@ func TestNodesOnOtherMounts(t *testing.T) {
 	if err := unix.Mknod(top+"/dev/others", unix.S_IFCHR, null); err != nil {
 		t.Fatal(err)
 	}
-	if found, err = rootIn(t, top).devNodes(); err != nil || len(found) != 0 {
+	if found, err = r.devNodes(); err != nil || len(found) != 0 {
 		t.Errorf("on a volume: %v, %v", found, err)
+	}
+	err = errors.Join(
+		unix.Unmount(top+"/dev", unix.MNT_DETACH), unix.Unmount(top+"/dev", unix.MNT_DETACH),
+		unix.Mknod(top+"/dev/others", unix.S_IFCHR, null),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err = r.devNodes(); err != nil || len(found) != 0 {
+		t.Errorf("in the root filesystem: %v, %v", found, err)
 	}
 }

@@ -3,8 +3,11 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -17,6 +20,7 @@ import (
 type mounts struct {
 	peers       map[int]string   // mount ids to their peer group, "shared:N", where they have one
 	filesystems map[int]deviceID // mount ids to their filesystem
+	memory      map[int]bool     // mount ids whose filesystem is kept in memory alone
 }
 
 // deviceID identifies a filesystem. It is the one in mountinfo, which for some (btrfs) differs from the one of stat(2).
@@ -38,9 +42,17 @@ func readMounts() (*mounts, error) {
 		return nil, err
 	}
 	defer file.Close()
-	m := &mounts{map[int]string{}, map[int]deviceID{}}
-	_, err = mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) {
+	return parseMounts(file)
+}
+
+// parseMounts reads the content of /proc/PID/mountinfo.
+func parseMounts(text io.Reader) (*mounts, error) {
+	m := &mounts{map[int]string{}, map[int]deviceID{}, map[int]bool{}}
+	_, err := mountinfo.GetMountsFromReader(text, func(i *mountinfo.Info) (skip, stop bool) {
 		m.filesystems[i.ID] = deviceID{i.Major, i.Minor}
+		if i.FSType == "tmpfs" || i.FSType == "ramfs" {
+			m.memory[i.ID] = true
+		}
 		for _, field := range strings.Fields(i.Optional) {
 			if strings.HasPrefix(field, "shared:") {
 				m.peers[i.ID] = field
@@ -77,6 +89,7 @@ func (g *ground) learn(root *os.File) (err error) {
 type site struct {
 	mount  int
 	kernel bool // its filesystem is one of the kernel's, whose files configure the kernel
+	driver bool // of these, the part of NVIDIA's driver
 	nodev  bool // device nodes on it cannot be opened
 }
 
@@ -95,14 +108,51 @@ func siteOf(handle *os.File) (site, error) {
 		unix.SECURITYFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.BPF_FS_MAGIC:
 		s.kernel = true
 	}
-	return s, nil
+	if fs.Type == unix.PROC_SUPER_MAGIC {
+		s.driver, err = ofDriver(handle, id)
+	}
+	return s, err
+}
+
+// ofDriver reports whether the handle, whose mount has this id, is in /proc/driver/nvidia. It goes by where the handle
+// leads, not by the path that was opened: another part of procfs can be mounted there.
+func ofDriver(handle *os.File, mount int) (bool, error) {
+	at, err := os.Readlink("/proc/thread-self/fd/" + strconv.Itoa(int(handle.Fd())))
+	if err != nil {
+		return false, err
+	}
+	file, err := os.Open("/proc/thread-self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	found, err := mountinfo.GetMountsFromReader(file, func(i *mountinfo.Info) (skip, stop bool) {
+		return i.ID != mount, i.ID == mount
+	})
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	return inDriver(found[0].Root, found[0].Mountpoint, at), nil
+}
+
+// inDriver reports whether the path at, below a mount of procfs that shows the directory root of it, is in
+// /driver/nvidia of procfs.
+func inDriver(root, mountpoint, at string) bool {
+	below, err := filepath.Rel(mountpoint, at)
+	if err != nil || below == ".." || strings.HasPrefix(below, "../") {
+		return false
+	}
+	const driver = "/driver/nvidia"
+	in := path.Join(root, below)
+	return in == driver || strings.HasPrefix(in, driver+"/")
 }
 
 // checkMake refuses to make unsafePath in a directory at s unless that is the container's own: the mount of the root
-// filesystem, or a filesystem that the host has not mounted, such as the runtime's tmpfs on /dev.
+// filesystem, or a filesystem in memory that the host has not mounted, such as the runtime's tmpfs on /dev.
 //
-// What is made on a volume would outlive the container. Others would see it: a device node there could be opened by
-// users of the host. And to undo it could remove it from another container that uses it by then.
+// What is made on a volume would outlive the container, as it would on a disk that the runtime mounts for it. Others
+// would see it: a device node there could be opened by users of the host. And to undo it could remove it from another
+// container that uses it by then.
 func (g *ground) checkMake(s site, unsafePath string) error {
 	if err := s.checkKernel(unsafePath); err != nil {
 		return err
@@ -123,7 +173,7 @@ func (g *ground) own(mount int) bool {
 	}
 	// An unknown mount is one that we have attached: a directory of the host.
 	filesystem, known := g.its.filesystems[mount]
-	return known && !g.host.has(filesystem)
+	return known && g.its.memory[mount] && !g.host.has(filesystem)
 }
 
 // adopt adds the mount of the handle, a filesystem that we made for the container, to the container's own.
@@ -137,7 +187,7 @@ func (g *ground) adopt(handle *os.File) error {
 		return err
 	}
 	dev := uint64(st.Dev) //nolint:unconvert // 32 bits wide on some machines
-	g.its.filesystems[id] = deviceID{int(unix.Major(dev)), int(unix.Minor(dev))}
+	g.its.filesystems[id], g.its.memory[id] = deviceID{int(unix.Major(dev)), int(unix.Minor(dev))}, true
 	return nil
 }
 
@@ -163,7 +213,7 @@ func (g *ground) checkMount(s site, unsafePath string) error {
 // checkKernel refuses to make or mount anything on the kernel's own filesystems, whose files configure the kernel
 // (CVE-2025-52881). An exception is /proc/driver/nvidia, on which NVIDIA's tools mount.
 func (s site) checkKernel(unsafePath string) error {
-	if !s.kernel || strings.HasPrefix(path.Clean(unsafePath)+"/", "/proc/driver/nvidia/") {
+	if !s.kernel || s.driver {
 		return nil
 	}
 	return fmt.Errorf("%q lies on a filesystem of the kernel", unsafePath)

@@ -45,6 +45,12 @@ func TestGround(t *testing.T) {
 	if err := tmpfs("root/late"); err != nil {
 		t.Fatal(err)
 	}
+	disk := siteAt(t, dir+"/root/dev")
+	delete(g.its.memory, disk.mount)
+	if err := g.checkMake(disk, "/dev"); err == nil {
+		t.Error("on a disk that the runtime has mounted: something may be made")
+	}
+	g.its.memory[disk.mount] = true
 	const (
 		volume = " would have to be made on a volume or another filesystem of the host"
 		shared = " is shared with the host, where the mount would appear too (propagation shared)"
@@ -99,18 +105,48 @@ func siteAt(t *testing.T, path string) site {
 	return s
 }
 
-// Of the kernel's filesystems only the driver's part of /proc is mounted on.
+// Of the kernel's filesystems only the driver's part of /proc is mounted on, and a mount of another part on its path is
+// not taken for it.
 func TestKernelFilesystems(t *testing.T) {
-	for at, want := range map[string]bool{
-		"/proc/driver/nvidia/params": true, "/proc/driver/nvidia": true, "/proc/driver/./nvidia/gpus/": true,
-		"/proc/driver/nvidia2": false, "/proc/driver": false, "/proc/driver/nvidia/../../sys": false, "/x": false,
-	} {
-		if err := siteAt(t, "/proc/self").checkKernel(at); (err == nil) != want {
-			t.Errorf("%s: %v", at, err)
+	alone(t)
+	dir := onMemory(t)
+	err := errors.Join(os.MkdirAll(dir+"/driver/nvidia", 0o700),
+		unix.Mount("/proc/sys", dir+"/driver/nvidia", "", unix.MS_BIND, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"/proc/self", "/proc/sys/kernel", "/sys", dir + "/driver/nvidia/kernel"} {
+		if err := siteAt(t, at).checkKernel("/proc/driver/nvidia/params"); err == nil {
+			t.Errorf("%s may be mounted on", at)
 		}
 	}
-	if err := siteAt(t, t.TempDir()).checkKernel("/x"); err != nil {
+	if err := siteAt(t, dir).checkKernel("/x"); err != nil {
 		t.Error(err)
+	}
+	if err := (site{kernel: true, driver: true}).checkKernel("/x"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInDriver(t *testing.T) {
+	for _, test := range []struct {
+		root, mountpoint, at string
+		want                 bool
+	}{
+		{"/", "/proc", "/proc/driver/nvidia", true},
+		{"/", "/proc", "/proc/driver/nvidia/params", true},
+		{"/", "/r/proc", "/r/proc/driver/nvidia/gpus/0", true},
+		{"/", "/", "/driver/nvidia", true},
+		{"/driver/nvidia", "/r/proc/driver/nvidia", "/r/proc/driver/nvidia/params", true},
+		{"/driver/nvidia/params", "/r/f", "/r/f", true},
+		{"/sys", "/r/proc/driver/nvidia", "/r/proc/driver/nvidia/params", false},
+		{"/", "/proc", "/proc/driver/nvidia2", false},
+		{"/", "/proc", "/proc/driver", false},
+		{"/", "/r/proc", "/proc/driver/nvidia", false},
+	} {
+		if got := inDriver(test.root, test.mountpoint, test.at); got != test.want {
+			t.Errorf("%s of procfs on %s, %s: %t", test.root, test.mountpoint, test.at, got)
+		}
 	}
 }
 

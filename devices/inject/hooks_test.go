@@ -1,14 +1,11 @@
 package inject
 
 import (
-	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"syscall"
 	"testing"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/state"
@@ -50,18 +47,5 @@ func TestNamespacesOfOursAreNotJoined(t *testing.T) {
 // waiting starts a process in new namespaces, which waits until the test ends.
 func waiting(t *testing.T, flags uintptr) *state.Process {
 	t.Helper()
-	cmd := exec.Command("sleep", "600")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Signal(os.Kill); _ = cmd.Wait() })
-	given := specs.State{Pid: cmd.Process.Pid, Status: specs.StateCreating}
-	container := &state.Container{State: state.State{State: given}}
-	process, err := container.OpenProcess(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = process.Close() })
-	return process
+	return waitingIn(t, &syscall.SysProcAttr{Cloneflags: flags})
 }

@@ -9,6 +9,7 @@ package inject
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -77,6 +78,8 @@ func (r *Result) note(f *fault.Error) {
 // The container can then start as if nothing had happened, except for what the programs in result.Foreign did. If
 // result.Left is set, it must not start.
 //
+// A panic is an error, and what was done before it is undone. A wish that ends in one must not start the container.
+//
 // Apply may be called again for the same container with other edits.
 func (t *Target) Apply(ctx context.Context, edits *devices.Edits, delegates []Delegate) (Result, error) {
 	var result Result
@@ -93,6 +96,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err := t.spareRoot(edits, delegates, result); err != nil {
 		return err
 	}
+	linux.ReserveThreads(threadsFor(edits))
 	user, err := t.Process.RootUser()
 	if err != nil {
 		return fault.New(fault.State, "user namespace of the container", "%w", err).
@@ -100,6 +104,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	}
 	r := newRootfs(user, t.NothingInRoot, t.Wish)
 	defer r.closeWaiting()
+	defer r.unlock()
 	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
 	if err != nil {
@@ -111,7 +116,7 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	if err != nil {
 		return err
 	}
-	err = t.apply(ctx, r, sources, edits, delegates, result)
+	err = fault.Guard(func() error { return t.apply(ctx, r, sources, edits, delegates, result) })
 	switch {
 	case err != nil && t.Wish:
 		result.Left = t.unmake(r)
@@ -140,7 +145,7 @@ func (t *Target) apply(
 	if t.Wish {
 		return t.applyWish(ctx, r, made, edits.Hooks, delegates, result)
 	}
-	if err := t.allow(ctx, rules.Missing(t.Container.Spec, made), result); err != nil {
+	if err := t.allowNodes(ctx, made, result); err != nil {
 		return err
 	}
 	if err := t.Process.Alive(); err != nil {
@@ -173,6 +178,34 @@ func (t *Target) delegateOne(
 	result.Delegated = append(result.Delegated, made...)
 	result.Said = append(result.Said, said)
 	return made, nil
+}
+
+// allowNodes extends the container's device rules for the nodes. If that fails, as where a cgroup above the container
+// denies one of them, it leaves out each optional node whose rule alone makes it fail. Such a node stays, and cannot be
+// opened.
+func (t *Target) allowNodes(ctx context.Context, nodes []*devices.DeviceNode, result *Result) error {
+	err := t.allow(ctx, rules.Missing(t.Container.Spec, nodes), result)
+	var required, optional []*devices.DeviceNode
+	for _, d := range nodes {
+		if t.Optional.Of(d) == "" {
+			required = append(required, d)
+		} else {
+			optional = append(optional, d)
+		}
+	}
+	if err == nil || len(optional) == 0 || ctx.Err() != nil {
+		return err
+	}
+	if err := t.allow(ctx, rules.Missing(t.Container.Spec, required), result); err != nil {
+		return err
+	}
+	for _, d := range optional {
+		if err := t.allow(ctx, rules.Missing(t.Container.Spec, []*devices.DeviceNode{d}), result); err != nil {
+			d.Status = devices.Skipped
+			result.Skipped = append(result.Skipped, t.Optional.Note(d, fmt.Errorf("%s: %w", d.Label(), err)))
+		}
+	}
+	return nil
 }
 
 // allow extends the container's device rules.
@@ -230,6 +263,9 @@ func (t *Target) enter(
 		if r.root, err = openRoot(t.Root, seen); err != nil {
 			return fault.New(fault.Bundle, "root filesystem "+t.Root, "%w", err).
 				WithHint("the runtime must have mounted the root filesystem before it runs this hook")
+		}
+		if err := r.lock(ctx); err != nil {
+			return err
 		}
 		if err := r.ground.learn(r.root); err != nil {
 			return fault.New(fault.Internal, "mounts of the container", "%w", err)

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path"
@@ -46,7 +47,7 @@ func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 	if m.Tmpfs() {
 		tree, err = t.tmpfs(attributes.Data, user)
 	} else {
-		tree, err = clone(m.HostPath, attributes.Recursive)
+		tree, err = clone(cmp.Or(m.Source, m.HostPath), attributes.Recursive)
 	}
 	if err != nil {
 		return nil, err
@@ -59,13 +60,18 @@ func (t *Target) newSource(m *devices.Mount, user state.User) (*source, error) {
 	return s, nil
 }
 
-// clone makes a bind mount of hostPath; if it is recursive, with the mounts below it.
+// clone makes a bind mount of hostPath, in which no link may be; if it is recursive, with the mounts below it.
 func clone(hostPath string, recursive bool) (*os.File, error) {
+	source, err := linux.OpenResolved(hostPath)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
 	flags := uint(0)
 	if recursive {
 		flags = unix.AT_RECURSIVE
 	}
-	return linux.OpenTree(hostPath, flags)
+	return linux.OpenTreeOf(source, flags)
 }
 
 // identify sets s.id and s.dir.

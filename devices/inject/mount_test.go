@@ -69,3 +69,23 @@ func sourceOf(t *testing.T, tree *os.File, containerPath string) *source {
 	}
 	return s
 }
+
+// A link that has taken a directory's place since the plan was made is not followed.
+func TestCloneFollowsNoLink(t *testing.T) {
+	alone(t)
+	dir := onMemory(t)
+	err := errors.Join(os.Mkdir(dir+"/a", 0o700), os.WriteFile(dir+"/a/f", nil, 0o600), os.Symlink("a", dir+"/link"),
+		os.Symlink("f", dir+"/a/l"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{"/a/f": true, "/a": true, "/link/f": false, "/a/l": false, "/link": false} {
+		tree, err := clone(dir+path, false)
+		if (err == nil) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err == nil {
+			_ = tree.Close()
+		}
+	}
+}

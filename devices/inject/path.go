@@ -23,6 +23,7 @@ const (
 // go through [linux.OpenInRoot], which follows links inside the root and never out of it.
 type rootfs struct {
 	root   *os.File
+	locked *os.File // the root, while no other start may work on it
 	user   state.User
 	ground ground
 	nodes  map[*devices.DeviceNode]*os.File // mounts of the host's nodes, for nodes that are bound and not made

@@ -3,6 +3,7 @@ package rules
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -20,8 +21,13 @@ func cgroups(pid int) (map[string]string, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return parseCgroups(file)
+}
+
+// parseCgroups reads the content of /proc/PID/cgroup.
+func parseCgroups(text io.Reader) (map[string]string, error) {
 	out := map[string]string{}
-	lines := bufio.NewScanner(file)
+	lines := bufio.NewScanner(text)
 	for lines.Scan() {
 		fields := strings.SplitN(lines.Text(), ":", 3)
 		if len(fields) != 3 {

@@ -47,10 +47,12 @@ func (d *Draft) Fail(err error) { d.Errors = append(d.Errors, fault.From(err)) }
 func (d *Draft) Failed() bool { return len(d.Errors) > 0 }
 
 // Notable reports whether this start deserves a record: it made a request, even one that came to nothing by a decision,
-// or has an annotation of gpu-hook's that it should not have.
+// or has an annotation of gpu-hook's that it should not have, or nobody knows whether it made one.
 func (d *Draft) Notable() bool {
-	misplaced := slices.ContainsFunc(d.Warnings, func(f *fault.Error) bool { return f.Code() == fault.PlanNote })
-	return misplaced || slices.ContainsFunc(d.Requests, func(r *request.Request) bool { return r.Status != plan.Empty })
+	warned := slices.ContainsFunc(d.Warnings, func(f *fault.Error) bool {
+		return f.Code() == fault.PlanNote || f.Code() == fault.ConfigNote
+	})
+	return warned || slices.ContainsFunc(d.Requests, func(r *request.Request) bool { return r.Status != plan.Empty })
 }
 
 // FromEnv reports whether the environment makes one of the requests that are granted.

@@ -696,8 +696,8 @@ func TestFiles(t *testing.T) {
 
 // A reason is one line in the attempt that it explains.
 func TestReasonsAreLines(t *testing.T) {
-	twice := write("cdi/nvidia.yaml", "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\nkind: nvidia.com/gpu\n", 0o644)
-	p, _ := scene{host: twice, gpus: "driver=nvidia.cdi"}.plan(t)
+	broken := write("cdi/nvidia.yaml", "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices: 1\n", 0o644)
+	p, _ := scene{host: broken, gpus: "driver=nvidia.cdi"}.plan(t)
 	if len(p.Attempts) != 1 || !strings.Contains(p.Errors[0].Error(), "\n") {
 		t.Fatalf("%v, %+v", p.Errors, p.Attempts)
 	}

@@ -53,8 +53,15 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error,
 		return nil, true
 	}
 	hint := p.regenerate(v, share)
-	if !installed(share.Files(), written, loaded) {
-		hint += " (restart the host first, if the driver was updated since)"
+	switch {
+	case written == loaded:
+		var because string
+		because, hint = p.Config.ContractOfKind(v, share.Kind).MendFiles(missing, share.Kind, share.Spec)
+		if because != "" {
+			why = append(why, because)
+		}
+	case len(missing) == 0 && !installed(share.Files(), written, loaded):
+		hint = "systemctl reboot # then: " + hint
 	}
 	return fault.New(fault.Stale, share.Spec, "%s", strings.Join(why, "; ")).
 		WithHint("%s", hint), len(missing) == 0

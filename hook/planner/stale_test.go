@@ -104,14 +104,18 @@ func TestOtherNumbers(t *testing.T) {
 // The hint says how the Spec is generated again.
 func TestRegenerate(t *testing.T) {
 	const generate = "HOST/bin/nvidia-ctk cdi generate --output=HOST/cdi/nvidia.yaml"
-	const restart = " (restart the host first, if the driver was updated since)"
+	updated := steps(remove("lib/libcuda.so."+gpuhost.Driver), write("lib/libcuda.so.590.48.01", "", 0o644))
 	other := write("version", "590.48.01\n", 0o644)
 	for _, test := range []struct {
 		want string
 		host func(*gpuhost.Host) error
 	}{
-		{generate + restart, remove("lib/libcuda.so." + gpuhost.Driver)},
-		{generate + restart, other},
+		{
+			"gpu-hook doctor # libcuda is of the driver's package: this says how it is installed",
+			remove("lib/libcuda.so." + gpuhost.Driver),
+		},
+		{"systemctl reboot # then: " + generate, updated},
+		{"systemctl reboot # then: " + generate, other},
 		{generate, steps(other, write("lib/libcuda.so.590.48.01", "", 0o644))},
 	} {
 		want := test.want

@@ -1,6 +1,7 @@
 package precedence
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,11 +19,12 @@ type EngineDevices struct {
 	config *config.Config
 	specs  func() *devices.Registry
 	nodes  []string // in config.json
+	known  map[*config.Vendor]*vendorDevices
 }
 
 // EngineDevicesOf returns the engine's devices of the container. specs is called if there are any.
 func EngineDevicesOf(c *config.Config, container *state.Container, specs func() *devices.Registry) *EngineDevices {
-	return &EngineDevices{c, specs, devices.NodesOf(container.Spec)}
+	return &EngineDevices{c, specs, devices.NodesOf(container.Spec), map[*config.Vendor]*vendorDevices{}}
 }
 
 // Leave takes out of the winners what would add a device to those of the engine, and returns the others and a warning
@@ -38,7 +40,7 @@ func (e *EngineDevices) Leave(
 			left = append(left, r)
 			continue
 		}
-		r.Status, r.Reason = plan.Overridden, "the engine was asked for "+strings.Join(own.nodes, ", ")+", and stands higher"
+		r.Status, r.Reason = plan.Overridden, "the engine was asked for "+some(own.nodes)+", and stands higher"
 		f := fault.New(fault.Overridden, r.String(), "%s", r.Reason).
 			WithHint("ask for all devices in one way: of the engine (--device), or of gpu-hook")
 		switch {
@@ -52,13 +54,23 @@ func (e *EngineDevices) Leave(
 	return left, warnings, nil
 }
 
+// some joins the texts. Of many it has the first dozen and the number of the others.
+func some(list []string) string {
+	const most = 12
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
 // vendorDevices are the engine's devices of one vendor.
 type vendorDevices struct {
 	vendor   *config.Vendor
 	contract contract.Vendor
 	specs    *devices.Registry
 	nodes    []string
-	devices  []string // that CDI Specs define, one name for each
+	has      map[string]bool // the nodes
+	devices  []string        // that CDI Specs define, one name for each
 }
 
 // of returns the engine's devices of the request's vendor, or nil if there are none or the request is not below them.
@@ -67,16 +79,28 @@ func (e *EngineDevices) of(r *request.Request) *vendorDevices {
 		return nil
 	}
 	v := r.Vendors[0]
-	own := &vendorDevices{vendor: v, contract: e.config.ContractOf(v), specs: e.specs()}
-	own.devices = own.specs.Carried(v.Kind, e.nodes)
-	for _, node := range e.nodes {
-		if own.contract.IsDevice(node) || own.specs.OwnNode(node, own.devices) {
-			own.nodes = append(own.nodes, node)
-		}
+	own := e.known[v]
+	if own == nil {
+		own = e.ofVendor(v)
+		e.known[v] = own
 	}
 	if len(own.nodes) == 0 {
 		return nil
 	}
+	return own
+}
+
+// ofVendor returns the engine's devices of the vendor.
+func (e *EngineDevices) ofVendor(v *config.Vendor) *vendorDevices {
+	own := &vendorDevices{vendor: v, contract: e.config.ContractOf(v), specs: e.specs()}
+	own.devices = own.specs.Carried(v.Kind, e.nodes)
+	carried := own.specs.OwnNodes(own.devices)
+	for _, node := range e.nodes {
+		if own.contract.IsDevice(node) || carried[node] {
+			own.nodes = append(own.nodes, node)
+		}
+	}
+	own.has = devices.Set(own.nodes)
 	return own
 }
 
@@ -91,17 +115,17 @@ func (d *vendorDevices) cover(r *request.Request) bool {
 	for _, name := range names {
 		if d.specs.Defines(name) {
 			defined = append(defined, name)
-		} else if _, id, _ := strings.Cut(name, "="); !d.has(id) {
+		} else if _, id, _ := strings.Cut(name, "="); !d.gives(id) {
 			return false
 		}
 	}
 	return d.specs.Covered(defined, d.devices)
 }
 
-// has reports whether a device whose id no Spec defines is among the engine's. An id that does not tell its node is
+// gives reports whether a device whose id no Spec defines is among the engine's. An id that does not tell its node is
 // taken to be.
-func (d *vendorDevices) has(id string) bool {
-	missing := func(node string) bool { return !slices.Contains(d.nodes, node) }
+func (d *vendorDevices) gives(id string) bool {
+	missing := func(node string) bool { return !d.has[node] }
 	if id == "all" {
 		return !slices.ContainsFunc(d.contract.HostNodes(), missing)
 	}

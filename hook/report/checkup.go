@@ -197,7 +197,7 @@ func LastRefused(runDir string) *Report {
 	}
 	defer handle.Close()
 	for _, s := range records(handle, names) {
-		r, err := readRecord(dir, s.id)
+		r, err := readRecord(handle, s)
 		if err == nil && (r.Result == plan.ResultRefused || r.Result == plan.ResultFailed) {
 			return r
 		}

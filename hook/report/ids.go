@@ -1,8 +1,7 @@
 package report
 
 import (
-	"os"
-	"strings"
+	"slices"
 
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -14,15 +13,17 @@ func IDs(runDir string) []string {
 	if trust.CheckPrivate(runDir) != nil || trust.CheckPrivate(dir) != nil {
 		return nil
 	}
-	entries, err := os.ReadDir(dir)
+	handle, names, err := files(dir)
 	if err != nil {
 		return nil
 	}
+	defer handle.Close()
 	var ids []string
-	for _, e := range entries {
-		if id, isRecord := strings.CutSuffix(e.Name(), ".json"); isRecord && validID(id) {
-			ids = append(ids, id)
+	for _, name := range names {
+		if s, isRecord := storedAs(name); isRecord {
+			ids = append(ids, s.id)
 		}
 	}
-	return ids
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

@@ -18,6 +18,7 @@ type Inventory struct {
 	Devices   []devices.Device   `json:"devices"`
 	Conflicts []devices.Conflict `json:"conflicts"`
 	Sources   []SourcesInfo      `json:"sources"`
+	Holders   []DeviceHolder     `json:"holders"`
 	Errors    []Message          `json:"errors"` // files that could not be read, and why; and what Specs lack
 }
 
@@ -69,6 +70,7 @@ func (i *Inventory) Text(w io.Writer) error {
 			also = "also " + strings.Join(d.Aliases, " ")
 		}
 		t.line("  %s\t%s\t%s", d.Name, d.Spec, also)
+		t.holders(i.Holders, d.Name)
 	}
 	for _, c := range i.Conflicts {
 		t.line("  %s\tCONFLICT\tin %s", c.Name, strings.Join(c.Specs, " and "))
@@ -76,6 +78,7 @@ func (i *Inventory) Text(w io.Writer) error {
 	if len(i.Devices)+len(i.Conflicts) == 0 {
 		t.line("  none")
 	}
+	t.otherHolders(i)
 	t.line("\nsources of requests that count, highest first:")
 	for _, s := range i.Sources {
 		name := s.Engine
@@ -95,4 +98,26 @@ func (i *Inventory) Text(w io.Writer) error {
 		t.messages(kind, []Message{m})
 	}
 	return t.Flush()
+}
+
+// holders writes which running containers hold the device.
+func (t *textWriter) holders(all []DeviceHolder, device string) {
+	for _, h := range all {
+		if h.Device == device {
+			t.line("    held by %s", h.Container.label())
+		}
+	}
+}
+
+// otherHolders writes which running containers hold devices that are not among those of the inventory.
+func (t *textWriter) otherHolders(i *Inventory) {
+	for n, h := range i.Holders {
+		isListed := func(d devices.Device) bool { return d.Name == h.Device }
+		isWritten := func(before DeviceHolder) bool { return before.Device == h.Device }
+		if slices.ContainsFunc(i.Devices, isListed) || slices.ContainsFunc(i.Holders[:n], isWritten) {
+			continue
+		}
+		t.line("  %s\tin no Spec now\t", h.Device)
+		t.holders(i.Holders, h.Device)
+	}
 }

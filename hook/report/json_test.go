@@ -20,6 +20,8 @@ func TestFieldsAreDocumented(t *testing.T) {
 		reflect.TypeFor[Report](),
 		reflect.TypeFor[Inventory](),
 		reflect.TypeFor[Checkup](),
+		reflect.TypeFor[Holders](),
+		reflect.TypeFor[History](),
 	} {
 		for _, field := range fields(object) {
 			if !strings.Contains(string(data), `"`+field+`"`) {

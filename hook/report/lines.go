@@ -25,14 +25,13 @@ func (r *Report) Lines() []string {
 		out = append(out, m.lines()...)
 	}
 	if r.kept && len(out) > 0 {
-		out = append(out, "gpu-hook: more: gpu-hook last "+r.shortID())
+		out = append(out, "gpu-hook: more: gpu-hook last "+shortID(r.Container.ID))
 	}
 	return out
 }
 
-// shortID returns the beginning of the container's id that engines show of a long one.
-func (r *Report) shortID() string {
-	id := r.Container.ID
+// shortID returns the beginning of a container's id that engines show of a long one.
+func shortID(id string) string {
 	if len(id) == 64 && strings.Trim(id, "0123456789abcdef") == "" {
 		return id[:shownID]
 	}

@@ -8,7 +8,8 @@ import (
 // maxLine bounds the length of a message, in bytes.
 const maxLine = 4096
 
-// Plain returns the message as it may be shown: on one line, without control characters, and of limited length.
+// Plain returns the message as it may be shown: on one line, without characters that control a terminal or the
+// direction of writing, and of limited length.
 //
 // It also replaces four phrases. If podman finds one of them in a hook's message, in any case, it shows an error of its
 // own and discards the message (libpod/oci_util.go). They come from errno, from the hooks of Specs and from the
@@ -16,7 +17,7 @@ const maxLine = 4096
 func Plain(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsGraphic(r) {
 			return ' '
 		}
 		return r

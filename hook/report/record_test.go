@@ -21,16 +21,29 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
-// kept leaves the record of a container in dir, as old as age.
+// record is the report on a container that got a device.
+func record(id string) *Report {
+	r := Make(NewRun(""), plan.Plan{Grants: []plan.Grant{{}}}, nil)
+	r.Container.ID = id
+	return r
+}
+
+// kept leaves the record of a container that got a device in dir, as old as age.
 func kept(t *testing.T, dir, id string, keep int, age time.Duration) {
 	t.Helper()
-	r := Make(NewRun(""), plan.Plan{}, nil)
-	r.Container.ID = id
-	if r.Keep(dir, keep); len(r.Warnings) > 0 {
+	keepRecord(t, dir, record(id), keep, age)
+}
+
+// keepRecord leaves the record in dir, as old as age.
+func keepRecord(t *testing.T, dir string, r *Report, keep int, age time.Duration) {
+	t.Helper()
+	before := len(r.Warnings)
+	if r.Keep(dir, keep); len(r.Warnings) > before {
 		t.Fatal(r.Warnings)
 	}
 	at := time.Now().Add(-age)
-	if err := os.Chtimes(filepath.Join(dir, "records", id+".json"), at, at); err != nil {
+	err := os.Chtimes(filepath.Join(dir, "records", r.fileName()), at, at)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have been evicted
 		t.Fatal(err)
 	}
 }
@@ -63,7 +76,9 @@ func TestPrune(t *testing.T) {
 	file(atomicfile.TempPrefix+"new", 59*time.Minute)
 	file("another's", 100*time.Hour)
 	kept(t, dir, "e", 3, 0)
-	want := []string{"another's", "b.json", "c.json", "e.json", atomicfile.TempPrefix + "new"}
+	want := []string{
+		"another's", "b@got-0-0-0.json", "c@got-0-0-0.json", "e@got-0-0-0.json", atomicfile.TempPrefix + "new",
+	}
 	slices.Sort(want)
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -80,7 +95,7 @@ func TestRecordsArePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	kept(t, dir, "a", 5, 0)
 	for path, want := range map[string]fs.FileMode{
-		dir: 0o755, dir + "/records": 0o700, dir + "/records/a.json": 0o600,
+		dir: 0o755, dir + "/records": 0o700, dir + "/records/a@got-0-0-0.json": 0o600,
 	} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v %v, want %v", path, info.Mode().Perm(), err, want)
@@ -97,6 +112,14 @@ func TestRecordsArePrivate(t *testing.T) {
 	if r.Keep(dir, 5); len(r.Warnings) != 1 || r.Warnings[0].Code != fault.RecordNote ||
 		r.Warnings[0].Hint != "make "+dir+"/records a directory that root alone may write" {
 		t.Errorf("a record is written to a directory that others may write: %v", r.Warnings)
+	}
+	others := t.TempDir()
+	if err := os.Chmod(others, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r.Keep(others, 5)
+	if entries, err := os.ReadDir(others); err != nil || len(entries) > 0 {
+		t.Errorf("something is made in a directory that others may write: %v, %v", entries, err)
 	}
 }
 
@@ -125,7 +148,7 @@ func TestLast(t *testing.T) {
 			t.Errorf("%q: %v, want %s", id, err, want)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "records", "x.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "records", "x@got-0-0-0.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Last(dir, "x")

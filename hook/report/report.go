@@ -4,6 +4,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/devices"
@@ -23,6 +24,7 @@ type Report struct {
 	Edits      *devices.Edits `json:"edits"`
 	Warnings   []Message      `json:"warnings"`
 	Errors     []Message      `json:"errors"`
+	Unseen     []string       `json:"unseen"` // what explain could not look at
 	Result     string         `json:"result"`
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
@@ -37,6 +39,12 @@ type ContainerInfo struct {
 	Engine     string `json:"engine"`
 	Privileged bool   `json:"privileged"`
 	Stage      string `json:"stage"`
+	Name       string `json:"name"` // the engine's, or the one in the pod
+	Pod        string `json:"pod"`  // of Kubernetes
+	Namespace  string `json:"namespace"`
+	UID        int    `json:"uid"` // whose engine it is
+	// Process is the container's process, as long as it lasts the container runs. It is in records alone.
+	Process state.Lifetime `json:"process"`
 }
 
 // Message is a warning or an error.
@@ -76,6 +84,19 @@ func (r *Run) Describe(c *state.Container) {
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
 }
 
+// SetNames says what the engine calls the container, and whose engine it is. For podman's that costs more than
+// [Run.Describe].
+func (c *ContainerInfo) SetNames(of *state.Container, uid int) {
+	names := of.Names()
+	c.Name, c.Pod, c.Namespace, c.UID = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace), uid
+}
+
+// bounded returns a name, or the beginning of one that is longer than engines allow.
+func bounded(unsafeName string) string {
+	const longest = 253 // bytes, under Kubernetes
+	return strings.ToValidUTF8(unsafeName[:min(longest, len(unsafeName))], "")
+}
+
 // Phase ends a stretch of the run.
 func (r *Run) Phase(name string) {
 	now := time.Now()
@@ -90,7 +111,7 @@ func Make(run Run, p plan.Plan, o *plan.Outcome) *Report {
 		Container: run.Container, Requests: append([]plan.Request{}, p.Requests...),
 		Attempts: append([]plan.Attempt{}, p.Attempts...), Grants: append([]plan.Grant{}, p.Grants...),
 		CDIDevices: append([]string{}, p.CDIDevices...), Edits: p.Edits().Clone(),
-		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Result: plan.ResultNothing,
+		Warnings: messages(p.Warnings), Errors: messages(p.Errors), Unseen: []string{}, Result: plan.ResultNothing,
 		Time: run.Began(), Phases: append([]Phase{}, run.phases...),
 	}
 	switch {

@@ -3,7 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -19,13 +19,20 @@ func (r *Report) Text(w io.Writer) error {
 	t.edits(r)
 	t.messages("warning", r.Warnings)
 	t.messages("error", r.Errors)
+	t.unseen(r)
 	return t.Flush()
 }
 
 // textWriter writes lines with aligned columns.
 type textWriter struct{ *tabwriter.Writer }
 
+// line writes a line. What a terminal would not show as it is comes escaped, whoever wrote it.
 func (t *textWriter) line(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = visible(s)
+		}
+	}
 	_, _ = fmt.Fprintf(t, format+"\n", args...)
 }
 
@@ -61,7 +68,7 @@ func (t *textWriter) requests(r *Report) {
 		if q.Reason != "" && q.Status != plan.Unserved {
 			reason = ": " + q.Reason
 		}
-		t.line("  %s\t%q\t%s\t%s%s", q.Source, q.Value, q.Vendor, q.Status, reason)
+		t.line("  %s\t%s\t%s\t%s%s", word(q.Source), strconv.Quote(q.Value), q.Vendor, q.Status, reason)
 		for _, a := range r.Attempts {
 			if a.Request == i {
 				t.line("    driver %s\t%s\t\t%s", a.Driver, a.Status, a.Reason)
@@ -77,10 +84,10 @@ func (t *textWriter) grants(r *Report) {
 	t.line("\ngiven:")
 	for _, g := range r.Grants {
 		if g.Delegate != nil {
-			t.line("  by %s\t%s %s", g.Driver, g.Delegate.Path, strings.Join(g.Delegate.Env, " "))
+			t.line("  by %s\t%s %s", g.Driver, g.Delegate.Path, words(g.Delegate.Env))
 			continue
 		}
-		t.line("  by %s\t%s", g.Driver, strings.Join(g.CDIDevices, " "))
+		t.line("  by %s\t%s", g.Driver, words(g.CDIDevices))
 	}
 }
 
@@ -88,6 +95,12 @@ func (t *textWriter) edits(r *Report) {
 	for e := range r.Edits.All() {
 		label, detail := e.Row()
 		t.line("  %s\t%s\t%s", label, detail, *e.State())
+	}
+}
+
+func (t *textWriter) unseen(r *Report) {
+	for _, what := range r.Unseen {
+		t.line("\nnot seen: %s", what)
 	}
 }
 

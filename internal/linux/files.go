@@ -66,6 +66,11 @@ func Lstat(path string) (unix.Stat_t, error) {
 	return st, err
 }
 
+// Flock locks the open file by flock(2).
+func Flock(file *os.File, how int) error {
+	return call("flock", func() error { return unix.Flock(int(file.Fd()), how) })
+}
+
 // Dup returns another handle of the open file; the descriptor is not inherited.
 func Dup(file *os.File) (*os.File, error) {
 	fd := -1

@@ -20,6 +20,20 @@ func OpenTree(hostPath string, flags uint) (*os.File, error) {
 	return os.NewFile(uintptr(fd), hostPath), nil
 }
 
+// OpenTreeOf is [OpenTree] of the file of the handle.
+func OpenTreeOf(handle *os.File, flags uint) (*os.File, error) {
+	fd := -1
+	err := call("open_tree", func() (err error) {
+		fd, err = unix.OpenTree(int(handle.Fd()), "",
+			flags|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), handle.Name()), nil
+}
+
 // MoveMount attaches the mount to the file or directory of the handle target.
 func MoveMount(tree, target *os.File) error {
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH

@@ -7,12 +7,14 @@ package plainyaml
 import (
 	"reflect"
 	"strings"
+
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
-// maxNodes and maxDepth bound what is plain. They are lower than any limit of the library.
+// maxNodes and maxDepth bound what is plain. They are no higher than those of what the library reads.
 const (
-	maxNodes = 100_000
-	maxDepth = 32
+	maxNodes = limits.SpecNodes
+	maxDepth = limits.SpecDepth / 2
 )
 
 // Field is a field of a document that the Go type does not have.

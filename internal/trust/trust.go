@@ -115,17 +115,44 @@ func (o Owner) Dir(path string) error {
 	return o.checkDir(resolved, st)
 }
 
+// Resolve returns the path, which must be absolute, without symbolic links. Every link followed must be owned by root
+// or by o: another user's leads wherever that user likes. Directories may be anybody's. What is found must be opened
+// without following links ([linux.OpenResolved]), so that none can take the place of a directory meanwhile.
+func (o Owner) Resolve(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%q: the path is not absolute", path)
+	}
+	return o.follow(path, func(string, *unix.Stat_t) error { return nil })
+}
+
 // walk checks every directory and symbolic link on the way to path. It returns the path without links; its last
 // component is not checked.
 func (o Owner) walk(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return "", fmt.Errorf("%q: %w: the path is not absolute and clean", path, ErrUntrusted)
 	}
+	return o.follow(path, func(dir string, st *unix.Stat_t) error {
+		if st == nil {
+			var err error
+			if st, err = lstat(dir); err != nil {
+				return err
+			}
+		}
+		return o.checkDir(dir, st)
+	})
+}
+
+// follow returns the absolute path without links. It checks the owner of each link, and calls check for each directory
+// before it looks for something in it, with the directory's metadata if these are known.
+func (o Owner) follow(path string, check func(dir string, st *unix.Stat_t) error) (string, error) {
 	done, rest, links := "/", strings.Split(path, "/"), 0
 	var st *unix.Stat_t // of done, if it is known from the step before
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
+		if st != nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return "", &os.PathError{Op: "open", Path: done, Err: unix.ENOTDIR}
+		}
 		switch name {
 		case "", ".":
 			continue
@@ -134,7 +161,10 @@ func (o Owner) walk(path string) (string, error) {
 			done, st = filepath.Dir(done), nil
 			continue
 		}
-		next, target, err := o.enter(done, st, name)
+		if err := check(done, st); err != nil {
+			return "", err
+		}
+		next, target, err := o.enter(filepath.Join(done, name))
 		if err != nil {
 			return "", err
 		}
@@ -153,18 +183,9 @@ func (o Owner) walk(path string) (string, error) {
 	return done, nil
 }
 
-// enter checks the directory, whose metadata are st unless that is nil. It returns the metadata of name in it. If that
-// is a symbolic link, enter checks it too and returns its target, otherwise "".
-func (o Owner) enter(dir string, st *unix.Stat_t, name string) (next *unix.Stat_t, target string, err error) {
-	if st == nil {
-		if st, err = lstat(dir); err != nil {
-			return nil, "", err
-		}
-	}
-	if err := o.checkDir(dir, st); err != nil {
-		return nil, "", err
-	}
-	path := filepath.Join(dir, name)
+// enter returns the metadata of the file at path. If that is a symbolic link, enter checks its owner and returns its
+// target, otherwise "".
+func (o Owner) enter(path string) (next *unix.Stat_t, target string, err error) {
 	if next, err = lstat(path); err != nil {
 		return nil, "", err
 	}

@@ -95,6 +95,13 @@ func (s *Site) RuncCommand(runc string, args ...string) []string {
 	return append([]string{runc, "--root", filepath.Join(s.Dir, "runc")}, args...)
 }
 
+// Crun returns the path of a script that runs crun. An old crun needs help on a machine where limits cannot be raised.
+func (s *Site) Crun(crun, memlock string) (string, error) {
+	const name = "bin/crun"
+	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", memlock, crun)
+	return s.Host.Path(name), s.Host.Write(name, script, 0o755)
+}
+
 // Podman runs a container to its end, with cgroups of its own, and removes those that podman leaves behind.
 func (s *Site) Podman(b gpuhost.Bundle) (o Outcome, err error) {
 	p, err := s.NewPodman(b)

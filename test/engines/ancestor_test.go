@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
 	"github.com/gpu-hook/gpu-hook/test/require"
@@ -28,6 +29,39 @@ func TestAncestorDenies(t *testing.T) {
 				config["linux"].(map[string]any)["cgroupsPath"] = "/" + filepath.Base(above) + "/container"
 			}
 			s.refused(e, e.run(s, b), "E-CGROUP", above, "not the container's own")
+		})
+	}
+}
+
+// A node that the container can do without does not keep it from starting if a cgroup above denies it.
+func TestAncestorDeniesOptionalNode(t *testing.T) {
+	for _, e := range starters(t)[:2] {
+		t.Run(e.name, func(t *testing.T) {
+			s := newSite(t)
+			spec := strings.ReplaceAll(`
+cdiVersion: "0.5.0"
+kind: nvidia.com/gpu
+devices:
+- name: "0"
+  containerEdits: {deviceNodes: [{path: /dev/nvidia0, hostPath: /dev/zero}]}
+containerEdits:
+  deviceNodes:
+  - {path: /dev/nvidia-modeset, hostPath: HOST/dev/nvidia1}
+`, "HOST", s.Host.Dir)
+			if err := s.Host.Write("cdi/nvidia.yaml", spec, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			above := s.strict()
+			b := asks("device=0")
+			b.Edit = func(config map[string]any) {
+				config["linux"].(map[string]any)["cgroupsPath"] = "/" + filepath.Base(above) + "/container"
+			}
+			b.Args = []string{"sh", "-c", "(: >/dev/nvidia0) && echo zero open; (: >/dev/nvidia-modeset) || echo modeset denied"}
+			e.run(s, b).has(t, "zero open", "modeset denied")
+			r := s.last()
+			if n := warned(r, "W-SKIPPED"); n != 1 || r.Edits.DeviceNodes[0].Status != devices.Skipped {
+				t.Errorf("%d left out: %+v", n, r.Warnings)
+			}
 		})
 	}
 }

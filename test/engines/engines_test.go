@@ -5,7 +5,6 @@ package engines
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -176,15 +175,14 @@ func precreated(b gpuhost.Bundle) gpuhost.Bundle {
 	return b
 }
 
-// crun returns the path of the real crun. An old crun needs help on a machine where limits cannot be raised.
+// crun returns the path of the real crun.
 func (s *site) crun() string {
 	s.t.Helper()
-	script := fmt.Sprintf("#!/bin/sh\nLD_PRELOAD=%s exec %s \"$@\"\n", require.Program(s.t, "memlock.so"),
-		require.Program(s.t, "crun"))
-	if err := s.Host.Write("bin/crun", script, 0o755); err != nil {
+	path, err := s.Crun(require.Program(s.t, "crun"), require.Program(s.t, "memlock.so"))
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.Host.Path("bin/crun")
+	return path
 }
 
 func withArgs(b gpuhost.Bundle) gpuhost.Bundle {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -223,18 +224,28 @@ func (b *Bundle) Fill(rootfs string) error {
 	return errors.Join(errs...)
 }
 
+// runcSpec is what "runc spec" writes.
+var runcSpec = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "gpuhost")
+	if err != nil {
+		return nil, err
+	}
+	spec := exec.Command("runc", "spec")
+	spec.Dir = dir
+	if out, err := spec.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("runc spec: %w: %s", err, out), os.RemoveAll(dir))
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	return data, errors.Join(err, os.RemoveAll(dir))
+})
+
 // WriteBundle makes an OCI bundle in dir, based on what "runc spec" writes.
 func WriteBundle(dir string, b Bundle) error {
 	rootfs := filepath.Join(dir, "rootfs")
 	if err := errors.Join(RootFS(rootfs), b.Fill(rootfs), Chown(rootfs, b.Owner)); err != nil {
 		return err
 	}
-	spec := exec.Command("runc", "spec")
-	spec.Dir = dir
-	if out, err := spec.CombinedOutput(); err != nil {
-		return fmt.Errorf("runc spec: %w: %s", err, out)
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	data, err := runcSpec()
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,7 @@ type container struct {
 	before string // the root filesystem and its surroundings before the hook ran
 	env    []string
 	clone  uintptr // further namespaces of the holder's own
+	ids    []syscall.SysProcIDMap
 }
 
 type option func(*container, *gpuhost.Bundle)
@@ -183,7 +184,12 @@ func (c *container) start() *container {
 	c.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | c.clone}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | c.clone, UidMappings: c.ids, GidMappings: c.ids,
+	}
+	if c.ids != nil {
+		cmd.SysProcAttr.Credential = &syscall.Credential{NoSetGroups: true} // its root
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		c.t.Fatal(err)
@@ -339,11 +345,8 @@ func (c *container) runProcess(cmd *exec.Cmd) result {
 		c.t.Fatal(err)
 	}
 	r := result{status: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
-	if data, err := os.ReadFile(c.host.Path("run/records/test.json")); err == nil {
-		r.report = &report.Report{}
-		if err := json.Unmarshal(data, r.report); err != nil {
-			c.t.Fatal(err)
-		}
+	if last, err := report.Last(c.host.Path("run"), "test"); err == nil {
+		r.report = last
 	}
 	return r
 }

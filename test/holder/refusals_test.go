@@ -71,7 +71,7 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Cleanup(func() {
 		// If the configuration cannot be read, the record is written to the default directory. Other records there stay.
-		_ = os.Remove("/run/gpu-hook/records/test.json")
+		_ = os.Remove("/run/gpu-hook/records/test@refused-0-0-0.json")
 		_ = os.Remove("/run/gpu-hook/records")
 		_ = os.Remove("/run/gpu-hook")
 	})

@@ -70,11 +70,20 @@ var build struct {
 	err  error
 }
 
+// binDir is where binaries are built for tests. GPU_HOOK_TEST_BIN is another directory: test/mutants builds what no
+// other test may run.
+func binDir() string {
+	if dir := os.Getenv("GPU_HOOK_TEST_BIN"); dir != "" {
+		return dir
+	}
+	return filepath.Join(Tree(), "bin", "test")
+}
+
 // GPUHook builds the binary as it is released, and returns its path.
 func GPUHook(t testing.TB) string {
 	t.Helper()
 	build.once.Do(func() {
-		build.path = filepath.Join(Tree(), "bin", "test", "gpu-hook")
+		build.path = filepath.Join(binDir(), "gpu-hook")
 		cmd := exec.Command("go", "build", "-trimpath", "-o", build.path, "./cmd/gpu-hook")
 		cmd.Dir = Tree()
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -50,7 +50,8 @@ func readInput(most int) (data []byte, ended bool) {
 	return data[:n], false
 }
 
-// readFile reads a regular file of at most that many bytes.
+// readFile reads a regular file of at most that many bytes. A file that does not end where its size says is an error:
+// its file system does not know the size, or it is just being written.
 func readFile(path string, most int64) ([]byte, error) {
 	fd, err := open(path)
 	if err != nil {
@@ -64,7 +65,7 @@ func readFile(path string, most int64) ([]byte, error) {
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size > most {
 		return nil, syscall.EINVAL
 	}
-	data := make([]byte, st.Size)
+	data := make([]byte, st.Size+1)
 	n := 0
 	for n < len(data) {
 		m, err := read(fd, data[n:])
@@ -72,11 +73,14 @@ func readFile(path string, most int64) ([]byte, error) {
 			return nil, err
 		}
 		if m == 0 {
-			return nil, syscall.EINVAL
+			break
 		}
 		n += m
 	}
-	return data, nil
+	if int64(n) != st.Size {
+		return nil, syscall.EINVAL
+	}
+	return data[:n], nil
 }
 
 // open opens a file for reading if the kernel finds it in its cache, as it does one that was just written, and one that

@@ -21,9 +21,12 @@ func (k Kernel) Loaded(module string) bool {
 }
 
 // majors reads the numbers of character device drivers.
-func (r reader) majors() map[string]int64 {
+func (r reader) majors() map[string]int64 { return parseMajors(r.text("/proc/devices")) }
+
+// parseMajors reads the content of /proc/devices, in which block device drivers follow.
+func parseMajors(text string) map[string]int64 {
 	out := map[string]int64{}
-	for line := range strings.Lines(r.text("/proc/devices")) {
+	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) == 2 && f[0] == "Block" {
 			break

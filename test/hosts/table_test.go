@@ -1,0 +1,51 @@
+package hosts
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// render returns the table of verdicts, and what they come to.
+func render(verdicts []*verdict) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "host\truntime\tread in\tcause\tfix followed\tGPU\tdoctor before\tnames it\tdoctor after"+
+		"\texplain agrees")
+	good := 0
+	for _, v := range verdicts {
+		followed := fmt.Sprintf("%d as written", len(v.fixes))
+		if !v.written {
+			followed = fmt.Sprintf("%d in words", len(v.fixes))
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.name, v.runtime, v.where, yes(v.cause), followed,
+			yes(v.gpu), v.before, yes(v.named), v.after, yes(v.explained))
+		if v.good() {
+			good++
+		}
+	}
+	_ = w.Flush()
+	count := func(is func(*verdict) bool) (n int) {
+		for _, v := range verdicts {
+			if is(v) {
+				n++
+			}
+		}
+		return n
+	}
+	_, _ = fmt.Fprintf(&b, "\n%d of %d all well: cause named %d, a fix to follow %d, GPU after it %d, "+
+		"doctor fails before %d, names the cause %d, is well after %d, explain agrees %d\n", good, len(verdicts),
+		count(func(v *verdict) bool { return v.cause }), count(func(v *verdict) bool { return len(v.fixes) > 0 }),
+		count(func(v *verdict) bool { return v.gpu }),
+		count(func(v *verdict) bool { return v.before == failing || v.mistake || v.serves }),
+		count(func(v *verdict) bool { return v.named }), count(func(v *verdict) bool { return v.after != failing }),
+		count(func(v *verdict) bool { return v.explained }))
+	return b.String()
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "NO"
+}
