@@ -16,6 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/hook/request"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -41,6 +42,7 @@ type Start struct {
 	process   *state.Process
 	draft     *planner.Draft
 	plan      plan.Plan
+	givenUp   bool // the time was over before the plan was made
 }
 
 func newStart(stage string) *Start {
@@ -78,7 +80,9 @@ func Plan(o Options, stdin io.Reader) *Start {
 
 // Silent reports whether there is nothing to do and nothing to say: the container requests nothing, or nothing but an
 // explicit nothing. [Start.Apply] does nothing then.
-func (s *Start) Silent() bool { return s.container != nil && !s.plan.Failed() && !s.draft.Notable() }
+func (s *Start) Silent() bool {
+	return s.container != nil && !s.givenUp && !s.plan.Failed() && !s.draft.Notable()
+}
 
 // load reads the bundle of a state, and finds out which engine the container is of.
 func (s *Start) load(o Options, st state.State) (err error) {
@@ -100,10 +104,27 @@ func (s *Start) withoutBundle(o Options, st state.State, err error) {
 		s.draft.Fail(err)
 		return
 	}
+	if errors.Is(err, state.ErrTooLarge) {
+		if asked := s.searched(c); asked != "" {
+			s.draft.Fail(fault.New(fault.Bundle, "", "%w, and the container asks by %q", err, asked).
+				WithHint("a container whose config.json is larger than %d MiB cannot have devices", limits.Config>>20))
+			return
+		}
+	}
 	f := fault.From(err)
 	s.draft.Warn(fault.New(fault.BundleNote, "", "it is not known whether the container asks for anything, and it "+
 		"starts without: %w", err).
 		WithHint("%s", f.Hint()))
+}
+
+// searched returns what requests something in a config.json that is too large to be decoded, or "".
+func (s *Start) searched(c *config.Config) string {
+	asks := func(unsafeText string) bool { return request.WordAsks(c, unsafeText) }
+	unsafeText, err := state.Search(s.run.Container.Bundle, request.Words(c), asks)
+	if err != nil {
+		return "" // that it cannot be read is reported
+	}
+	return unsafeText
 }
 
 // checkRoot checks the namespaces of the spec, and finds the root filesystem.
@@ -133,6 +154,7 @@ func (s *Start) makePlan(o Options, flag *string, check func() error) {
 	if s.self != nil {
 		s.config.Self = *s.self
 	}
+	s.run.Container.UID = s.config.Self.UID
 	s.contest(flag)
 	if configErr != nil {
 		s.withoutConfig(configErr)

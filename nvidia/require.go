@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -63,6 +64,9 @@ func Requirements(c *state.Container) ([]Requirement, error) {
 		}
 		values[CUDAVersion] = "cuda>=" + number.String()
 	}
+	if len(values) > limits.Requirements {
+		return nil, fmt.Errorf("%d variables %s* are too many (%d)", len(values), RequirePrefix, limits.Requirements)
+	}
 	var out []Requirement
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		r, err := parseRequirement(name, values[name])
@@ -77,6 +81,9 @@ func Requirements(c *state.Container) ([]Requirement, error) {
 // parseRequirement reads the value of the variable with this name.
 func parseRequirement(name, value string) (Requirement, error) {
 	r := Requirement{Variable: name, Value: value}
+	if len(value) > limits.Value {
+		return Requirement{}, fmt.Errorf("%s: it is longer than %d bytes", name, limits.Value)
+	}
 	for alternative := range strings.FieldsSeq(value) {
 		var t term
 		for text := range strings.SplitSeq(alternative, ",") {

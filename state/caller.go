@@ -13,11 +13,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
-
-// maxSmallFile bounds the files of /proc, of runtimes and of engines that are read here, in bytes.
-const maxSmallFile = 1 << 20
 
 // Caller is what /proc shows of the programs that run this hook: the runtime, and the program that started the runtime.
 // A container's configuration cannot change it. /proc is read once, at the first question. A nil Caller knows nothing.
@@ -124,7 +123,7 @@ func commandLine(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
-// readSmall reads the first maxSmallFile bytes of a file.
+// readSmall reads the first bytes of a file, which is one of /proc, of a runtime or of an engine.
 func readSmall(path string) ([]byte, error) {
 	// O_NONBLOCK: a FIFO in its place must not block the container's start.
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -132,5 +131,5 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxSmallFile))
+	return io.ReadAll(io.LimitReader(linux.NoWait(file), limits.SmallFile))
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 func TestLocated(t *testing.T) {
@@ -106,11 +107,11 @@ func TestCallerNamesNoBundle(t *testing.T) {
 // A note may be anything: what is no file does not hold the start, and of a large one only the beginning is read.
 func TestReadSmall(t *testing.T) {
 	dir := t.TempDir()
-	err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/large", make([]byte, maxSmallFile+1), 0o600))
+	err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/large", make([]byte, limits.SmallFile+1), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]int{"fifo": 0, "large": maxSmallFile} {
+	for name, want := range map[string]int{"fifo": 0, "large": limits.SmallFile} {
 		if data, err := readSmall(filepath.Join(dir, name)); err != nil || len(data) != want {
 			t.Errorf("%s: %d bytes, %v", name, len(data), err)
 		}

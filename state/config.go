@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // config is what of config.json is read. Of specs.Spec as a whole encoding/json makes tables that take a quarter of the
@@ -47,7 +49,7 @@ type linuxConfig struct {
 // lists is set.
 func decodeConfig(r io.Reader, size int64) (*specs.Spec, error) {
 	var c *config
-	if _, err := decode(r, size, maxConfig, &c); err != nil {
+	if _, err := decode(r, size, limits.Config, &c); err != nil {
 		return nil, err
 	}
 	if c == nil {

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // Container is a container as the runtime describes it to a hook. The author of the container's image or pod may have
@@ -51,20 +53,32 @@ func Parse(s State, config []byte) (*Container, error) {
 
 // readConfig reads a config.json. Its errors do not name the path.
 func readConfig(path string) (*specs.Spec, error) {
-	// O_NONBLOCK: a FIFO in its place must not block the container's start.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	file, size, err := openConfig(path)
 	if err != nil {
-		return nil, cause(err)
+		return nil, err
 	}
 	defer file.Close()
+	if size > limits.Config {
+		return nil, ErrTooLarge
+	}
+	return decodeConfig(linux.NoWait(file), size)
+}
+
+// openConfig opens a config.json, and returns its size. Its errors do not name the path.
+func openConfig(path string) (file *os.File, size int64, err error) {
+	// O_NONBLOCK: a FIFO in its place must not block the container's start.
+	if file, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		return nil, 0, cause(err)
+	}
 	info, err := file.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		return file, info.Size(), nil
+	}
+	_ = file.Close()
 	if err != nil {
-		return nil, cause(err)
+		return nil, 0, cause(err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotRegular
-	}
-	return decodeConfig(file, info.Size())
+	return nil, 0, errNotRegular
 }
 
 // Env returns the value of name in the process's environment, and whether it is there. Of several entries it takes the

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
@@ -26,7 +27,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Read(bytes.NewReader(data))
 		var want specs.State
-		if wantErr := json.Unmarshal(data, &want); len(data) <= maxState && err == nil && wantErr != nil {
+		if wantErr := json.Unmarshal(data, &want); len(data) <= limits.State && err == nil && wantErr != nil {
 			t.Fatalf("it is read, and has an error: %v", wantErr)
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 const podmanID = "094599e9729fa7a8365ccfcc3e0d11bb63384e88f961081d35d06d95bf7d4627"
@@ -26,7 +27,7 @@ func TestReadSpec(t *testing.T) {
 		{"empty", ``, "", "it is empty"},
 		{"null", `null`, "", "it holds null"},
 		{"something follows", `{}x`, "", "invalid character 'x' after top-level value"},
-		{"too large", padded("{}", maxConfig+1), "", "it is larger than gpu-hook reads"},
+		{"too large", padded("{}", limits.Config+1), "", "it is larger than gpu-hook reads"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := ReadSpec([]byte(test.in))

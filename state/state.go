@@ -14,12 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
-)
-
-// maxState and maxConfig bound what is read into memory, in bytes.
-const (
-	maxState  = 1 << 20
-	maxConfig = 16 << 20
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // State is the state JSON of runtime-spec, with the root filesystem that crun adds to it.
@@ -31,11 +26,11 @@ type State struct {
 	Raw []byte `json:"-"`
 }
 
-// Read reads one state object from r, of 1 MiB at most. Nothing but white space may follow it. Its content is not
+// Read reads one state object from r, of [limits.State] bytes at most. Nothing but white space may follow it. Its content is not
 // checked yet.
 func Read(r io.Reader) (State, error) {
 	var s State
-	raw, err := decode(r, 0, maxState, &s)
+	raw, err := decode(r, 0, limits.State, &s)
 	if err != nil {
 		return State{}, fault.New(fault.State, "state on standard input", "%w", err).
 			WithHint("gpu-hook createRuntime is run by a container runtime; " +
@@ -84,7 +79,7 @@ func decode(r io.Reader, size, limit int64, v any) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > limit:
-		return nil, errTooLarge
+		return nil, ErrTooLarge
 	case len(data) == 0:
 		return nil, errors.New("it is empty")
 	}
@@ -94,9 +89,10 @@ func decode(r io.Reader, size, limit int64, v any) ([]byte, error) {
 // readAll is [io.ReadAll] of what is expected to have size bytes: it need not grow and copy its buffer.
 func readAll(r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
-	b.Grow(int(min(size, maxConfig)) + bytes.MinRead)
+	b.Grow(int(min(size, limits.Config)) + bytes.MinRead)
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }
 
-var errTooLarge = errors.New("it is larger than gpu-hook reads")
+// ErrTooLarge is in the chain of an error about a state or config.json that is larger than it may be.
+var ErrTooLarge = errors.New("it is larger than gpu-hook reads")

@@ -15,12 +15,11 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/nearest"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
-
-// maxSize bounds the configuration file, in bytes.
-const maxSize = 1 << 20
 
 // Duration is a time span, written in the file as "30s".
 type Duration time.Duration
@@ -134,9 +133,9 @@ func read(path string, owner trust.Owner) (string, error) {
 		return "", err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
-	if err == nil && len(data) > maxSize {
-		err = fmt.Errorf("it is larger than %d MiB", maxSize>>20)
+	data, err := io.ReadAll(io.LimitReader(linux.NoWait(file), limits.Configuration+1))
+	if err == nil && len(data) > limits.Configuration {
+		err = fmt.Errorf("it is larger than %d KiB", limits.Configuration>>10)
 	}
 	return string(data), err
 }

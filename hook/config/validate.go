@@ -11,6 +11,7 @@ import (
 
 	"tags.cncf.io/container-device-interface/pkg/parser"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -19,12 +20,30 @@ import (
 func (c *Config) validate() error {
 	var errs []error
 	for _, check := range []func() []error{
-		c.checkEngines, c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors,
+		c.checkEntries, c.checkEngines, c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors,
 		c.checkCapabilities,
 	} {
 		errs = append(errs, check()...)
 	}
 	return errors.Join(errs...)
+}
+
+// checkEntries bounds the lists whose elements are looked for in every container.
+func (c *Config) checkEntries() (errs []error) {
+	for _, list := range []struct {
+		key string
+		n   int
+	}{
+		{"vendor", len(c.Vendors)},
+		{"engines", len(c.Engines)},
+		{"cdi.annotation-prefixes", len(c.CDI.AnnotationPrefixes)},
+		{"requests.preferred-env", len(c.Requests.PreferredEnv)},
+	} {
+		if list.n > limits.Entries {
+			errs = append(errs, fmt.Errorf("%s: %d are too many (%d)", list.key, list.n, limits.Entries))
+		}
+	}
+	return errs
 }
 
 func (c *Config) checkEngines() (errs []error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -130,9 +131,9 @@ func readBounded(dir *os.File, name string) (data []byte, owner int, err error) 
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, 0, fmt.Errorf("%s is not a regular file", file.Name())
 	}
-	data, err = io.ReadAll(io.LimitReader(file, maxRecord+1))
-	if err == nil && len(data) > maxRecord {
-		err = fmt.Errorf("%s is longer than %d bytes", file.Name(), maxRecord)
+	data, err = io.ReadAll(io.LimitReader(file, limits.Record+1))
+	if err == nil && len(data) > limits.Record {
+		err = fmt.Errorf("%s is longer than %d bytes", file.Name(), limits.Record)
 	}
 	return data, int(st.Uid), err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -92,7 +93,7 @@ func TestRunningUnreadable(t *testing.T) {
 		case "link":
 			err = errors.Join(os.Rename(file, file+".moved"), os.Symlink(file+".moved", file))
 		case "long":
-			err = os.Truncate(file, maxRecord+1)
+			err = os.Truncate(file, limits.Record+1)
 		}
 		if err != nil {
 			t.Fatal(err)

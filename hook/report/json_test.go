@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
@@ -55,7 +56,7 @@ func TestPlain(t *testing.T) {
 		"operation not permitted":               "the kernel does not allow it",
 		"exec: executable file not found in $P": "exec: the program is not installed in $P",
 		"tab\tand \x1b[31mred":                  "tab and  [31mred",
-		strings.Repeat("ä", maxLine):            strings.Repeat("ä", maxLine/2) + "…",
+		strings.Repeat("ä", limits.Message):     strings.Repeat("ä", limits.Message/2) + "…",
 	} {
 		if got := Plain(in); got != want {
 			t.Errorf("%q: %q", in, got)

@@ -2,9 +2,13 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
+
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // The system log's socket and RFC 3164 priorities of facility daemon.
@@ -37,8 +41,12 @@ func (r *Report) tell(socket string) {
 		if m.Hint != "" {
 			text += "; fix: " + m.Hint
 		}
-		_, _ = fmt.Fprintf(log, "<%d>gpu-hook[%d]: container %q: %s: %s",
+		line := fmt.Sprintf("<%d>gpu-hook[%d]: container %q: %s: %s",
 			priority, os.Getpid(), r.Container.ID, m.Code, text)
+		if len(line) > limits.LogMessage {
+			line = strings.ToValidUTF8(line[:limits.LogMessage], "") + "…"
+		}
+		_, _ = io.WriteString(log, line)
 	}
 	for _, m := range r.Warnings {
 		write(logWarning, m)

@@ -3,10 +3,9 @@ package report
 import (
 	"strings"
 	"unicode"
-)
 
-// maxLine bounds the length of a message, in bytes.
-const maxLine = 4096
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+)
 
 // Plain returns the message as it may be shown: on one line, without characters that control a terminal or the
 // direction of writing, and of limited length.
@@ -15,6 +14,9 @@ const maxLine = 4096
 // own and discards the message (libpod/oci_util.go). They come from errno, from the hooks of Specs and from the
 // delegate.
 func Plain(text string) string {
+	// What is cut off below need not be looked at. The phrases may make a text longer.
+	const room = 2
+	text = text[:min(len(text), room*limits.Message)]
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsGraphic(r) {
@@ -30,8 +32,8 @@ func Plain(text string) string {
 	} {
 		text = replaceFold(text, phrase[0], phrase[1])
 	}
-	if len(text) > maxLine {
-		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	if len(text) > limits.Message {
+		text = strings.ToValidUTF8(text[:limits.Message], "") + "…"
 	}
 	return text
 }

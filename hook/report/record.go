@@ -12,11 +12,9 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
-
-// maxRecord bounds one record, in bytes. Of a longer one only the [Report.short] form is kept.
-const maxRecord = 256 << 10
 
 // validID reports whether runtimes allow id as a container id. Such an id can be a file name.
 func validID(id string) bool {
@@ -66,13 +64,18 @@ func (r *Report) write(runDir, dir string, keep int) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > maxRecord {
+	if len(data) > limits.Record {
 		if data, err = json.Marshal(r.short()); err != nil {
 			return err
 		}
 	}
-	if len(data) > maxRecord {
-		return fmt.Errorf("it is longer than %d bytes", maxRecord)
+	if len(data) > limits.Record {
+		if data, err = json.Marshal(r.short().shortest()); err != nil {
+			return err
+		}
+	}
+	if len(data) > limits.Record {
+		return fmt.Errorf("it is longer than %d bytes", limits.Record)
 	}
 	name := r.fileName()
 	if err := atomicfile.Write(filepath.Join(dir, name), data, 0o600); err != nil {
@@ -100,4 +103,37 @@ func (r *Report) short() *Report {
 			Message: "the edits and a part of the rest are left out: they would make the record too long",
 		})
 	return &s
+}
+
+// shortest returns a copy of the report with the beginnings of its first requests and messages, and with nothing that
+// was granted.
+func (r *Report) shortest() *Report {
+	const most = 4
+	s := *r
+	s.Grants, s.CDIDevices, s.Requests = []plan.Grant{}, []string{}, nil
+	for _, q := range r.Requests[:min(most, len(r.Requests))] {
+		q.Devices, q.Capabilities = []string{}, []string{}
+		q.Value, q.Reason = beginning(q.Value), beginning(q.Reason)
+		s.Requests = append(s.Requests, q)
+	}
+	s.Warnings = beginnings(r.Warnings[max(0, len(r.Warnings)-most):]) // the last says that something is left out
+	s.Errors = beginnings(r.Errors[:min(most, len(r.Errors))])
+	return &s
+}
+
+func beginnings(list []Message) []Message {
+	out := []Message{}
+	for _, m := range list {
+		out = append(out, Message{m.Code, beginning(m.Message), beginning(m.Hint)})
+	}
+	return out
+}
+
+// beginning returns the beginning of a long text.
+func beginning(text string) string {
+	const most = 1 << 10
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -195,10 +195,17 @@ func TestLongRecords(t *testing.T) {
 	if diff := cmp.Diff([]int{32, 30, 300, 32, 32, 1, 31}, lengths(r)); diff != "" {
 		t.Error("the report was cut:", diff)
 	}
-	// What is too long even so is not written.
-	r.Edits, r.Requests[0].Reason = devices.NewEdits(), strings.Repeat("a", 256<<10)
-	if r.Keep(dir, 5); !strings.Contains(r.Warnings[len(r.Warnings)-1].Message, "it is longer than 262144 bytes") {
-		t.Errorf("%v", r.Warnings[len(r.Warnings)-1])
+	// Of what is too long even so the beginning is written.
+	r.Edits, r.Requests[0].Reason = devices.NewEdits(), strings.Repeat("<", 256<<10)
+	if r.Keep(dir, 5); len(r.Warnings) != warnings {
+		t.Fatal(r.Warnings[warnings:])
+	}
+	if got, err = Last(dir, "a"); err != nil {
+		t.Fatal(err)
+	}
+	last = got.Warnings[len(got.Warnings)-1]
+	if len(got.Requests) != 4 || len(got.Requests[0].Reason) > 2<<10 || last.Code != fault.RecordNote {
+		t.Errorf("%d requests, %v", len(got.Requests), last)
 	}
 }
 

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -84,11 +86,10 @@ func (r *Run) Describe(c *state.Container) {
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
 }
 
-// SetNames says what the engine calls the container, and whose engine it is. For podman's that costs more than
-// [Run.Describe].
-func (c *ContainerInfo) SetNames(of *state.Container, uid int) {
+// SetNames says what the engine calls the container. For podman's that costs more than [Run.Describe].
+func (c *ContainerInfo) SetNames(of *state.Container) {
 	names := of.Names()
-	c.Name, c.Pod, c.Namespace, c.UID = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace), uid
+	c.Name, c.Pod, c.Namespace = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace)
 }
 
 // bounded returns a name, or the beginning of one that is longer than engines allow.
@@ -134,8 +135,8 @@ func (r *Report) add(o *plan.Outcome) {
 	r.Result, r.Edits = o.Result, o.Edits.Clone()
 	delegated := (&devices.Edits{DeviceNodes: o.Delegated}).Clone()
 	r.Edits.DeviceNodes = append(r.Edits.DeviceNodes, delegated.DeviceNodes...)
-	r.Warnings = append(r.Warnings, messages(o.Warnings)...)
-	r.Errors = append(r.Errors, messages(o.Errors)...)
+	r.Warnings = some(append(r.Warnings, messages(o.Warnings)...))
+	r.Errors = some(append(r.Errors, messages(o.Errors)...))
 	for i, f := range o.Forgone {
 		r.Requests[i].Status, r.Requests[i].Reason = plan.Unserved, Plain(f.Error())
 	}
@@ -175,12 +176,30 @@ func (r *Report) Warn(f *fault.Error) { r.Warnings = append(r.Warnings, message(
 // Failed reports whether the run ended with an error.
 func (r *Report) Failed() bool { return len(r.Errors) > 0 }
 
+// messages returns the messages of the faults. Of many they are the first ones and one that says how many follow.
 func messages(list []*fault.Error) []Message {
 	out := []Message{}
-	for _, f := range list {
+	for _, f := range list[:min(len(list), limits.Messages)] {
 		out = append(out, message(f))
 	}
+	if len(list) > limits.Messages {
+		out = append(out, more(list[limits.Messages].Code(), len(list)-limits.Messages))
+	}
 	return out
+}
+
+// some returns the messages or, of many, the first ones and one that says that more follow. What one container says of
+// itself must flood neither the system's log nor the record.
+func some(list []Message) []Message {
+	if len(list) <= limits.Messages+1 {
+		return list
+	}
+	return append(list[:limits.Messages:limits.Messages], more(list[limits.Messages].Code, len(list)-limits.Messages))
+}
+
+// more is the message in the place of n others, the first of which has this code.
+func more(code fault.Code, n int) Message {
+	return Message{Code: code, Message: fmt.Sprintf("%d more messages are left out", n)}
 }
 
 func message(f *fault.Error) Message {

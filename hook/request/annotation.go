@@ -2,13 +2,13 @@ package request
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -44,30 +44,50 @@ func (g *gatherer) annotations() []*Request {
 	out = append(out, g.quoted(config.SourceAnnotation, annotationPrefix)...)
 	out = append(out, g.misspelt()...)
 	out = append(out, g.nearly()...)
-	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
-		if key == AnnotationGPUs || ForOneContainer(key) {
-			out = append(out, g.annotation(key)...)
-		}
+	if _, found := g.container.Spec.Annotations[AnnotationGPUs]; found {
+		out = append(out, g.annotation(AnnotationGPUs)...)
+	}
+	keys := g.forThisContainer()
+	for _, key := range some(keys) {
+		out = append(out, g.annotation(key)...)
+	}
+	if more := len(keys) - len(some(keys)); more > 0 {
+		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: AnnotationGPUs + ".NAME"},
+			fmt.Sprintf("%d more of these", more))
+		out = append(out, g.unnamed(r))
 	}
 	return out
 }
 
-// annotation reads one annotation gpu-hook/gpus. If it is for another container, it requests nothing.
+// forThisContainer returns the keys of the annotations for one container of a pod alone that are for this one or, if it
+// has no name, may be.
+func (g *gatherer) forThisContainer() []string {
+	keys := g.keys(ForOneContainer)
+	if len(keys) == 0 {
+		return nil
+	}
+	own := g.container.Name()
+	return slices.DeleteFunc(keys, func(key string) bool { return own != "" && key != AnnotationGPUs+"."+own })
+}
+
+// annotation reads one annotation gpu-hook/gpus. If it is for one container of a pod, it is one of
+// [gatherer.forThisContainer].
 func (g *gatherer) annotation(key string) []*Request {
 	source, value := config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key]
-	switch own, meant, one := g.container.Name(), strings.TrimPrefix(key, AnnotationGPUs+"."), ForOneContainer(key); {
-	case one && own == "":
-		r := New(source, value).Refuse("this container has no name (annotation io.kubernetes.container.name), so it is " +
-			"not known whether it is meant")
-		r.Hint = unnamedHint(g.container.Engine())
-		return []*Request{r}
-	case one && own != meant:
-		return nil
+	if ForOneContainer(key) && g.container.Name() == "" {
+		return []*Request{g.unnamed(New(source, value))}
 	}
 	if err := g.torn(key, value, devices.GPUsKeys()); err != nil {
 		return []*Request{New(source, value).mistake(err)}
 	}
 	return g.gpus(source, value)
+}
+
+// unnamed refuses a request for one container of a pod, because it is not known which one this is.
+func (g *gatherer) unnamed(r *Request) *Request {
+	r.Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+	r.Hint = unnamedHint(g.container.Engine())
+	return r
 }
 
 // unnamedHint says what to do if a container's name is not known.
@@ -82,12 +102,12 @@ func unnamedHint(engine string) string {
 // misspelt returns a mistake for each key in gpu-hook's domain that gpu-hook does not know: the container would start
 // without what it requests.
 func (g *gatherer) misspelt() []*Request {
-	var out []*Request
-	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
+	unknown := func(key string) bool {
 		known := key == AnnotationGPUs || key == AnnotationPlan || ForOneContainer(key) && len(key) > len(AnnotationGPUs+".")
-		if known || !strings.HasPrefix(key, annotationPrefix) {
-			continue
-		}
+		return !known && strings.HasPrefix(key, annotationPrefix)
+	}
+	var out []*Request
+	for _, key := range some(g.keys(unknown)) {
 		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
 		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
 			WithHint("write %s, or %s.NAME for one container of a pod; another's key must go", AnnotationGPUs, AnnotationGPUs)))
@@ -101,13 +121,7 @@ func (g *gatherer) misspelt() []*Request {
 //
 // It runs at every start, and so looks closely only at keys that contain "gpu".
 func (g *gatherer) nearly() []*Request {
-	var keys []string
-	for key := range g.container.Spec.Annotations {
-		if mentionsGPU(key) && isNearly(key) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
+	keys := g.keys(func(key string) bool { return mentionsGPU(key) && isNearly(key) })
 	var out []*Request
 	for _, key := range keys[:min(len(keys), maxNearly)] {
 		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
@@ -177,8 +191,8 @@ func oneEdit(a, b string) bool {
 // gpus reads the value of the annotation.
 func (g *gatherer) gpus(source config.Source, unsafeValue string) []*Request {
 	template := New(source, unsafeValue)
-	if len(unsafeValue) > maxValue {
-		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	if len(unsafeValue) > limits.Value {
+		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", limits.Value))}
 	}
 	list, err := devices.ParseRequests(unsafeValue)
 	switch json := strings.ContainsAny(unsafeValue, "[{"); {
@@ -203,8 +217,8 @@ func checkSize(list []devices.Request) error {
 	for _, asked := range list {
 		total += max(asked.Count, 0) + len(asked.DeviceIDs)
 	}
-	if total > maxDevices {
-		return fmt.Errorf("%d devices are more than any host has (%d)", total, maxDevices)
+	if total > limits.Devices {
+		return fmt.Errorf("%d devices are more than any host has (%d)", total, limits.Devices)
 	}
 	return nil
 }

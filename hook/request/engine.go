@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/nearest"
+	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -61,4 +63,34 @@ func AnnotationAsks(annotations map[string]string, prefixes []string) string {
 		}
 	}
 	return ""
+}
+
+// Words returns what the strings of a config.json begin with that may be requests of environment and mounts.
+func Words(c *config.Config) []string {
+	out := []string{nvidia.MountRoot + "/"}
+	for _, name := range c.Requests.PreferredEnv {
+		out = append(out, name+"=")
+	}
+	for i := range c.Vendors {
+		if v := &c.Vendors[i]; v.Env != "" {
+			out = append(out, v.Env+"=")
+		}
+		for _, part := range c.ContractOf(&c.Vendors[i]).Parts() {
+			out = append(out, part.Variable+"=")
+		}
+	}
+	return out
+}
+
+// WordAsks reports whether a string that begins with one of [Words] requests something that is no wish. It is for a
+// container of which nothing else is known.
+func WordAsks(c *config.Config, unsafeText string) bool {
+	_, value, _ := strings.Cut(unsafeText, "=")
+	switch {
+	case strings.HasPrefix(unsafeText, nvidia.MountRoot+"/"):
+		return true
+	case value == "all":
+		return c.Requests.EnvAll == config.AllAccept
+	}
+	return !contract.Reserved(value) && value != ""
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
@@ -88,8 +89,8 @@ func (g *gatherer) variables(v *config.Vendor, names []string) []*Request {
 		return nil // the mounts are a source of their own
 	}
 	template := New(Env(strings.Join(names, "+")), value).With([]*config.Vendor{v}, nil)
-	if len(value) > maxValue {
-		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	if len(value) > limits.Value {
+		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", limits.Value))}
 	}
 	list, err := g.config.ContractOf(v).ParseVisible(value)
 	var foreign []string
@@ -155,8 +156,8 @@ func (g *gatherer) partVariable(v *config.Vendor, part contract.Part) []*Request
 		return nil
 	}
 	template := New(Env(part.Variable), value).With([]*config.Vendor{v}, nil)
-	if len(value) > maxValue {
-		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", maxValue))}
+	if len(value) > limits.Value {
+		return []*Request{template.mistake(fmt.Errorf("it is longer than %d bytes", limits.Value))}
 	}
 	return []*Request{g.part(template, part, strings.Split(value, ","))}
 }

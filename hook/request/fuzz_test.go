@@ -7,6 +7,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // FuzzGather: what a container carries is requested, refused or a mistake, each time the same, and never more than the
@@ -39,7 +40,7 @@ func FuzzGather(f *testing.F) {
 				t.Errorf("it is refused without a reason: %s", line(r))
 			}
 		}
-		if most := 4 * maxDevices; devices > most {
+		if most := 4 * limits.Devices; devices > most {
 			t.Errorf("%d devices", devices)
 		}
 	})

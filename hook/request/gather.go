@@ -1,18 +1,13 @@
 package request
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/state"
-)
-
-// Bounds of what one container may say: a value in bytes, devices, and CDI annotations.
-const (
-	maxValue       = 64 << 10
-	maxDevices     = 4096
-	maxAnnotations = 64
 )
 
 // gatherer collects the requests that a container carries.
@@ -20,6 +15,8 @@ type gatherer struct {
 	config    *config.Config
 	container *state.Container
 	flag      *string // explain's --gpus, in the place of the annotation
+
+	ownAnnotations func() map[string]string // see [gatherer.own]
 }
 
 // Gather returns every request that the container carries: those of the sources that count for it, highest source
@@ -27,17 +24,17 @@ type gatherer struct {
 //
 // flag is the value of explain's --gpus, which takes the place of the annotation gpu-hook/gpus, or nil.
 func Gather(c *config.Config, container *state.Container, flag *string) []*Request {
-	g := &gatherer{c, container, flag}
+	g := &gatherer{config: c, container: container, flag: flag}
 	order, key := Sources(c, container)
 	var out []*Request
 	for _, source := range order {
-		out = append(out, g.from(source)...)
+		out = append(out, bounded(source, g.from(source))...)
 	}
 	for _, source := range config.Sources() {
 		if slices.Contains(order, source) {
 			continue
 		}
-		for _, r := range g.from(source) {
+		for _, r := range bounded(source, g.from(source)) {
 			switch {
 			case r.Status == plan.Empty:
 			case r.Engine:
@@ -52,6 +49,39 @@ func Gather(c *config.Config, container *state.Container, flag *string) []*Reque
 	}
 	return out
 }
+
+// bounded returns the requests of a source, or one mistake in the place of those that the engine does not serve itself,
+// if there are too many: each is compared with all others.
+func bounded(source string, requests []*Request) []*Request {
+	served, others := []*Request{}, []*Request{}
+	for _, r := range requests {
+		if r.Engine {
+			served = append(served, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	if len(others) <= limits.Requests {
+		return requests
+	}
+	r := New(config.Source{Kind: source}, fmt.Sprintf("%d requests", len(others)))
+	return append(served, r.mistake(fmt.Errorf("more than %d are too many", limits.Requests)))
+}
+
+// keys returns the keys of the annotations that match, sorted.
+func (g *gatherer) keys(match func(key string) bool) []string {
+	var out []string
+	for key := range g.container.Spec.Annotations {
+		if match(key) {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// some returns the first of the keys, as many as are reported one by one.
+func some(keys []string) []string { return keys[:min(len(keys), limits.Annotations)] }
 
 func (g *gatherer) from(source string) []*Request {
 	switch source {

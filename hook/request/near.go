@@ -1,7 +1,6 @@
 package request
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -60,11 +59,9 @@ func (g *gatherer) nearVariable(unsafeName string) string {
 // It runs at every start, and so looks closely only at keys that begin with "cdi".
 func (g *gatherer) nearCDI() []*Request {
 	var out []*Request
-	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
+	keys := g.keys(func(key string) bool { return g.isNearlyCDI(key) && namesDevices(g.container.Spec.Annotations[key]) })
+	for _, key := range keys[:min(len(keys), maxNearly)] {
 		value := g.container.Spec.Annotations[key]
-		if !g.isNearlyCDI(key) || !namesDevices(value) || len(out) == maxNearly {
-			continue
-		}
 		r := New(config.Source{Kind: config.SourceCDIAnnotation, UnsafeKey: key}, value)
 		r.Weak = true
 		r.Hint = "if it is meant to ask for devices, its key begins with " + config.EnginePrefix

@@ -1,7 +1,6 @@
 package request
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -33,17 +32,19 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	return nil
 }
 
-// quoted returns a mistake for each annotation whose key begins with a quote and the prefix. An engine that does not
+// quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that does not
 // read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start
 // without what it requests.
-func (g *gatherer) quoted(kind, prefix string) []*Request {
+func (g *gatherer) quoted(kind string, prefixes ...string) []*Request {
+	begins := func(key string) bool {
+		bare, found := strings.CutPrefix(key, `"`)
+		return found && slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(bare, prefix) })
+	}
 	var out []*Request
-	for _, key := range slices.Sorted(maps.Keys(g.container.Spec.Annotations)) {
-		if bare, found := strings.CutPrefix(key, `"`); found && strings.HasPrefix(bare, prefix) {
-			r := New(config.Source{Kind: kind, UnsafeKey: key}, g.container.Spec.Annotations[key])
-			out = append(out, r.mistake(fault.New(fault.Request, "", "its key begins with a quote").
-				WithHint("leave the outer quotes out: this engine does not split annotations at commas")))
-		}
+	for _, key := range some(g.keys(begins)) {
+		r := New(config.Source{Kind: kind, UnsafeKey: key}, g.container.Spec.Annotations[key])
+		out = append(out, r.mistake(fault.New(fault.Request, "", "its key begins with a quote").
+			WithHint("leave the outer quotes out: this engine does not split annotations at commas")))
 	}
 	return out
 }

@@ -62,6 +62,7 @@ const (
 	NoStage     Code = "W-STAGE"
 	EngineNote  Code = "W-ENGINE"
 	BundleNote  Code = "W-BUNDLE"
+	TimeoutNote Code = "W-TIMEOUT"
 )
 
 // KindOf returns the kind of err by the outermost code in it. An error that carries none is [Broken].

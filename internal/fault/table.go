@@ -80,7 +80,7 @@ func codes() []Code {
 		Install, Timeout, Ended, Internal,
 		Overridden, Fallback, Late, Duplicate, Weak, Refused, CgroupNote, OtherHook, RequireNote,
 		ConfigNote, SpecNote, RecordNote, NoNode, Skipped, StaleNote, Leftover, PlanNote, NoStage,
-		EngineNote, BundleNote,
+		EngineNote, BundleNote, TimeoutNote,
 	}
 }
 
@@ -281,8 +281,9 @@ func errorEntry(code Code) Entry {
 			Kind: Broken,
 			Meaning: "The time for one start, timeout under [limits], is over. Often a file server of the host does " +
 				"not answer.",
-			Fix:     "gpu-hook last --json shows which phase took long. Fix what hangs, or raise timeout under [limits].",
-			Example: `plan for the container: it was not made within 1s: a path of the host does not answer`,
+			Fix: "The message names the files for which gpu-hook waited. Fix the server or device that they are on, or raise " +
+				"timeout under [limits].",
+			Example: `plan for the container: it was not made within 1s: /mnt/nfs/lib/libcuda.so does not answer`,
 		}
 	case Ended:
 		return Entry{
@@ -454,6 +455,13 @@ func warningEntry(code Code) Entry {
 			Meaning: "The container's config.json cannot be read, so that it is not known whether it asks for " +
 				"anything. It starts.",
 			Fix: "Start the container again if it needs a device.",
+		}
+	case TimeoutNote:
+		return Entry{
+			Kind: Note,
+			Meaning: "The time for one start, timeout under [limits], was over before gpu-hook knew its configuration and " +
+				"what the host has. The container asked for nothing, and starts.",
+			Fix: "See which file server or device does not answer: the message names what gpu-hook waited for.",
 		}
 	default:
 		return Entry{}

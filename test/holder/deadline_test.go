@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,7 +62,7 @@ devices:
 func TestPlanningIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
 	r := c.run()
-	r.refused(t, "E-TIMEOUT", "1s")
+	r.refused(t, "E-TIMEOUT", "1s", "/lib does not answer")
 	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 ||
 		r.report.Requests[0].Status != "unserved" {
 		t.Errorf("record: %+v", r.report)
@@ -100,6 +101,84 @@ func TestPlanningForASpecIsBounded(t *testing.T) {
 func readFile(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// Whatever of a start lies on such a file system, the start ends, and its one error names what it waited for.
+func TestWhateverHangsIsNamed(t *testing.T) {
+	for name, test := range map[string]struct {
+		config string // of gpu-hook, with DIR for the file system
+		spec   string // of the container's device, where it is not the host's
+	}{
+		"a directory of Specs": {config: "[cdi]\nspec-dirs = [\"DIR/cdi\"]\n"},
+		"a link to a Spec":     {},
+		"a hook of a Spec":     {spec: "hooks: [{hookName: createRuntime, path: DIR/bin/hook}]"},
+		"a node of a Spec":     {spec: "deviceNodes: [{path: /dev/x, hostPath: DIR/dev/x}]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := silent(t)
+			c := newBundle(t, annotated("device=0"))
+			config := test.config
+			if config == "" {
+				config = c.host.Config()
+			}
+			config = strings.ReplaceAll(config, "DIR", dir) + "[limits]\ntimeout = \"1s\"\n"
+			if err := c.host.Write("config.toml", config, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case test.spec != "":
+				c.spec(fmt.Sprintf("cdiVersion: \"0.6.0\"\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n"+
+					"    %s\n", strings.ReplaceAll(test.spec, "DIR", dir)))
+			case test.config == "":
+				if err := os.Symlink(dir+"/spec.yaml", c.host.Path("cdi/linked.yaml")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c = c.start()
+			c.run().refused(t, "E-TIMEOUT", "1s", dir, "does not answer")
+			c.unchanged()
+		})
+	}
+}
+
+// A container that asks for nothing starts although the configuration cannot be read in time; one that asks does not.
+func TestConfigurationThatHangs(t *testing.T) {
+	t.Parallel() // it takes the default time, half a minute
+	dir := silent(t)
+	for name, test := range map[string]struct {
+		env    string
+		status int
+	}{
+		"nothing is asked for": {"A=b", 0},
+		"a device is":          {"NVIDIA_VISIBLE_DEVICES=0", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newBundle(t, withEnv(test.env)).start()
+			r := c.runCommand(stateOf(t, c.state()), require.GPUHook(t), "--config", dir+"/config.toml", "createRuntime")
+			if r.status != test.status || test.status == 1 && !strings.Contains(r.stderr, dir) {
+				t.Errorf("status %d: %s", r.status, r.stderr)
+			}
+		})
+	}
+}
+
+// A bundle that does not answer tells nothing about the container, which does not start.
+func TestBundleThatHangs(t *testing.T) {
+	c := onSilent(t)
+	state := c.state()
+	state["bundle"] = silent(t) + "/bundle"
+	r := c.runCommand(stateOf(t, state), require.GPUHook(t), "--config", c.host.Path("config.toml"), "createRuntime")
+	r.refused(t, "E-TIMEOUT", "1s", "/bundle", "does not answer")
+}
+
+func stateOf(t *testing.T, state map[string]any) string {
+	t.Helper()
+	data, err := json.Marshal(state)
 	if err != nil {
 		t.Fatal(err)
 	}

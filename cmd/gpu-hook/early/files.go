@@ -32,12 +32,12 @@ func commandLine() []string {
 	return args[1:]
 }
 
-// readInput reads standard input to its end, or at most that many bytes. The kernel provides memory only for what is
-// read.
+// readInput reads standard input to its end, or at most that many bytes, or as much as comes without a pause of patience.
+// The kernel provides memory only for what is read.
 func readInput(most int) (data []byte, ended bool) {
 	data = make([]byte, most)
 	n := 0
-	for n < len(data) {
+	for n < len(data) && readable(syscall.Stdin) {
 		m, err := read(syscall.Stdin, data[n:])
 		if err != nil {
 			break
@@ -48,6 +48,27 @@ func readInput(most int) (data []byte, ended bool) {
 		n += m
 	}
 	return data[:n], false
+}
+
+// patience is how long nothing may come of standard input, in milliseconds. Main waits longer, but not forever.
+const patience = 100
+
+// readable reports whether reading the file does not wait: there is something to read, or nothing will come. It waits
+// for that for a time.
+func readable(fd int) bool {
+	const in, million = 1, 1_000_000
+	poll := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: in} //nolint:gosec // descriptors are ints of 32 bits
+	for {
+		timeout := syscall.NsecToTimespec(patience * million)
+		n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, //nolint:gosec // as above
+			uintptr(unsafe.Pointer(&timeout)), 0, 0, 0) //nolint:gosec // system calls take pointers
+		if errno != syscall.EINTR {
+			return errno == 0 && n == 1
+		}
+	}
 }
 
 // readFile reads a regular file of at most that many bytes. A file that does not end where its size says is an error:
