@@ -263,21 +263,39 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// The value of a request is shortened for a width of 120 columns, and what follows it never is.
+// The values of requests are shortened for a width of 120 columns, in the middle, and the cause never is.
 func TestNarrow(t *testing.T) {
-	long := strings.Repeat("GPU-", 20)
-	for in, want := range map[string]string{
-		`env:X "` + long + `": why`:             `env:X "` + long[:35] + `…": why`,
-		`env:X "a\n` + long + `": why it is so`: `env:X "a\n` + long[:30] + `…": why it is so`,
-		`env:X "12345678": ` + long:             `env:X "12345678": ` + long,
-		`a cause without a request: ` + long:    `a cause without a request: ` + long,
-		`env:X "` + long + `" and no cause`:     `env:X "` + long + `" and no cause`,
-		`mount '` + long + `': not quoted`:      `mount '` + long + `': not quoted`,
-		`env:X "1": short`:                      `env:X "1": short`,
+	long := strings.Repeat("GPU-", 40)
+	env := func(value string) plan.Request { return plan.Request{Source: "env:X", Value: value} }
+	a, b := env(long), plan.Request{Source: "flag", Value: long + "0"}
+	for _, test := range []struct {
+		name     string
+		message  string
+		requests []plan.Request
+		want     string
+	}{
+		{"the message fits", a.String()[:90] + ": why", []plan.Request{a}, a.String()[:90] + ": why"},
+		{"the value is too long", a.String() + ": why", []plan.Request{a}, "X=" + long[:63] + "…" + long[129:] + ": why"},
+		{
+			"the cause is too", a.String() + ": " + long,
+			[]plan.Request{a},
+			"X=" + long[:21] + "…" + long[150:] + ": " + long,
+		},
+		{"the value is short", "X=1: " + long, []plan.Request{env("1")}, "X=1: " + long},
+		{"no request", long + ": why", []plan.Request{env("1")}, long + ": why"},
+		{
+			"two requests", a.String() + ": not with " + b.String(),
+			[]plan.Request{a, b},
+			"X=" + long[:21] + "…" + long[150:] + ": not with --gpus " + b.Value[:33] + "…" + b.Value[145:],
+		},
 	} {
-		if got := narrow(in, 49); got != want {
-			t.Errorf("%s\n%s\nnot %s", in, got, want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			r := &Report{Requests: test.requests}
+			got := r.narrow(Message{Code: fault.Name, Message: test.message})
+			if got != test.want {
+				t.Errorf("%d %s\n%d %s", len(got), got, len(test.want), test.want)
+			}
+		})
 	}
 }
 
