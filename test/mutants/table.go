@@ -387,7 +387,7 @@ func programMutants() []mutant {
 			"devices/inject", "TestNSEnterMustBeTrusted",
 		},
 		{
-			"hooks of the container's stage run in /", hooks, "\tc.dir = \"/\"\n", "", "test/holder", "TestSpecHooks",
+			"hooks of the container's stage run in /", hooks, "\tc.dir = \"/\"\n", "", "test/holder", "TestHookRunsInTheRootDirectory",
 		},
 		{
 			"no hook joins the container's pid namespace", hooks,
