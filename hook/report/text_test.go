@@ -28,23 +28,23 @@ func TestText(t *testing.T) {
 		report Report
 		want   string
 	}{
-		"nothing was asked for": {Report{Edits: devices.NewEdits(), Result: "nothing", Time: at}, `
-container (an example): nothing
- 2026-03-04T05:06:07Z, 0.0 ms
+		"nothing was asked for": {Report{Edits: devices.NewEdits(), Result: "nothing", explained: true}, `
+an example: would start
 
-asked for: nothing
+asks:   nothing
 `},
 		"a bundle without an id": {Report{
 			Container: ContainerInfo{Bundle: "/b", Stage: "createRuntime"}, Edits: devices.NewEdits(),
-			Result: "planned", Time: at,
+			Result: "planned", explained: true, Unseen: []string{"its root"},
 		}, `
-container /b: planned
-createRuntime 2026-03-04T05:06:07Z, 0.0 ms
+/b: would start
 
-asked for: nothing
+asks:   nothing
+
+not seen: its root
 `},
 		"one that was applied": {Report{
-			Container: ContainerInfo{ID: "c1", Bundle: "/b", Engine: "podman", Stage: "createRuntime"},
+			Container: ContainerInfo{ID: "c1", Bundle: "/b", Engine: "podman", Stage: "createRuntime", Name: "web"},
 			Requests: []plan.Request{
 				{Source: "annotation:gpu-hook/gpus", Value: "device=0\n", Vendor: "nvidia", Status: "granted"},
 				{Source: "env:X", Value: "1", Vendor: "nvidia", Status: "overridden", Reason: "it is lower"},
@@ -67,20 +67,19 @@ asked for: nothing
 			Result:   "applied", Time: at,
 			Phases: []Phase{{"state", 1200}, {"apply", 345}},
 		}, `
-container c1 (podman): applied
-createRuntime 2026-03-04T05:06:07Z, 1.5 ms
+web (podman, c1): got its devices
+createRuntime 2026-03-04T05:06:07Z, 1.5 ms: applied
 
-asked for:
-  annotation:gpu-hook/gpus      "device=0\n"  nvidia  granted
-    driver nvidia.cdi           chosen
-    driver nvidia.runtime-hook  skipped               nvidia.cdi serves the request
-  env:X                         "1"           nvidia  overridden: it is lower
+asks:   annotation:gpu-hook/gpus  "device=0\n"  nvidia  granted
+        env:X                     "1"           nvidia  overridden: it is lower
 
-given:
-  by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
-  by acme.runtime-hook  /bin/h A=0 B=1
-  env A=b                           late
-  node /dev/nvidia0     c 195:1 rw  applied
+tried:  nvidia.cdi           chosen
+        nvidia.runtime-hook  skipped  nvidia.cdi serves the request
+
+gives:  by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
+        by acme.runtime-hook  /bin/h A=0 B=1
+        env A=b                           late
+        node /dev/nvidia0     c 195:1 rw  applied
 
 warning W-LATE: w
   fix: do this
@@ -89,19 +88,52 @@ warning W-WEAK: v
 `},
 		// The reasons of a request that no driver serves are those of the drivers.
 		"one that was refused": {Report{
-			Container: ContainerInfo{ID: "c1", Stage: "createRuntime"},
-			Requests:  []plan.Request{{Source: "flag", Value: "all", Vendor: "amd", Status: "unserved", Reason: "no driver"}},
-			Attempts:  []plan.Attempt{{Driver: "amd.cdi", Status: "failed", Reason: "no Spec"}},
-			Edits:     devices.NewEdits(), Errors: []Message{{fault.NoSpec, "no driver", ""}}, Result: "refused", Time: at,
+			Container: ContainerInfo{ID: strings.Repeat("0a", 32), Stage: "createRuntime", UID: 7, Name: "x\x1b"},
+			Requests: []plan.Request{
+				{Source: "flag", Value: "all", Vendor: "amd", Status: "unserved", Reason: "no driver"},
+				{Source: "mount", Value: "0", Vendor: "nvidia", Status: "unserved", Reason: "no driver"},
+			},
+			Attempts: []plan.Attempt{
+				{Driver: "amd.cdi", Status: "failed", Reason: "no Spec"},
+				{Request: 1, Driver: "nvidia.cdi", Status: "failed", Reason: "no Spec"},
+			},
+			Edits: devices.NewEdits(), Errors: []Message{{fault.NoSpec, "no driver", "install it"}, {fault.Name, "none", ""}},
+			Result: "refused", Time: at,
 		}, `
-container c1: refused
-createRuntime 2026-03-04T05:06:07Z, 0.0 ms
+"x\x1b" (0a0a0a0a0a0a, uid 7): did not start
+createRuntime 2026-03-04T05:06:07Z, 0.0 ms: refused
 
-asked for:
-  flag              "all"   amd  unserved
-    driver amd.cdi  failed       no Spec
+asks:   flag   "all"  amd     unserved
+        mount  "0"    nvidia  unserved
 
-error E-NOSPEC: no driver
+cause:  E-NOSPEC: no driver
+fix:    install it
+
+cause:  E-NAME: none
+
+tried:  amd.cdi     failed  for flag   no Spec
+        nvidia.cdi  failed  for mount  no Spec
+`},
+		// What such a plan would have given is of no interest.
+		"one that would be refused": {Report{
+			Container: ContainerInfo{Engine: "cri-o", Name: "job", Pod: "p", Namespace: "default"},
+			Requests:  []plan.Request{{Source: "mount", Value: "0", Vendor: "nvidia", Status: "unserved"}},
+			Grants:    []plan.Grant{{Driver: "nvidia.cdi", CDIDevices: []string{"nvidia.com/gpu=0"}}},
+			Edits:     devices.NewEdits(), Errors: []Message{{fault.Mount, "a volume", ""}}, Result: "refused", explained: true,
+		}, `
+default/p/job (cri-o): would not start
+
+asks:   mount  "0"  nvidia  unserved
+
+cause:  E-MOUNT: a volume
+`},
+		"a wish that would come to nothing": {Report{
+			Requests: []plan.Request{{Source: "env:X", Value: "all", Vendor: "nvidia", Status: "unserved"}},
+			Edits:    devices.NewEdits(), Result: "nothing", explained: true,
+		}, `
+an example: would start without devices
+
+asks:   env:X  "all"  nvidia  unserved
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
