@@ -11,7 +11,7 @@ PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--des
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit cve mutants engines systemd test-hosts test-trixie bench lint install uninstall clean
+.PHONY: build demo test unit cve fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -21,22 +21,43 @@ demo: build
 	test/setup demo
 	$(GO) run ./test/demo
 
-test: unit engines systemd cve
+test: unit fuzz engines systemd cve
 
 unit:
 	test/setup test
-	GPU_HOOK_RACE_TRIES=50000 $(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
+	GPU_HOOK_RACE_SCALE=5 $(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
 
 # Attacks as published vulnerabilities were exploited. In its own directory, go test shows the table that it prints.
 cve:
 	test/setup test
 	cd test/cve && $(GO) test -count=1 -timeout 20m
 
+# Races every operation in a root filesystem, 18 million times, and the whole hook 45,000 times; or until TIME is over,
+# which each of the three parts has: TIME=3m.
+SCALE ?= 900
+TIME  ?=
+race-long:
+	test/setup test
+	GPU_HOOK_RACE_SCALE=$(SCALE) GPU_HOOK_RACE_TIME=$(TIME) $(GO) test -count=1 -v -timeout 0 -run 'TestRaces' \
+		./devices/inject ./test/holder
+
 JOBS ?= 2
 # Takes guards out of the code, one at a time, and prints those whose absence no test notices. Not a part of test.
 mutants:
 	test/setup test
 	$(GO) run ./test/mutants -j $(JOBS)
+
+# Every fuzz target for a moment; the inputs in testdata/fuzz and the seeds are a part of unit.
+FUZZTIME ?= 3s
+fuzz:
+	test/setup test
+	FUZZTIME=$(FUZZTIME) test/fuzz
+
+# For hours: each target for FUZZTIME, and a panic in each function that a start calls, where the other tests try a share.
+fuzz-long:
+	test/setup test
+	FUZZTIME=$(if $(filter command line,$(origin FUZZTIME)),$(FUZZTIME),10m) test/fuzz
+	GPU_HOOK_LONG=1 $(GO) test -count=1 -timeout 1h -v -run TestPanics ./test/holder
 
 # The tests with real engines run once for each version of the control groups. A host of version 2 has no version 1 to give.
 engines:
@@ -54,7 +75,7 @@ systemd:
 # are a part of test.
 test-hosts:
 	test/setup test
-	GPU_HOOK_HOSTS=$(CURDIR)/bin/hosts.txt $(GO) test -count=1 -parallel 4 -timeout 30m ./test/hosts; \
+	GPU_HOOK_HOSTS=$(CURDIR)/bin/hosts.txt $(GO) test -count=1 -parallel 4 -timeout 30m ./test/hosts $(UPDATE); \
 		status=$$?; cat bin/hosts.txt; exit $$status
 
 # The tests with real engines once more, in a Debian 13 that is made in bin: podman 5 and a newer crun. Not a part of test.

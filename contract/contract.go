@@ -179,8 +179,10 @@ type Lack struct {
 type Node struct {
 	Path  string // of the host
 	Found string // what is in its place, such as "a directory"; "" if nothing is
-	Kind  string // CDI kind of the Spec
-	Spec  string // path of the Spec
+	// Number is the number MAJOR:MINOR that it has there, if that is another one than in the Spec.
+	Number string
+	Kind   string // CDI kind of the Spec
+	Spec   string // path of the Spec
 }
 
 // Generator is the vendor's program that writes CDI Specs.

@@ -85,6 +85,9 @@ func (g Generator) write(file string) string {
 
 // MendNode knows nothing about the vendor's nodes.
 func (n None) MendNode(node Node) (why, hint string) {
+	if node.Number != "" {
+		return "", n.Regenerate(node.Kind, node.Spec)
+	}
 	if node.Found != "" {
 		return "", fmt.Sprintf("make %s the device node again, or correct hostPath in %s", node.Path, node.Spec)
 	}

@@ -101,6 +101,18 @@ type NodeError struct {
 	Wanted   string
 }
 
+// NumberError says that a device node has another number on the host than in a Spec.
+type NumberError struct {
+	HostPath                               string
+	Major, Minor, WantedMajor, WantedMinor int64
+}
+
+// Error implements error.
+func (e *NumberError) Error() string {
+	return fmt.Sprintf("the Spec has it as %d:%d, on this host it is %d:%d", e.WantedMajor, e.WantedMinor, e.Major,
+		e.Minor)
+}
+
 // Error implements error.
 func (e *NodeError) Error() string {
 	if e.Found == "" {
@@ -137,8 +149,8 @@ func (d *DeviceNode) complete(h *host) error {
 	device := uint64(st.Rdev) //nolint:unconvert // 32 bits wide on some machines
 	major, minor := int64(unix.Major(device)), int64(unix.Minor(device))
 	if d.Major != 0 && (d.Major != major || d.Minor != minor) {
-		return fault.New(fault.Major, what, "the Spec has it as %d:%d, on this host it is %d:%d",
-			d.Major, d.Minor, major, minor).WithHint("generate the CDI Spec again")
+		return fault.New(fault.Major, what, "%w", &NumberError{d.HostPath, major, minor, d.Major, d.Minor}).
+			WithHint("generate the CDI Spec again")
 	}
 	d.Type, d.Major, d.Minor = kind, major, minor
 	d.fill(h.container, &st)
@@ -208,6 +220,8 @@ func describe(mode uint32) string {
 		return "a symbolic link"
 	case unix.S_IFDIR:
 		return "a directory"
+	case unix.S_IFREG:
+		return "a regular file"
 	}
 	return "not a device node"
 }

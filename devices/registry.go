@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	cdispecs "tags.cncf.io/container-device-interface/specs-go"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/plainyaml"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
@@ -240,7 +242,11 @@ func (r *Resolved) merge() {
 	for _, share := range r.Shares {
 		share.Edits.Append(r.of[share]...)
 	}
-	r.Append(r.whole...)
+	if len(r.Shares) == 1 {
+		r.Edits = Join(r.Shares[0].Edits) // which are the whole already
+	} else {
+		r.Append(r.whole...)
+	}
 	r.of, r.whole = nil, nil
 }
 
@@ -256,7 +262,7 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 		}
 		if d.rival != "" {
 			return nil, fault.New(fault.Name, name, "two CDI Specs of one directory define it: %s and %s", d.rival, d.spec.path).
-				WithHint("remove one of the two")
+				WithHint("%s", aside(d.rival, d.spec.path))
 		}
 		share := out.common(d.spec)
 		edits := fromSpec(&d.raw.ContainerEdits)
@@ -269,6 +275,37 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 	return out, nil
 }
 
+// UnnamedError says that no Spec of a kind names a device.
+type UnnamedError struct {
+	Specs []string // that define devices of the kind
+	text  string
+}
+
+// Error implements error.
+func (e *UnnamedError) Error() string { return e.text }
+
+// specsOf returns the paths of the Specs that define devices of the kind, each once.
+func (r *Registry) specsOf(kind string) []string {
+	var out []string
+	for name, d := range r.devices {
+		if kindOf(name) == kind && !slices.Contains(out, d.spec.path) {
+			out = append(out, d.spec.path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// aside returns the command that puts the older of two Specs out of the way: the other one is what is generated now.
+func aside(one, other string) string {
+	a, errA := linux.Lstat(one)
+	b, errB := linux.Lstat(other)
+	if errA == nil && errB == nil && a.Mtim.Nano() >= b.Mtim.Nano() {
+		one = other
+	}
+	return fmt.Sprintf("mv %s %s.off # or the other one, if this is the one that is generated", one, one)
+}
+
 // unresolved returns the error for a name that no Spec defines.
 func (r *Registry) unresolved(name string) error {
 	kind := kindOf(name)
@@ -279,8 +316,8 @@ func (r *Registry) unresolved(name string) error {
 	if len(known) == 0 {
 		return r.undefined(name, kind)
 	}
-	err := fault.New(fault.Name, name, "no device of that name; %s has: %s",
-		kind, list(known)).
+	err := fault.New(fault.Name, name, "%w", &UnnamedError{r.specsOf(kind), fmt.Sprintf(
+		"no device of that name; %s has: %s", kind, list(known))}).
 		WithHint("ask for one of these names, or generate the Spec again if the host's devices have changed")
 	if meant := r.misspelt(name); meant != "" {
 		return err.WithHint("did you mean %s?", meant)

@@ -37,6 +37,8 @@ func docker(value string) (Request, error) {
 		seen[key] = true
 		var err error
 		switch {
+		case !found && (seen["device"] || seen["capabilities"]):
+			err = errors.New("a list without quotes, which ParseGPUs reads as one")
 		case !found:
 			seen["count"] = true
 			err = count(key)

@@ -48,10 +48,10 @@ func (r *Registry) undefined(what, kind string) error {
 	if len(kinds) > 0 {
 		text = fmt.Sprintf("no CDI Spec defines kind %s; they define: %s", kind, list(kinds))
 	}
-	if path := r.misnamed(kind); path != "" {
+	if path, meant := r.misnamed(kind); path != "" {
 		return fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, path + " is not read: its name ends neither in " +
 			".yaml nor in .json"}).
-			WithHint("mv %s %s.yaml", path, strings.TrimSuffix(path, filepath.Ext(path)))
+			WithHint("mv %s %s", path, meant)
 	}
 	err := fault.New(fault.NoSpec, what, "%w", &UndefinedError{kind, text})
 	if meant := nearest.Kind(kind, r.names()); meant != "" {
@@ -77,16 +77,25 @@ func (r *Registry) suspect(kind string) *file {
 }
 
 // misnamed returns the path of a file whose name begins like that of a Spec of the kind and has another ending than
-// Specs have, or "".
-func (r *Registry) misnamed(kind string) string {
-	for _, path := range r.ignored {
-		name := filepath.Base(path)
-		ext := strings.ToLower(filepath.Ext(name))
-		if strings.HasPrefix(name, vendorOf(kind)) && (ext == ".yml" || ext == ".yaml" || ext == ".json" || ext == "") {
-			return path
+// Specs have, and the path that it should have; or "". A copy that a package manager or an editor has put aside counts,
+// because there is no other Spec.
+func (r *Registry) misnamed(kind string) (file, meant string) {
+	for _, file := range r.ignored {
+		name := filepath.Base(file)
+		if !strings.HasPrefix(name, vendorOf(kind)) {
+			continue
+		}
+		base := strings.TrimSuffix(file, filepath.Ext(file))
+		switch ext := strings.ToLower(filepath.Ext(name)); ext {
+		case ".yml", ".yaml", ".json", "":
+			return file, base + ".yaml"
+		case ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".dpkg-bak":
+			if kept := filepath.Ext(base); kept == ".yaml" || kept == ".json" {
+				return file, base
+			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // vendorOf returns the first label of the kind's domain, by which vendors' tools name their Specs.

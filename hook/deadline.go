@@ -110,21 +110,21 @@ func (in *input) so() (data []byte, ended bool) {
 func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Duration) *Start) *Start {
 	began := time.Now()
 	planned := make(chan func() *Start, 1)
-	go func() { planned <- guarded(plan) }()
+	go func() {
+		stack.Grow()
+		planned <- fault.Carry(plan)
+	}()
 	select {
 	case start := <-planned:
 		return start()
 	case <-time.After(usual):
 	}
-	configs := make(chan *config.Config, 1)
+	configs := make(chan func() *config.Config, 1)
 	go func() {
-		c := config.Defaults()
-		// What is wrong with it planning says.
-		_ = fault.Guard(func() (err error) {
-			c, err = o.Load()
-			return err
+		configs <- fault.Carry(func() *config.Config {
+			c, _ := o.Load() // what is wrong with it planning says
+			return c
 		})
-		configs <- c
 	}()
 	c := config.Defaults() // as with one that is broken, the built-in rules decide whether something is asked
 	patience := defaultPatience
@@ -132,25 +132,13 @@ func inTime(o Options, plan func() *Start, instead func(*config.Config, time.Dur
 		select {
 		case start := <-planned:
 			return start()
-		case c = <-configs:
+		case loaded := <-configs:
+			c = loaded()
 			patience = time.Duration(c.Limits.Timeout)
 		case <-time.After(time.Until(began.Add(patience))):
 			return instead(c, patience)
 		}
 	}
-}
-
-// guarded runs fn and returns what gives its result, or panics as it did, on the goroutine that asks: only there is a
-// panic told like any other failure.
-func guarded(fn func() *Start) (result func() *Start) {
-	stack.Grow()
-	defer func() {
-		if r := recover(); r != nil {
-			result = func() *Start { panic(r) }
-		}
-	}()
-	s := fn()
-	return func() *Start { return s }
 }
 
 // giveUp is the start of a container whose planning does not end. Where not even what it asks can be found out, it is
@@ -159,7 +147,7 @@ func giveUp(o Options, c *config.Config, input []byte, patience time.Duration) *
 	err := lateError(patience)
 	decided := make(chan func() *Start, 1)
 	go func() {
-		decided <- guarded(func() *Start { return without(o, c, input, err) })
+		decided <- fault.Carry(func() *Start { return without(o, c, input, err) })
 	}()
 	select {
 	case start := <-decided:

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -10,12 +11,13 @@ import (
 
 // A panic of the planning goroutine reaches who waits for the plan, who tells it.
 func TestPanicWhilePlanningIsPassedOn(t *testing.T) {
-	defer func() {
-		if r := recover(); r != "boom" {
-			t.Errorf("recovered %v", r)
-		}
-	}()
-	inTime(Options{Config: "/dev/null"}, func() *Start { panic("boom") }, nil)
+	err := fault.Guard(func() error {
+		inTime(Options{Config: "/dev/null"}, func() *Start { panic("boom") }, nil)
+		return nil
+	})
+	if !fault.Panicked(err) || !strings.HasPrefix(err.Error(), "panic: boom (hook.TestPanicWhilePlanning") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestBrokenInput(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"github.com/gpu-hook/gpu-hook/state"
 )
 
-// FuzzRequirements: what an image requires of the driver is answered, with the clauses that are the reason, and is met where nothing is required.
+// FuzzRequirements: what an image requires of the driver is answered, with the clauses that are the reason, and is met
+// where nothing is required.
 func FuzzRequirements(f *testing.F) {
 	f.Add("NVIDIA_REQUIRE_CUDA", "cuda>=12.4 brand=tesla,driver>=450,driver<451", "580.65.06")
 	f.Add("NVIDIA_REQUIRE_X", "arch>=7.0,,cuda!=x  driver<=1.2.3.4", "x")

@@ -25,6 +25,8 @@ const (
 	gpusDir    = "/proc/driver/nvidia/gpus"
 	capsDir    = "/proc/driver/nvidia/capabilities"
 	minorsFile = "/proc/driver/nvidia-caps/mig-minors"
+
+	devicesFile = "/proc/devices"
 )
 
 // Where the kernel and its modules tell of the driver, and of GPUs that it may not have.
@@ -42,6 +44,7 @@ type facts struct {
 	ctk      string         // how nvidia-ctk is called; "" if it is not installed
 	modprobe string         // how nvidia-modprobe is called; "" if it is not installed
 	gpus     map[int]string // bus ids of the GPUs that the driver has, by minor; nil if that is not known
+	majors   map[string]int // numbers of the drivers of character devices
 	caps     map[int]string // files of MIG capabilities, by minor; nil if that is not known
 	exists   func(path string) bool
 }
@@ -56,7 +59,7 @@ func (n Contract) look() facts {
 	return facts{
 		driver: loaded || !known, module: module, slots: slots,
 		ctk: n.command("nvidia-ctk"), modprobe: n.command("nvidia-modprobe"),
-		gpus: readGPUs(gpusDir), caps: readCapabilities(minorsFile), exists: exists,
+		gpus: readGPUs(gpusDir), majors: readMajors(devicesFile), caps: readCapabilities(minorsFile), exists: exists,
 	}
 }
 
@@ -107,6 +110,19 @@ func readGPUs(dir string) map[int]string {
 	for _, e := range entries {
 		if minor, err := strconv.Atoi(information(dir, e.Name())["Device Minor"]); err == nil {
 			out[minor] = e.Name()
+		}
+	}
+	return out
+}
+
+// readMajors returns the numbers of the drivers of character devices, from the kernel's list of them.
+func readMajors(list string) map[string]int {
+	data, _ := os.ReadFile(list)
+	text, _, _ := strings.Cut(string(data), "Block devices:")
+	out := map[string]int{}
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) == 2 {
+			out[fields[1]], _ = strconv.Atoi(fields[0])
 		}
 	}
 	return out
@@ -245,6 +261,8 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 	switch {
 	case mend == "":
 		return "", ""
+	case n.Number != "":
+		return f.mendNumber(n, mend)
 	case !f.driver:
 		return "the NVIDIA driver is not loaded", f.load("")
 	case strings.HasSuffix(n.Found, " device"): // of another type
@@ -262,6 +280,32 @@ func (f facts) mendNode(n contract.Node) (why, hint string) {
 		return f.mendGPU(n, mend)
 	}
 	return "", mend
+}
+
+// mendNumber is mendNode for a node that has another number than in the Spec: the node is wrong if the number is not
+// that of the loaded driver, and otherwise the Spec is.
+func (f facts) mendNumber(n contract.Node, mend string) (why, hint string) {
+	name := path.Base(n.Path)
+	driver := map[bool]string{true: "nvidia-uvm", false: "nvidia-caps"}[strings.HasPrefix(name, "nvidia-uvm")]
+	right := fmt.Sprintf("%d:", f.majors[driver])
+	switch {
+	case IsGPU("/dev/" + name):
+		right = "195:" + strings.TrimPrefix(name, "nvidia")
+	case name == "nvidiactl":
+		right = "195:255"
+	case name == "nvidia-modeset":
+		right = "195:254"
+	case f.majors[driver] == 0:
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	// Elsewhere, nvidia-modprobe makes no nodes.
+	if path.Dir(n.Path) != "/dev" && path.Dir(n.Path) != "/dev/nvidia-caps" {
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	if strings.HasPrefix(n.Number, right) && (strings.HasSuffix(right, ":") || n.Number == right) {
+		return "", f.generate(n.Kind, n.Spec)
+	}
+	return "the loaded driver has it as " + strings.TrimSuffix(right, ":"), "rm " + n.Path + " && " + mend
 }
 
 // mendGPU is mendNode for the node of a GPU that is not there.
@@ -376,23 +420,32 @@ func (n Contract) MendFiles(missing []string, kind, file string) (why, hint stri
 	return "", again
 }
 
-// Unknown implements [contract.Dialect]. Of a UUID that no Spec has it says which GPU has it.
+// Unknown implements [contract.Dialect]. Of a UUID that no Spec has it says which GPU has it, and of an index that the
+// host has that the Spec should name it.
 func (n Contract) Unknown(unsafeDevice string) (why, hint string) {
-	return unknownUUID(unsafeDevice, gpusDir)
+	return unknown(unsafeDevice, gpusDir)
 }
 
-// unknownUUID returns why no Spec has the UUID, by the driver's directory of GPUs, and what to do; or "".
-func unknownUUID(unsafeDevice, dir string) (why, hint string) {
+// unknown returns why no Spec has the device, by the driver's directory of GPUs, and what to do; or "". In what to do,
+// FILE stands for the Spec.
+func unknown(unsafeDevice, dir string) (why, hint string) {
 	entries, err := os.ReadDir(dir)
-	if err != nil || !strings.HasPrefix(unsafeDevice, "GPU-") {
+	uuid := strings.HasPrefix(unsafeDevice, "GPU-")
+	if _, invalid := strconv.ParseUint(unsafeDevice, 10, 16); err != nil || (invalid != nil && !uuid) {
 		return "", ""
 	}
+	const generate = "nvidia-ctk cdi generate --device-name-strategy=index --device-name-strategy=uuid --output=FILE"
 	for index, e := range entries { // sorted by bus id, as NVIDIA's indices are
-		if information(dir, e.Name())["GPU UUID"] == unsafeDevice {
-			return fmt.Sprintf("that GPU has the index %d here", index), fmt.Sprintf("ask for %d, or generate the CDI Spec "+
-				"with the names of all GPUs: nvidia-ctk cdi generate --device-name-strategy=index "+
-				"--device-name-strategy=uuid --output=FILE", index)
+		id := information(dir, e.Name())["GPU UUID"]
+		switch {
+		case uuid && id == unsafeDevice:
+			return fmt.Sprintf("that GPU has the index %d here", index), fmt.Sprintf("%s # or ask for %d", generate, index)
+		case id != "" && unsafeDevice == strconv.Itoa(index):
+			return fmt.Sprintf("this host has that GPU (%s), and the Spec no such name for it", id), generate
 		}
+	}
+	if !uuid {
+		return "", ""
 	}
 	return "no GPU of this host has that UUID", "ask for one of those that nvidia-smi -L lists"
 }

@@ -90,6 +90,31 @@ func TestMendNode(t *testing.T) {
 	}
 }
 
+// A node with another number than in the Spec is made again if the loaded driver has another one too; otherwise the
+// Spec is generated again.
+func TestMendNumber(t *testing.T) {
+	f := facts{
+		driver: true, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe", majors: map[string]int{"nvidia-uvm": 511},
+	}
+	const generate = "nvidia-ctk cdi generate --output=/etc/cdi/n.yaml"
+	for _, test := range []struct{ node, number, why, hint string }{
+		{"/dev/nvidia0", "1:3", "the loaded driver has it as 195:0", "rm /dev/nvidia0 && nvidia-modprobe -c=0"},
+		{"/dev/nvidia1", "195:11", "the loaded driver has it as 195:1", "rm /dev/nvidia1 && nvidia-modprobe -c=1"},
+		{"/dev/nvidia0", "195:0", "", generate},
+		{"/dev/nvidiactl", "1:3", "the loaded driver has it as 195:255", "rm /dev/nvidiactl && nvidia-modprobe -c=255"},
+		{"/dev/nvidia-uvm", "509:0", "the loaded driver has it as 511", "rm /dev/nvidia-uvm && nvidia-modprobe -u -c=0"},
+		{"/dev/nvidia-uvm", "511:0", "", generate},
+		{"/dev/nvidia-caps/nvidia-cap1", "3:1", "", generate},
+	} {
+		why, hint := f.mendNode(contract.Node{
+			Path: test.node, Number: test.number, Kind: "nvidia.com/gpu", Spec: "/etc/cdi/n.yaml",
+		})
+		if why != test.why || hint != test.hint {
+			t.Errorf("%s %s: %s, %s", test.node, test.number, why, hint)
+		}
+	}
+}
+
 // A Spec is generated with the mode of its kind, by a tool that is there, once a driver is loaded.
 func TestGenerate(t *testing.T) {
 	there := facts{driver: true, ctk: "/opt/nvidia-ctk"}
@@ -137,9 +162,10 @@ func TestFacts(t *testing.T) {
 		t.Error(diff)
 	}
 	for id, want := range map[string]string{
-		"GPU-1": "that GPU has the index 0 here", "GPU-2": "no GPU of this host has that UUID", "0": "",
+		"GPU-1": "that GPU has the index 0 here", "GPU-2": "no GPU of this host has that UUID",
+		"0": "this host has that GPU (GPU-1), and the Spec no such name for it", "1": "", "MIG-1": "",
 	} {
-		if why, _ := unknownUUID(id, dir); why != want {
+		if why, _ := unknown(id, dir); why != want {
 			t.Errorf("%s: %s", id, why)
 		}
 	}

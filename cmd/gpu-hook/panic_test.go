@@ -14,7 +14,8 @@ func (panics) Read([]byte) (int, error) { panic("a defect") }
 func TestPanicIsAFailure(t *testing.T) {
 	var stdout, stderr strings.Builder
 	status := run([]string{"createRuntime"}, process{stdin: panics{}, stdout: &stdout, stderr: &stderr})
-	if status != exitRefused || !strings.Contains(stderr.String(), "a defect") || strings.Contains(stderr.String(), "goroutine") {
-		t.Errorf("status %d: %s", status, stderr.String())
+	said := stderr.String()
+	if status != exitRefused || !strings.Contains(said, "a defect") || strings.Contains(said, "goroutine") {
+		t.Errorf("status %d: %s", status, said)
 	}
 }

@@ -83,7 +83,7 @@ func removed(a *arena) func() {
 	}
 }
 
-// remounted mounts the directory of the host on the directory and takes it away, as a neighbour with a shared mount can.
+// remounted mounts the directory outside on the directory and takes it away, as a neighbour with a shared mount can.
 func remounted(a *arena) func() {
 	return func() {
 		if unix.Mount(a.out, a.root+"/a", "", unix.MS_BIND, "") == nil {
@@ -214,8 +214,8 @@ func (a *arena) forget(name string) {
 	}
 }
 
-// tries is how often all operations together are raced with each resolver, unless GPU_HOOK_RACE_TRIES says otherwise:
-// make test races five times as often, make race-long 900 times.
+// tries is how often all operations together are raced with each resolver. make test races five times as often, and
+// make race-long 900 times: see [race.NewBudget].
 const tries = 10_000
 
 // needed is how often the positive control must have escaped: a race that nobody can lose proves nothing.
@@ -260,7 +260,8 @@ func (s score) plus(o score) score {
 }
 
 func (s score) String() string {
-	return fmt.Sprintf("%d tries, %d done, %d escaped; the control escaped %d times", s.tries, s.done, s.escaped, s.control)
+	return fmt.Sprintf("%d tries, %d done, %d escaped; the control escaped %d times",
+		s.tries, s.done, s.escaped, s.control)
 }
 
 // raced tries the operation, carefully and naively in turn, while the container attacks.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/stack"
@@ -35,6 +36,28 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 		})
 	}()
 	return <-done
+}
+
+// threadsFor returns how many threads it may take to carry the edits out and to undo that: one for each call of
+// [inNamespaces], which does not come back, and those that the Go runtime uses meanwhile.
+func threadsFor(edits *devices.Edits) int {
+	const (
+		always       = 6 // the mount namespace, twice for a wish, and those of the Go runtime
+		forNetDevice = 4
+		most         = 64
+	)
+	n := always
+	for _, d := range edits.NetDevices {
+		if d.Status == devices.Apply {
+			n += forNetDevice
+		}
+	}
+	for _, h := range edits.Hooks {
+		if h.Status == devices.Apply {
+			n++
+		}
+	}
+	return min(n, most)
 }
 
 // become makes the calling thread access files as the container's root user, so that what it makes belongs to that

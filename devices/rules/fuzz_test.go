@@ -222,8 +222,11 @@ func made(data []byte) asm.Instructions {
 func FuzzExtend(f *testing.F) {
 	f.Add([]byte{}, byte(0), uint16(195), uint32(255), byte(7), uint16(195), uint32(255))
 	f.Add([]byte{0, 0, 4, 0, 5, 0, 1, 1, 3, 0, 0, 0}, byte(1), uint16(1), uint32(11), byte(3), uint16(1), uint32(12))
-	f.Add([]byte{0, 3, 0, 0, 4, 0, 255, 1, 7, 3, 2, 6}, byte(3), uint16(4095), uint32(1<<20-1), byte(2), uint16(0), uint32(0))
-	f.Fuzz(func(t *testing.T, data []byte, kinds byte, major uint16, minor uint32, bits byte, major2 uint16, minor2 uint32) {
+	f.Add([]byte{0, 3, 0, 0, 4, 0, 255, 1, 7, 3, 2, 6}, byte(3), uint16(4095), uint32(1<<20-1), byte(2), uint16(0),
+		uint32(0))
+	f.Fuzz(func(
+		t *testing.T, data []byte, kinds byte, major uint16, minor uint32, bits byte, major2 uint16, minor2 uint32,
+	) {
 		if len(data) > 400 {
 			return
 		}

@@ -123,7 +123,10 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"x = 1", `line 1: key "x" is not known`},
-		{"[cdi]\n\nspec-dir = []", `line 3: key "cdi.spec-dir" is not known`},
+		{"[cdi]\n\nspec-dir = []", `line 3: key "cdi.spec-dir" is not known; did you mean "spec-dirs"?`},
+		{"[request]\nsources = []", `key "request" is not known; did you mean "requests"?`},
+		{"[engines.podman]\nsource = []", `line 2: key "engines.podman.source" is not known; did you mean "sources"?`},
+		{"[[vendor]]\ndriver = []", `line 2: key "vendor.driver" is not known; did you mean "drivers"?`},
 		{"[nvidia]\n[nothing]\na = 1", `line 2: key "nothing" is not known`},
 		{"cdi.nothing = 1", `line 1: key "cdi.nothing" is not known`},
 		{"[[vendor]]\nname = \"a\"\nfoo = 1", `line 3: key "vendor.foo" is not known`},

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 )
 
@@ -45,7 +49,7 @@ func Load(path string) (*Config, error) {
 	text, err := read(path, self.Owner)
 	if err != nil {
 		return defaultsFor(self), fault.New(fault.Config, path, "%w", err).
-			WithHint("the configuration must be a readable file that root alone may write")
+			WithHint("%s", mend(path, err, self))
 	}
 	c, err := parse(text, self)
 	if err != nil {
@@ -53,6 +57,58 @@ func Load(path string) (*Config, error) {
 			WithHint("correct the file; docs/configuration.md lists its keys")
 	}
 	return c, nil
+}
+
+// mend returns what to do about a file that cannot be read or trusted. What it says may be a stranger's.
+func mend(path string, err error, self trust.Self) string {
+	if !errors.Is(err, trust.ErrUntrusted) {
+		return "make " + path + " a file that can be read"
+	}
+	if dir := filepath.Dir(path); self.Owner.Dir(dir) != nil {
+		path = dir
+	}
+	if self.Rootless {
+		return "chmod go-w " + path + " # if it is as it should be: others could write it"
+	}
+	return "chown root: " + path + " && chmod go-w " + path + " # if it is as it should be: others could write it"
+}
+
+// meant says which key was probably meant by one that is not known, or returns "".
+func meant(key toml.Key) string {
+	at := reflect.TypeFor[Config]()
+	for _, name := range key {
+		for at.Kind() == reflect.Pointer || at.Kind() == reflect.Slice {
+			at = at.Elem()
+		}
+		if at.Kind() == reflect.Map { // whose keys are names of engines
+			at = at.Elem()
+			continue
+		}
+		fields := fieldsOf(at)
+		field, known := fields[name]
+		if !known {
+			if word := nearest.Word(name, slices.Sorted(maps.Keys(fields))); word != "" {
+				return fmt.Sprintf("; did you mean %q?", word)
+			}
+			return ""
+		}
+		at = field
+	}
+	return ""
+}
+
+// fieldsOf returns the types of a table's keys; none for what is no table.
+func fieldsOf(at reflect.Type) map[string]reflect.Type {
+	out := map[string]reflect.Type{}
+	if at.Kind() != reflect.Struct {
+		return out
+	}
+	for i := range at.NumField() {
+		if name := at.Field(i).Tag.Get("toml"); name != "-" {
+			out[name] = at.Field(i).Type
+		}
+	}
+	return out
 }
 
 // defaultFile returns the default file if one exists, or "". A file that exists and cannot be read or trusted is
@@ -94,7 +150,7 @@ func parse(text string, self trust.Self) (*Config, error) {
 		return nil, err
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("%skey %q is not known", lineOf(text, unknown[0]), unknown[0])
+		return nil, fmt.Errorf("%skey %q is not known%s", lineOf(text, unknown[0]), unknown[0], meant(unknown[0]))
 	}
 	c.mergeEngines(builtIn, meta)
 	c.mergeVendors(builtIn)

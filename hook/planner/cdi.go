@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (p *Planner) offerCDI(g *group) (offer, []error) {
 			errs[i] = p.explained(resolved, p.mended(g.vendor, resolved, err))
 			continue
 		}
-		o.edits.Append(resolved.Edits)
+		o.edits = devices.Join(o.edits, resolved.Edits)
 		o.names = append(o.names, names)
 		o.shares = append(o.shares, resolved.Shares...)
 	}
@@ -55,7 +56,8 @@ func (p *Planner) resolve(v *config.Vendor, r *request.Request) (*devices.Resolv
 
 // unknown adds to the error of a device that no Spec defines what the vendor's dialect knows about its name.
 func (p *Planner) unknown(v *config.Vendor, err error) error {
-	if v == nil || !fault.Is(err, fault.Name) {
+	var unnamed *devices.UnnamedError
+	if v == nil || !errors.As(err, &unnamed) {
 		return err
 	}
 	f := fault.From(err)
@@ -63,6 +65,9 @@ func (p *Planner) unknown(v *config.Vendor, err error) error {
 	why, hint := p.Config.ContractOf(v).Unknown(device)
 	if why == "" {
 		return err
+	}
+	if len(unnamed.Specs) == 1 {
+		hint = strings.ReplaceAll(hint, "=FILE", "="+unnamed.Specs[0])
 	}
 	return fault.New(fault.Name, f.What(), why+": %w", f.Unwrap()).WithHint("%s", hint)
 }

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 // do about it on this host. resolved is nil if the error is about finding the devices.
 func (p *Planner) mended(v *config.Vendor, resolved *devices.Resolved, err error) error {
 	var node *devices.NodeError
+	var number *devices.NumberError
 	var program *devices.ProgramError
 	var spec *devices.SpecError
 	var undefined *devices.UndefinedError
@@ -27,8 +29,13 @@ func (p *Planner) mended(v *config.Vendor, resolved *devices.Resolved, err error
 		})
 		return because(f)(p.Config.ContractOfKind(v, share.Kind).MendNode(
 			contract.Node{Path: node.HostPath, Found: node.Found, Kind: share.Kind, Spec: share.Spec}))
-	case fault.Is(err, fault.Major):
-		return f.WithHint("%s", p.regenerate(v, resolved.Shares...))
+	case errors.As(err, &number):
+		share := shareOf(resolved, func(e *devices.Edits) bool {
+			return slices.ContainsFunc(e.DeviceNodes, func(d *devices.DeviceNode) bool { return d.HostPath == number.HostPath })
+		})
+		return because(f)(p.Config.ContractOfKind(v, share.Kind).MendNode(contract.Node{
+			Path: number.HostPath, Number: fmt.Sprintf("%d:%d", number.Major, number.Minor), Kind: share.Kind, Spec: share.Spec,
+		}))
 	case errors.As(err, &program) && errors.Is(err, fs.ErrNotExist):
 		share := shareOf(resolved, func(e *devices.Edits) bool {
 			return slices.ContainsFunc(e.Hooks, func(h *devices.Hook) bool { return h.Path == program.Path })

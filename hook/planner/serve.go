@@ -44,7 +44,7 @@ func (p *Planner) serve(g *group) error {
 		return err
 	}
 	var failures []*fault.Error
-	var culprit *request.Request
+	var failed []trial
 	chosen := ""
 	for _, driver := range list {
 		if chosen != "" {
@@ -58,9 +58,7 @@ func (p *Planner) serve(g *group) error {
 		t := p.trial(driver, g)
 		p.attempt(g, t)
 		if !t.serves() {
-			if culprit == nil {
-				culprit = g.requests[slices.IndexFunc(t.errs, func(err error) bool { return err != nil })]
-			}
+			failed = append(failed, t)
 			failures = append(failures, labelled(driver, t.errs)...)
 			continue
 		}
@@ -71,7 +69,25 @@ func (p *Planner) serve(g *group) error {
 	if chosen != "" {
 		return nil
 	}
-	return p.unserved(culpritFirst(g.requests, culprit), failures)
+	return p.unserved(culpritFirst(g.requests, p.culprit(g, failed, failures)), failures)
+}
+
+// culprit returns the request that the failure to blame is about, or nil if no driver was tried.
+func (p *Planner) culprit(g *group, failed []trial, failures []*fault.Error) *request.Request {
+	if len(failures) == 0 {
+		return nil
+	}
+	blamed := p.blame(failures).Error()
+	for _, t := range failed {
+		for i := range t.errs {
+			for _, f := range labelled(t.driver, t.errs[i:i+1]) {
+				if f.Error() == blamed {
+					return g.requests[i]
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // hopeless settles a group of wishes alone that nothing can serve: what images demand of a driver that is not there

@@ -86,11 +86,10 @@ func (r *Run) Describe(c *state.Container) {
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
 }
 
-// SetNames says what the engine calls the container, and whose engine it is. For podman's that costs more than
-// [Run.Describe].
-func (c *ContainerInfo) SetNames(of *state.Container, uid int) {
+// SetNames says what the engine calls the container. For podman's that costs more than [Run.Describe].
+func (c *ContainerInfo) SetNames(of *state.Container) {
 	names := of.Names()
-	c.Name, c.Pod, c.Namespace, c.UID = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace), uid
+	c.Name, c.Pod, c.Namespace = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace)
 }
 
 // bounded returns a name, or the beginning of one that is longer than engines allow.

@@ -22,11 +22,31 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v%s", e.value,
 // Guard of its own.
 func Guard(fn func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case *PanicError: // which Carry has brought here
+			err = r
+		default:
 			err = &PanicError{r, panicPlace()}
 		}
 	}()
 	return fn()
+}
+
+// Carry runs fn and returns a function that returns its result or, if fn panicked, panics too, with the [PanicError].
+// It carries a panic to the goroutine that asks for the result.
+func Carry[T any](fn func() T) (result func() T) {
+	var value T
+	err := Guard(func() error {
+		value = fn()
+		return nil
+	})
+	return func() T {
+		if err != nil {
+			panic(err)
+		}
+		return value
+	}
 }
 
 // Panicked reports whether err comes of a panic.

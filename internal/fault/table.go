@@ -261,7 +261,7 @@ func errorEntry(code Code) Entry {
 			Kind:    Broken,
 			Meaning: "gpu-hook's configuration, or that of a delegate, has a mistake or cannot be read.",
 			Fix:     "Correct the keys that the line names. docs/configuration.md lists them.",
-			Example: `/etc/gpu-hook/config.toml: line 15: key "requests.source" is not known`,
+			Example: `/etc/gpu-hook/config.toml: line 15: key "requests.source" is not known; did you mean "sources"?`,
 		}
 	case Record:
 		return Entry{

@@ -2,6 +2,8 @@ package linux
 
 import (
 	"os"
+	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,4 +83,26 @@ func changeCapabilities(change func(set *unix.CapUserData)) error {
 		change(&data[i])
 	}
 	return call("capset", func() error { return unix.Capset(&header, &data[0]) })
+}
+
+// ReserveThreads returns when the Go runtime has n idle threads. It takes those before it makes new ones. If the kernel
+// refuses a thread, because a limit of the cgroup or the user is reached, the Go runtime ends the process, with a trace
+// and status 2. After this function that has happened, and not half way through a change. On a host with many CPUs the
+// Go runtime may still make more threads, to use them.
+func ReserveThreads(n int) {
+	var locked, idle sync.WaitGroup
+	release := make(chan struct{})
+	locked.Add(n)
+	for range n {
+		idle.Go(func() {
+			// A goroutine that is locked to its thread keeps it while it waits, so that each of them has another.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			locked.Done()
+			<-release
+		})
+	}
+	locked.Wait()
+	close(release)
+	idle.Wait()
 }

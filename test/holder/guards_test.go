@@ -109,3 +109,17 @@ func TestEndIsNoticedAtTheEnd(t *testing.T) {
 	}
 	c.unchanged()
 }
+
+// A hook of the container's stage runs in the host's root directory: relative paths, and libraries that are found by
+// them, are never the image's (CVE-2025-23266).
+func TestHookRunsInTheRootDirectory(t *testing.T) {
+	c := newBundle(t, annotated("device=0"))
+	c.spec(strings.Replace(mountSpec, "mounts:", "hooks: [{hookName: createContainer, path: HOST/bin/hook}]", 1))
+	c.must(c.host.Write("bin/hook", "#!/bin/sh\npwd >"+c.host.Path("run/log")+"\n", 0o755))
+	if r := c.start().run(); r.status != 0 {
+		t.Fatal(r.stderr)
+	}
+	if got := readFile(t, c.host.Path("run/log")); got != "/\n" {
+		t.Errorf("it runs in %s", got)
+	}
+}

@@ -1,8 +1,8 @@
-// Command mutants takes guards out of the code, one at a time, and runs the tests that must notice. It prints the guards
-// whose absence no test notices, the survivors, and ends with status 1 if there are any.
+// Command mutants takes guards out of the code, one at a time, and runs the tests that must notice. It prints the
+// guards whose absence no test notices, the survivors, and ends with status 1 if there are any.
 //
-// The tree is never changed: a mutated file replaces the original by go's -overlay, in the test and in the binary that a
-// test builds.
+// The tree is never changed: a mutated file replaces the original by go's -overlay, in the test and in the binary that
+// a test builds.
 package main
 
 import (

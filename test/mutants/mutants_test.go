@@ -12,7 +12,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-// Every row of the table fits the code: the guard is there, what is left without it is Go, and each of its tests exists.
+// Every row of the table fits the code: the guard is there, what is left without it is Go, and each test exists.
 func TestRows(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range mutants() {

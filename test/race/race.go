@@ -49,11 +49,11 @@ type Budget struct {
 	end   time.Time
 }
 
-// NewBudget returns the budget of one of the parts of a run of this many tries or, if GPU_HOOK_RACE_TRIES is set, that
-// many. If GPU_HOOK_RACE_TIME is set, the run ends after that time.
+// NewBudget returns the budget of one of the parts of a run of this many tries. GPU_HOOK_RACE_SCALE multiplies the
+// tries; if GPU_HOOK_RACE_TIME is set, the run ends after that time.
 func NewBudget(tries, parts int) *Budget {
-	if n, err := strconv.Atoi(os.Getenv("GPU_HOOK_RACE_TRIES")); err == nil && n > 0 {
-		tries = n
+	if n, err := strconv.Atoi(os.Getenv("GPU_HOOK_RACE_SCALE")); err == nil && n > 0 {
+		tries *= n
 	}
 	b := &Budget{tries: max(1, tries/parts)}
 	if d, err := time.ParseDuration(os.Getenv("GPU_HOOK_RACE_TIME")); err == nil && d > 0 {
