@@ -33,8 +33,8 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 }
 
 // quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that
-// does not read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start
-// without what it requests.
+// does not read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container
+// would start without what it requests.
 func (g *gatherer) quoted(kind string, prefixes ...string) []*Request {
 	begins := func(key string) bool {
 		bare, found := strings.CutPrefix(key, `"`)
