@@ -44,7 +44,7 @@ func processMutants() []mutant {
 		{
 			"the directory of records is this user's alone", "hook/report/record.go",
 			"if err := trust.PrivateDir(dir, 0o700); err != nil {", "if err := os.MkdirAll(dir, 0o700); err != nil {",
-			"hook/report", "TestRecordsArePrivate",
+			"hook/report", "TestRecordsDirectoryIsOurs",
 		},
 		{
 			"the directory above that of records is this user's alone", "hook/report/record.go",
