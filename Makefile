@@ -75,7 +75,7 @@ systemd:
 # are a part of test.
 test-hosts:
 	test/setup test
-	GPU_HOOK_HOSTS=$(CURDIR)/bin/hosts.txt $(GO) test -count=1 -parallel 4 -timeout 30m ./test/hosts; \
+	GPU_HOOK_HOSTS=$(CURDIR)/bin/hosts.txt $(GO) test -count=1 -parallel 4 -timeout 30m ./test/hosts $(UPDATE); \
 		status=$$?; cat bin/hosts.txt; exit $$status
 
 # The tests with real engines once more, in a Debian 13 that is made in bin: podman 5 and a newer crun. Not a part of test.

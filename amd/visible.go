@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // maxIDs and maxValue bound a list of devices, in ids and in bytes. No host has as many devices.
 const (
-	maxIDs   = 4096
-	maxValue = 64 << 10
+	maxIDs   = limits.Devices
+	maxValue = limits.Value
 )
 
 // Dialect is the grammar of AMD_VISIBLE_DEVICES.

@@ -109,7 +109,8 @@ type NumberError struct {
 
 // Error implements error.
 func (e *NumberError) Error() string {
-	return fmt.Sprintf("the Spec has it as %d:%d, on this host it is %d:%d", e.WantedMajor, e.WantedMinor, e.Major, e.Minor)
+	return fmt.Sprintf("the Spec has it as %d:%d, on this host it is %d:%d", e.WantedMajor, e.WantedMinor, e.Major,
+		e.Minor)
 }
 
 // Error implements error.
@@ -219,6 +220,8 @@ func describe(mode uint32) string {
 		return "a symbolic link"
 	case unix.S_IFDIR:
 		return "a directory"
+	case unix.S_IFREG:
+		return "a regular file"
 	}
 	return "not a device node"
 }

@@ -256,7 +256,7 @@ func TestCompleteRefuses(t *testing.T) {
 		},
 		{
 			"node: a file", nodes(DeviceNode{HostPath: "@/lib"}), fault.Node,
-			"@/lib: on this host it is not a device node, the Spec wants a device node",
+			"@/lib: on this host it is a regular file, the Spec wants a device node",
 		},
 		{
 			"node: a directory", nodes(DeviceNode{HostPath: "@/rootfs", Type: "c"}), fault.Node,

@@ -13,7 +13,8 @@ import (
 
 // What to do about Specs is a command for the files that are there.
 func TestMendSpecs(t *testing.T) {
-	const text = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [A=b]\n"
+	const text = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n" +
+		"- name: \"0\"\n  containerEdits:\n    env: [A=b]\n"
 	for _, test := range []struct {
 		files []string // the oldest first
 		hint  string

@@ -242,7 +242,11 @@ func (r *Resolved) merge() {
 	for _, share := range r.Shares {
 		share.Edits.Append(r.of[share]...)
 	}
-	r.Append(r.whole...)
+	if len(r.Shares) == 1 {
+		r.Edits = Join(r.Shares[0].Edits) // which are the whole already
+	} else {
+		r.Append(r.whole...)
+	}
 	r.of, r.whole = nil, nil
 }
 

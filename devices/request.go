@@ -13,11 +13,13 @@ import (
 	"strings"
 
 	"tags.cncf.io/container-device-interface/pkg/parser"
+
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // maxCount bounds the count of a request; no host has as many devices. maxRequests bounds a list of requests.
 const (
-	maxCount    = 4096
+	maxCount    = limits.Devices
 	maxRequests = 64
 )
 

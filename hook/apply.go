@@ -38,11 +38,10 @@ func (s *Start) Apply(ctx context.Context) {
 	s.Report.Tell()
 }
 
-// name puts into the report what only a record has: what the engine calls the container, whose engine it is and, if the
-// container starts, its process.
+// name puts into the report what only a record has: what the engine calls the container and, if it starts, its process.
 func (s *Start) name() {
 	c := &s.Report.Container
-	c.SetNames(s.container, s.config.Self.UID)
+	c.SetNames(s.container)
 	if s.Report.Failed() {
 		return
 	}

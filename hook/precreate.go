@@ -87,7 +87,7 @@ func (s *Start) Render() []byte {
 		s.Report.Tell()
 	}
 	if s.container.State.ID != "" { // else createRuntime's record could not take its place
-		s.Report.Container.SetNames(s.container, s.config.Self.UID)
+		s.Report.Container.SetNames(s.container)
 		s.Report.Keep(s.config.RunDir(), s.config.Record.Keep)
 	}
 	return out

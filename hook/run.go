@@ -154,6 +154,7 @@ func (s *Start) makePlan(o Options, flag *string, check func() error) {
 	if s.self != nil {
 		s.config.Self = *s.self
 	}
+	s.run.Container.UID = s.config.Self.UID
 	s.contest(flag)
 	if configErr != nil {
 		s.withoutConfig(configErr)

@@ -17,12 +17,11 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
-
-// maxConfig bounds the size of the administrator's configuration of NVIDIA's hook, in bytes.
-const maxConfig = 1 << 20
 
 // untrustedHint is the hint of errors about a program or a configuration that others than root can write. What it says
 // may be theirs, so that nobody is told to make it root's.
@@ -256,9 +255,9 @@ func (t Toolkit) readConfig() (map[string]any, error) {
 		return nil, fault.New(fault.Delegate, t.Config, "%w", err).WithHint("make the file readable, or remove it")
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("it is larger than %d MiB", maxConfig>>20)
+	data, err := io.ReadAll(io.LimitReader(linux.NoWait(file), limits.SmallFile+1))
+	if err == nil && len(data) > limits.SmallFile {
+		err = fmt.Errorf("it is larger than %d MiB", limits.SmallFile>>20)
 	}
 	if err == nil {
 		err = toml.Unmarshal(data, &config)

@@ -90,8 +90,8 @@ func TestMendNode(t *testing.T) {
 	}
 }
 
-// A node with another number than in the Spec is made again if the loaded driver has another one too; otherwise the Spec
-// is generated again.
+// A node with another number than in the Spec is made again if the loaded driver has another one too; otherwise the
+// Spec is generated again.
 func TestMendNumber(t *testing.T) {
 	f := facts{
 		driver: true, ctk: "nvidia-ctk", modprobe: "nvidia-modprobe", majors: map[string]int{"nvidia-uvm": 511},

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
 // version is a version of up to three numbers. Those that are left out are 0.
@@ -103,7 +105,7 @@ func ReadDriver(path string) Driver {
 		return Driver{}
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, 64))
+	text, err := io.ReadAll(io.LimitReader(linux.NoWait(file), 64))
 	if err != nil {
 		return Driver{}
 	}

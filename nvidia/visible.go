@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
 // Variables of NVIDIA's contract.
@@ -29,8 +30,8 @@ const IMEXKind = "nvidia.com/imex-channel"
 
 // maxIDs and maxValue bound a list of devices, in ids and in bytes. No host has as many devices.
 const (
-	maxIDs   = 4096
-	maxValue = 64 << 10
+	maxIDs   = limits.Devices
+	maxValue = limits.Value
 )
 
 // ParseVisible reads the value of NVIDIA_VISIBLE_DEVICES, or of another vendor's variable of that kind, as NVIDIA

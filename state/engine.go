@@ -207,8 +207,8 @@ type Names struct {
 	Pod, Namespace string
 }
 
-// Names returns what the engine calls the container, as far as the engine itself tells the hook. There are none if there
-// is a [Container.Doubt]. For podman's it reads up to three files in /proc.
+// Names returns what the engine calls the container, as far as the engine itself tells the hook. There are none if
+// there is a [Container.Doubt]. For podman's it reads up to three files in /proc.
 func (c *Container) Names() (unsafe Names) {
 	switch {
 	case c.Doubt() != nil:

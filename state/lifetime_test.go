@@ -24,8 +24,8 @@ func lasting(t *testing.T, attr *syscall.SysProcAttr) *exec.Cmd {
 	return cmd
 }
 
-// A lifetime is that of one process: another one with its pid is not it, nor one of another boot, nor one that has ended
-// and whose parent has not waited for it.
+// A lifetime is that of one process: another one with its pid is not it, nor one of another boot, nor one that has
+// ended and whose parent has not waited for it.
 func TestLifetime(t *testing.T) {
 	cmd := lasting(t, nil)
 	l, err := LifetimeOf(cmd.Process.Pid)

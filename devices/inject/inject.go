@@ -38,6 +38,8 @@ type Target struct {
 	Wish bool
 	// NothingInRoot: nothing may be made in the root filesystem itself, because it becomes an image.
 	NothingInRoot bool
+
+	asked *rules.Question // about the container's scope
 }
 
 // Result is the outcome beyond the statuses of the edits.
@@ -104,6 +106,10 @@ func (t *Target) carryOut(ctx context.Context, edits *devices.Edits, delegates [
 	}
 	r := newRootfs(user, t.NothingInRoot, t.Wish)
 	defer r.closeWaiting()
+	if len(delegates) > 0 || len(rules.Missing(t.Container.Spec, edits.DeviceNodes)) > 0 {
+		t.asked = t.rules().Ask(ctx)
+		defer t.asked.Close()
+	}
 	defer r.unlock()
 	sources, err := t.clones(r, edits.Mounts, result)
 	defer closeSources(sources)
@@ -136,6 +142,7 @@ func (t *Target) apply(
 	if err := t.enter(ctx, r, sources, toMake(edits), result); err != nil {
 		return err
 	}
+	r.waiting.close() // it is empty, and programs that are run need its descriptors: see maxHeld
 	if err := t.moveNetDevices(r, edits.NetDevices); err != nil {
 		return err
 	}
@@ -180,11 +187,19 @@ func (t *Target) delegateOne(
 	return made, nil
 }
 
+// rules is the container as package rules knows it.
+func (t *Target) rules() *rules.Target {
+	return &rules.Target{Container: t.Container, Process: t.Process, Namespaced: t.Namespaced, Asked: t.asked}
+}
+
 // allowNodes extends the container's device rules for the nodes. If that fails, as where a cgroup above the container
 // denies one of them, it leaves out each optional node whose rule alone makes it fail. Such a node stays, and cannot be
 // opened.
 func (t *Target) allowNodes(ctx context.Context, nodes []*devices.DeviceNode, result *Result) error {
 	err := t.allow(ctx, rules.Missing(t.Container.Spec, nodes), result)
+	if err == nil {
+		return nil
+	}
 	var required, optional []*devices.DeviceNode
 	for _, d := range nodes {
 		if t.Optional.Of(d) == "" {
@@ -193,7 +208,7 @@ func (t *Target) allowNodes(ctx context.Context, nodes []*devices.DeviceNode, re
 			optional = append(optional, d)
 		}
 	}
-	if err == nil || len(optional) == 0 || ctx.Err() != nil {
+	if len(optional) == 0 || ctx.Err() != nil {
 		return err
 	}
 	if err := t.allow(ctx, rules.Missing(t.Container.Spec, required), result); err != nil {
@@ -210,8 +225,7 @@ func (t *Target) allowNodes(ctx context.Context, nodes []*devices.DeviceNode, re
 
 // allow extends the container's device rules.
 func (t *Target) allow(ctx context.Context, list []rules.Rule, result *Result) error {
-	target := rules.Target{Container: t.Container, Process: t.Process, Namespaced: t.Namespaced}
-	outcome, err := target.Allow(ctx, list)
+	outcome, err := t.rules().Allow(ctx, list)
 	if outcome.NoCgroup != nil {
 		result.NoCgroup = outcome.NoCgroup
 	}

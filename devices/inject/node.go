@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -22,11 +23,16 @@ func (r *rootfs) makeNode(d *devices.DeviceNode) error {
 	d.Status = devices.Failed
 	status, err := r.node(d)
 	if err != nil {
-		return fault.New(fault.Node, "device node "+d.Path, "%w", err).
-			WithHint("the container's /dev must be the runtime's own tmpfs, with nothing of the image in the node's place")
+		return nodeFault(d, err)
 	}
 	d.Status = status
 	return nil
+}
+
+// nodeFault is the error that the node cannot be made because of err.
+func nodeFault(d *devices.DeviceNode, err error) *fault.Error {
+	return fault.New(fault.Node, "device node "+d.Path, "%w", err).
+		WithHint("the container's /dev must be the runtime's own tmpfs, with nothing of the image in the node's place")
 }
 
 // node is [rootfs.makeNode] without the errors' context; it returns the status.
@@ -36,10 +42,17 @@ func (r *rootfs) node(d *devices.DeviceNode) (devices.Status, error) {
 	if err != nil {
 		return "", err
 	}
+	source, barred := r.nodes[d], r.checkNodeGround(dir.site, d)
+	if source == nil && barred == nil {
+		// It is not looked up first: if something is there, the node cannot be made.
+		if err := r.mknod(dir, name, d); !errors.Is(err, unix.EEXIST) {
+			return devices.Applied, err
+		}
+	}
 	existing, err := openat(dir.handle, name, unix.O_PATH|unix.O_NOFOLLOW)
-	switch source := r.nodes[d]; {
+	switch {
 	case errors.Is(err, os.ErrNotExist) && source == nil:
-		return devices.Applied, r.mknod(dir, name, d)
+		return "", cmp.Or(barred, err)
 	case errors.Is(err, os.ErrNotExist):
 		on, err := r.createFile(d.Path)
 		if err != nil {
@@ -154,14 +167,16 @@ func isRegular(handle *os.File) (bool, error) {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
 
-// mknod makes the node as name in dir.
+// checkNodeGround refuses to make the node in a directory at s.
+func (r *rootfs) checkNodeGround(s site, d *devices.DeviceNode) error {
+	if err := r.ground.checkMake(s, d.Path); err != nil {
+		return err
+	}
+	return s.usable()
+}
+
+// mknod makes the node as name in dir, whose ground was checked. If something is there, the error is EEXIST.
 func (r *rootfs) mknod(dir *parent, name string, d *devices.DeviceNode) error {
-	if err := r.ground.checkMake(dir.site, d.Path); err != nil {
-		return err
-	}
-	if err := dir.site.usable(); err != nil {
-		return err
-	}
 	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor)) //nolint:gosec // they come from the host's own node
 	if err := linux.Mknodat(dir.handle, name, typeBits(d)|uint32(d.FileMode.Perm()), number); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 //
 // A process that a runtime starts has a table for 64 descriptors. If it has threads, as every Go program has, and needs
 // more, the kernel makes a larger table and waits until no thread can be reading the old one. That takes 10 to 18 ms,
-// more than all other work of a start. Besides these mounts we have twenty descriptors at most.
+// more than all other work of a start. Besides these mounts we have 24 descriptors at most.
 const maxHeld = 40
 
 // mountStore keeps mounts open: the first maxHeld by descriptors, the others on a shelf. The zero value is empty.

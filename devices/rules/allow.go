@@ -15,6 +15,8 @@ type Target struct {
 	// Namespaced says that gpu-hook is in a user namespace that is not the host's. The kernel takes no device rules from
 	// such a process, and file permissions decide.
 	Namespaced bool
+	// Asked is what [Target.Ask] has returned for the container, if it was called.
+	Asked *Question
 }
 
 // Outcome is what [Target.Allow] reports besides an error.
@@ -73,7 +75,7 @@ func (t *Target) allow(ctx context.Context, rules []Rule, result *Outcome) error
 	if err := judgeAbove(v2, rules, result); err != nil {
 		return err
 	}
-	pins := tellSystemd(ctx, v1, v2, rules, result)
+	pins := tellSystemd(ctx, t.Asked, v1, v2, rules, result)
 	if v1.dir != "" {
 		if err := allowV1(v1, rules); err != nil {
 			return err

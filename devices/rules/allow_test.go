@@ -213,7 +213,7 @@ func TestSilentBusWithoutADeadline(t *testing.T) {
 	defer listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*systemdTimeout)
 	defer cancel()
-	_, err = tellScope(ctx, []endpoint{{socket, true}}, "/machine.slice/libpod-1.scope", nil)
+	_, err = tellScope(ctx, []endpoint{{socket, true}}, nil, "/machine.slice/libpod-1.scope", nil)
 	if err == nil || ctx.Err() != nil {
 		t.Errorf("%v, %v", err, ctx.Err())
 	}

@@ -127,8 +127,15 @@ func (b *bus) answer(call *dbus.Message) any {
 	return nil
 }
 
-// Systemd's list for a scope is extended only for a scope that has one and is the container's own.
+// Systemd's list for a scope is extended only for a scope that has one and is the container's own, whether systemd is
+// asked then or was asked before.
 func TestTellScope(t *testing.T) {
+	t.Run("asked then", func(t *testing.T) { testTellScope(t, false) })
+	t.Run("asked before", func(t *testing.T) { testTellScope(t, true) })
+}
+
+func testTellScope(t *testing.T, before bool) {
+	t.Helper()
 	const scope = "/machine.slice/libpod-1.scope"
 	old := []pair{{"char-pts", "rwm"}}
 	listed := []pair{{"/dev/char/195:0", "rwm"}}
@@ -159,7 +166,12 @@ func TestTellScope(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			// systemd's own socket is not there.
 			at := []endpoint{{t.TempDir() + "/none", false}, test.bus.start(t)}
-			got, err := tellScope(t.Context(), at, scope, []Rule{{"c", 195, 0, "rw"}})
+			var asked *Question
+			if before {
+				asked = ask(t.Context(), at, scope)
+				defer asked.Close()
+			}
+			got, err := tellScope(t.Context(), at, asked, scope, []Rule{{"c", 195, 0, "rw"}})
 			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("got %v", err)
 			}

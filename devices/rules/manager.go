@@ -65,7 +65,7 @@ func (e endpoint) connect(ctx context.Context) (*manager, error) {
 		return nil, err
 	}
 	m := &manager{conn: conn, in: bufio.NewReader(conn)}
-	m.release = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(0, 1)) })
+	m.until(ctx)
 	err = m.authenticate()
 	if err == nil && e.bus {
 		_, err = m.ask(call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"))
@@ -75,6 +75,15 @@ func (e endpoint) connect(ctx context.Context) (*manager, error) {
 		return nil, fmt.Errorf("%s: %w", e.socket, err)
 	}
 	return m, nil
+}
+
+// until makes ctx the one that ends the connection, instead of the one before. It returns false if that has ended.
+func (m *manager) until(ctx context.Context) bool {
+	if m.release != nil && !m.release() {
+		return false
+	}
+	m.release = context.AfterFunc(ctx, func() { _ = m.conn.SetDeadline(time.Unix(0, 1)) })
+	return true
 }
 
 func (m *manager) close() {

@@ -29,7 +29,9 @@ const runtimeDir = "/run/systemd/system"
 // daemon-reload systemd sets the scope's rules again from its own list, and rules that it does not know of are lost.
 // tellSystemd returns the paths of the pinned programs that systemd attaches to the scope instead of having a list. If
 // systemd cannot be told, that is a note and no error.
-func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Outcome) (pins []string) {
+func tellSystemd(
+	ctx context.Context, asked *Question, v1, v2 ownGroup, rules []Rule, result *Outcome,
+) (pins []string) {
 	unit := v2.unit
 	if unit == "" {
 		unit = v1.unit
@@ -41,7 +43,7 @@ func tellSystemd(ctx context.Context, v1, v2 ownGroup, rules []Rule, result *Out
 	if err != nil {
 		err = errors.New("systemd is not running")
 	} else {
-		pins, err = tellScope(ctx, endpoints(), unit, rules)
+		pins, err = tellScope(ctx, endpoints(), asked, unit, rules)
 	}
 	if err != nil {
 		result.note(fault.New(fault.CgroupNote, "systemd's unit "+path.Base(unit),
@@ -60,35 +62,62 @@ func systemScope(group string) bool {
 
 // tellScope adds the rules to the list of devices that systemd keeps for the scope, and reads the list back. Two kinds
 // of scope stay as they are: one without a list, since its first entry would deny every other device, and one whose
-// cgroup is not this one, since it is another container's.
-func tellScope(ctx context.Context, at []endpoint, group string, rules []Rule) (pins []string, err error) {
+// cgroup is not this one, since it is another container's. What systemd has answered to asked is not asked again.
+func tellScope(
+	ctx context.Context, at []endpoint, asked *Question, group string, rules []Rule,
+) (pins []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	defer cancel()
-	m, err := connect(ctx, at)
+	s, err := asked.take(ctx, group)
+	if s == nil && err == nil {
+		s, err = openSession(ctx, at, group)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer m.close()
-	scope := path.Base(group)
-	answers, err := m.ask(readPolicy(scope)...)
-	if err != nil {
-		return nil, fmt.Errorf("read the properties of %s: %w", scope, err)
-	}
-	policy, err := policyOf(scope, answers)
-	if err != nil || policy.group != group {
-		return nil, err
+	defer s.close()
+	policy := s.policy
+	if policy.group != group {
+		return nil, nil
 	}
 	missing := policy.missing(rules)
 	if !policy.lists() || len(missing) == 0 {
 		return policy.pins(), nil
 	}
-	if policy, err = m.extend(scope, missing); err != nil {
+	if policy, err = s.extend(path.Base(group), missing); err != nil {
 		return nil, err
 	}
 	if still := policy.missing(rules); len(still) > 0 {
 		return nil, fmt.Errorf("set DeviceAllow: systemd accepted it, but does not list %v", still)
 	}
 	return policy.pins(), nil
+}
+
+// session is a connection to systemd, with what systemd has said of a scope.
+type session struct {
+	*manager
+	policy policy
+}
+
+// openSession connects to systemd and asks it about the scope of this cgroup.
+func openSession(ctx context.Context, at []endpoint, group string) (*session, error) {
+	m, err := connect(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{manager: m}
+	scope := path.Base(group)
+	answers, err := m.ask(readPolicy(scope)...)
+	if err != nil {
+		err = fmt.Errorf("read the properties of %s: %w", scope, err)
+	} else {
+		s.policy, err = policyOf(scope, answers)
+	}
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // extend adds the entries to the list of the scope and returns its policy, read back.

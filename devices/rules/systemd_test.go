@@ -169,7 +169,7 @@ func TestSilentBus(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		_, err := tellScope(ctx, []endpoint{{socket, true}}, "/machine.slice/libpod-1.scope", nil)
+		_, err := tellScope(ctx, []endpoint{{socket, true}}, nil, "/machine.slice/libpod-1.scope", nil)
 		done <- err
 	}()
 	select {

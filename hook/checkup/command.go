@@ -103,7 +103,18 @@ func (h *host) makeNode(node string, minor int) string {
 	return h.modprobe(fmt.Sprintf("-c=%d", minor), fmt.Sprintf("mknod -m 666 %s c 195 %d", node, minor))
 }
 
-// loadNVIDIA is the command that loads NVIDIA's driver with its nodes.
+// loadNVIDIA is the command that loads NVIDIA's driver with its nodes. With -u, nvidia-modprobe makes those of
+// nvidia-uvm alone.
 func (h *host) loadNVIDIA() string {
-	return h.modprobe("-u -c=0", "modprobe nvidia && modprobe nvidia-uvm")
+	gpus := 0
+	for _, d := range h.PCI {
+		if d.Vendor == vendorPCI && !d.ForMachines() {
+			gpus++
+		}
+	}
+	nodes := "-c=255"
+	for minor := range max(gpus, 1) {
+		nodes += fmt.Sprintf(" -c=%d", minor)
+	}
+	return h.modprobe(nodes+" && nvidia-modprobe -u -c=0", "modprobe nvidia && modprobe nvidia-uvm")
 }

@@ -127,10 +127,10 @@ func (h *host) stale(d *device) (report.Check, bool) {
 		c.Details = []string{fmt.Sprintf("%d of its files are missing, the first is %s", len(d.files), d.files[0])}
 	}
 	c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
-	if nvml, found := h.noNVML(); found && strings.Contains(strings.Join(d.files, " "), "libnvidia-ml.so.") {
-		nvml.Details = append(nvml.Details, c.Message)
-		nvml.Not = "nvidia-ctk cdi generate before that (it finds no GPU without the library)"
-		return nvml, true
+	if l, found := h.noLibrary(); found && strings.Contains(strings.Join(d.files, " "), l.Name+".so.") {
+		l.Details = append(l.Details, c.Message)
+		l.Not = "nvidia-ctk cdi generate before that (it fails without the library, or writes a Spec that lacks it)"
+		return l, true
 	}
 	if m, found := h.mismatch(); found {
 		// The new driver is installed and not loaded: the Spec may be right after the restart.

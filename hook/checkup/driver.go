@@ -74,7 +74,7 @@ func checkDriver(h *host) []report.Check {
 	if len(h.GPUs) > 0 && h.missing("/dev/nvidia-uvm") && !h.Paths[operatorUVM].Exists() {
 		out = append(out, h.loadedByHook(h.noUVM())...)
 	}
-	if c, found := h.noNVML(); found {
+	if c, found := h.noLibrary(); found {
 		out = append(out, c)
 	}
 	if len(out) == 0 {
@@ -240,22 +240,31 @@ func (h *host) noUVM() report.Check {
 	return c
 }
 
-// noNVML is the finding that the library is missing by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver
-// is in a container has neither library in these directories.
-func (h *host) noNVML() (report.Check, bool) {
-	if len(h.Library.NVML) > 0 || len(h.Library.CUDA) == 0 {
+// noLibrary is the finding that one of the driver's two main libraries is missing and the other one is there: libcuda,
+// without which no program computes, or libnvidia-ml, by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver
+// is in a container has neither of them in these directories.
+func (h *host) noLibrary() (report.Check, bool) {
+	library, effect, p := "libnvidia-ml", "nvidia-smi and nvidia-ctk find no GPU", packages{
+		"libnvidia-ml1", "'libnvidia-ml.so.1()(64bit)'", "'libnvidia-ml.so.1()(64bit)'", "nvidia-utils",
+	}
+	there := h.Library.CUDA
+	if len(h.Library.CUDA) == 0 {
+		library, effect, p = "libcuda", "CUDA does not work", packages{
+			"libcuda1", "'libcuda.so.1()(64bit)'", "'libcuda.so.1()(64bit)'", "nvidia-utils",
+		}
+		there = h.Library.NVML
+	}
+	if len(there) == 0 || (len(h.Library.CUDA) > 0 && len(h.Library.NVML) > 0) {
 		return report.Check{}, false
 	}
-	c := h.fail("libnvidia-ml", "libnvidia-ml.so of the driver is not installed: nvidia-smi and nvidia-ctk find no GPU")
-	c.Cause = "libnvidia-ml"
-	branch, _, _ := strings.Cut(h.Library.CUDA[0], ".")
-	p := packages{"libnvidia-ml1", "'libnvidia-ml.so.1()(64bit)'", "'libnvidia-ml.so.1()(64bit)'", "nvidia-utils"}
-	if h.OS.Is("ubuntu") {
+	c := h.fail(library, library+".so of the driver is not installed: "+effect)
+	c.Cause = library
+	if branch, _, _ := strings.Cut(there[0], "."); h.OS.Is("ubuntu") {
 		p.apt = "--reinstall libnvidia-compute-" + branch
 	}
 	c.Fix = h.install(p)
 	if c.Fix == "" {
-		c.Hint = "install the package of the driver that has libnvidia-ml.so.1, of version " + h.Library.CUDA[0]
+		c.Hint = fmt.Sprintf("install the package of the driver that has %s.so.1, of version %s", library, there[0])
 	}
 	return c, true
 }

@@ -189,6 +189,7 @@ for p; do
 	amd-container-toolkit) cp /root/pool/amd-ctk /root/bin/ ;;
 	nvidia-container-toolkit-base) cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/
 		cp /root/pool/nvidia-ctk /usr/bin/nvidia-cdi-hook ;;
+	libcuda1) touch /usr/lib/x86_64-linux-gnu/libcuda.so.$(cat /sys/module/nvidia/version) ;;
 	libnvidia-ml1) touch /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.$(cat /sys/module/nvidia/version) ;;
 	nvidia-driver)
 		mkdir -p /usr/lib/x86_64-linux-gnu /lib/modules/6.1.0; echo "dkms/nvidia.ko:" >/lib/modules/6.1.0/modules.dep

@@ -228,6 +228,15 @@ func driverHosts() []broken {
 			cause: "/dev/nvidia1 is a symbolic link", fix: "rm /dev/nvidia1 && nvidia-modprobe -c=1",
 		},
 		{
+			name: "a node is another device", tree: healthy().with(tree{"/dev/nvidia1": "node c 1 3 666 0:0"}),
+			cause: "/dev/nvidia1 has the number 1:3, which is that of another device",
+			fix:   "rm /dev/nvidia1 && nvidia-modprobe -c=1",
+		},
+		{
+			name: "libcuda is missing", tree: healthy().with(tree{libraries + "libcuda.so." + loaded: ""}),
+			cause: "libcuda.so of the driver is not installed", fix: "apt-get install libcuda1",
+		},
+		{
 			name: "libnvidia-ml is missing", tree: healthy().with(tree{libraries + "libnvidia-ml.so." + loaded: ""}),
 			cause: "libnvidia-ml.so of the driver is not installed", fix: "apt-get install libnvidia-ml1",
 		},

@@ -200,6 +200,10 @@ func (h *host) notANode(node string, p facts.Path) report.Check {
 func checkNodeNumbers(h *host) []report.Check {
 	var out []report.Check
 	for _, node := range h.Nodes {
+		if c, found := h.anotherDevice(node); found {
+			out = append(out, c)
+			continue
+		}
 		driver := ""
 		switch {
 		case node == "/dev/nvidia-uvm" || node == "/dev/nvidia-uvm-tools":
@@ -227,8 +231,33 @@ func checkNodeNumbers(h *host) []report.Check {
 	return out
 }
 
+// anotherDevice is the finding that a node of NVIDIA's driver has the number of another device. Those of its GPUs and
+// of its control node are always the same.
+func (h *host) anotherDevice(node string) (report.Check, bool) {
+	p, minor := h.Paths[node], int64(255)
+	if isGPU(node) {
+		minor, _ = strconv.ParseInt(strings.TrimPrefix(node, "/dev/nvidia"), 10, 16)
+	} else if node != "/dev/nvidiactl" {
+		return report.Check{}, false
+	}
+	if p.Type != "c" || (p.Major == 195 && p.Minor == minor) {
+		return report.Check{}, false
+	}
+	c := h.fail("device nodes", fmt.Sprintf("%s has the number %d:%d, which is that of another device: NVIDIA's driver "+
+		"has it as 195:%d", node, p.Major, p.Minor, minor))
+	c.Cause = "number of " + node
+	c.Fix = "rm " + node + " && " + h.makeNode(node, int(minor))
+	c.Not = "generating the CDI Spec again (it would give containers that other device)"
+	return c, true
+}
+
 // renumbered explains a node whose number is another than the Spec says.
 func (h *host) renumbered(d *device, n *devices.DeviceNode, p facts.Path) report.Check {
+	for _, c := range checkNodeNumbers(h) {
+		if strings.HasPrefix(c.Message, n.HostPath+" ") {
+			return c // the node is wrong, and the Spec is not
+		}
+	}
 	c := h.fail("device nodes", fmt.Sprintf("%s has %s as %d:%d, on this host it is %d:%d since the driver was "+
 		"loaded again",
 		d.Spec, n.HostPath, n.Major, n.Minor, p.Major, p.Minor))

@@ -35,7 +35,7 @@ func thisHost() places {
 	return places{runtime, "/tmp", func(dir string) bool { return err == nil && isFilesystem(mounts, dir) }}
 }
 
-// isFilesystem reports whether the topmost of the mounts on the directory, if there is one, is a tmpfs. A user can mount
+// isFilesystem reports whether the topmost of the mounts on the directory, if there is one, is a tmpfs. A user can put
 // another filesystem there, whose program never answers.
 func isFilesystem(mounts []*mountinfo.Info, dir string) bool {
 	is := true

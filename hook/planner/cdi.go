@@ -28,7 +28,7 @@ func (p *Planner) offerCDI(g *group) (offer, []error) {
 			errs[i] = p.explained(resolved, p.mended(g.vendor, resolved, err))
 			continue
 		}
-		o.edits.Append(resolved.Edits)
+		o.edits = devices.Join(o.edits, resolved.Edits)
 		o.names = append(o.names, names)
 		o.shares = append(o.shares, resolved.Shares...)
 	}

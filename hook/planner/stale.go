@@ -18,8 +18,10 @@ import (
 // the host runs. That comes before any other error, since it explains them. A version that is not known makes no Spec
 // stale, and neither does a missing device node: the driver is not loaded then, or a device is gone.
 func (p *Planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) error {
+	skipped, err := resolved.Complete(p.Container.Spec, p.Root, p.Config.Self.Owner, p.Config.CDI.Rule)
 	for _, share := range resolved.Shares {
-		f, usable := p.stale(v, share)
+		// What could be completed has all the files that it needs. To look for them costs as much as to complete it.
+		f, usable := p.stale(v, share, err != nil)
 		switch {
 		case f == nil:
 		case !usable || p.Config.CDI.OnStale != config.Warn:
@@ -28,22 +30,24 @@ func (p *Planner) hold(v *config.Vendor, resolved *devices.Resolved, o *offer) e
 			o.note(f.WithCode(fault.StaleNote))
 		}
 	}
-	skipped, err := resolved.Complete(p.Container.Spec, p.Root, p.Config.Self.Owner, p.Config.CDI.Rule)
 	o.note(skipped...)
 	return err
 }
 
 // stale returns in what the Spec and the host differ, or nil, and whether everything that is needed of it is still
-// there.
-func (p *Planner) stale(v *config.Vendor, share *devices.Share) (f *fault.Error, usable bool) {
+// there, which is looked at only if a file may be missing.
+func (p *Planner) stale(v *config.Vendor, share *devices.Share, mayMiss bool) (f *fault.Error, usable bool) {
 	written, loaded := p.Config.ContractOf(v).Drivers(share.Files(), share.Arguments())
-	needed, missing := share.Missing(p.Config.CDI.Rule)
-	var why []string
+	var needed int
+	var missing, why []string
+	if mayMiss {
+		needed, missing = share.Missing(p.Config.CDI.Rule)
+	}
 	if written != loaded {
 		why = append(why, fmt.Sprintf("written for driver %s, the host runs %s", written, loaded))
 	}
 	if len(missing) > 0 {
-		text := fmt.Sprintf("%d of %d host files that it needs are missing", len(missing), needed)
+		text := fmt.Sprintf("%d of its %d host files are missing", len(missing), needed)
 		if len(why) == 0 {
 			text += ", first: " + missing[0]
 		}

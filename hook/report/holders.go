@@ -8,7 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/plan"
@@ -100,20 +99,14 @@ func fullName(namespace, pod, name string) string {
 	return strings.TrimPrefix(namespace+"/"+pod+"/"+name, "/")
 }
 
-// Shown returns a text that others have written as it may be printed: on one line, with escapes in place of what is not
-// printable, and of limited length.
+// Shown returns a text that others have written as it may be printed: on one line, with escapes in place of what a
+// terminal does not show as it is, and of limited length.
 func Shown(unsafe string) string {
 	const longest = 256 // bytes
-	text := unsafe
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	if len(unsafe) > longest {
+		return visible(strings.ToValidUTF8(unsafe[:longest], "")) + "…"
 	}
-	isHidden := func(r rune) bool { return !strconv.IsPrint(r) }
-	if utf8.ValidString(text) && !strings.ContainsFunc(text, isHidden) {
-		return text
-	}
-	quoted := strconv.Quote(text)
-	return quoted[1 : len(quoted)-1]
+	return visible(unsafe)
 }
 
 // Text writes the list as text for people.

@@ -185,8 +185,7 @@ func TestShown(t *testing.T) {
 		`all,"x=1"`:        `all,"x=1"`,
 		"é":                "é",
 		"\x1b[m\n":         `\x1b[m\n`,
-		"a\xff":            `a\xff`,
-		`\` + "\x00":       `\\\x00`,
+		"a\x9b2J":          "a\ufffd2J",
 	} {
 		if got := Shown(in); got != want {
 			t.Errorf("%q: %s", in, got)

@@ -31,7 +31,8 @@ type Report struct {
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
 
-	kept bool // whether the report was written as a record
+	explained bool // whether it is of a plan that is only explained
+	kept      bool // whether the report was written as a record
 }
 
 // ContainerInfo names the container.
@@ -86,11 +87,10 @@ func (r *Run) Describe(c *state.Container) {
 	r.Container.Engine, r.Container.Privileged = c.Engine(), c.Privileged()
 }
 
-// SetNames says what the engine calls the container, and whose engine it is. For podman's that costs more than
-// [Run.Describe].
-func (c *ContainerInfo) SetNames(of *state.Container, uid int) {
+// SetNames says what the engine calls the container. For podman's that costs more than [Run.Describe].
+func (c *ContainerInfo) SetNames(of *state.Container) {
 	names := of.Names()
-	c.Name, c.Pod, c.Namespace, c.UID = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace), uid
+	c.Name, c.Pod, c.Namespace = bounded(names.Name), bounded(names.Pod), bounded(names.Namespace)
 }
 
 // bounded returns a name, or the beginning of one that is longer than engines allow.
@@ -169,6 +169,11 @@ func (r *Report) notStarted() {
 			*e.State() = devices.Apply // it was taken back
 		}
 	}
+}
+
+// Explain makes it the report of a plan that nobody carries out. unseen is what could not be looked at.
+func (r *Report) Explain(unseen []string) {
+	r.explained, r.Unseen = true, append(r.Unseen, unseen...)
 }
 
 // Warn adds a warning.

@@ -10,6 +10,7 @@ import (
 // of lines, changes of the direction of writing. What the author of an image writes must not move the cursor or look
 // like a line of ours.
 func visible(text string) string {
+	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar)) // a lone byte is a control character to some
 	if strings.IndexFunc(text, hidden) < 0 {
 		return text
 	}

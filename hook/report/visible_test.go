@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gpu-hook/gpu-hook/hook/plan"
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // A container cannot write lines, columns or colours of its own into what last and explain print.
@@ -21,7 +22,7 @@ func TestTextOfHostileValues(t *testing.T) {
 		{Driver: evil, CDIDevices: []string{evil}},
 		{Driver: "d", Delegate: &plan.Delegate{Path: evil, Env: []string{"NVIDIA_MIG_CONFIG_DEVICES=" + evil}}},
 	}
-	r.Warnings = []Message{{Code: "W-X", Message: evil, Hint: evil}}
+	r.Warnings = []Message{{Code: fault.Skipped, Message: evil, Hint: evil}}
 	var out strings.Builder
 	if err := r.Text(&out); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
@@ -29,9 +30,12 @@ func lookAs[T any](o owner, fn func() (T, error)) (T, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
 		var r result
-		if r.err = linux.LookAs(o.uid, o.gid); r.err == nil {
-			r.value, r.err = fn()
-		}
+		r.err = fault.Guard(func() (err error) {
+			if err = linux.LookAs(o.uid, o.gid); err == nil {
+				r.value, err = fn()
+			}
+			return err
+		})
 		done <- r
 	}()
 	select {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
@@ -183,4 +184,56 @@ func stateOf(t *testing.T, state map[string]any) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// A runtime that does not end what it writes holds nobody for good.
+func TestStateThatDoesNotEnd(t *testing.T) {
+	c := onSilent(t)
+	for stage, want := range map[string]string{
+		"createRuntime": "gpu-hook: E-TIMEOUT: state on standard input: it did not end within 1s",
+		"precreate":     "gpu-hook: E-TIMEOUT: spec on standard input: it did not end within 1s",
+	} {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteString(stateOf(t, c.state())); err != nil {
+			t.Fatal(err)
+		}
+		cmd := c.process("", require.GPUHook(t), "--config", c.host.Path("config.toml"), stage)
+		cmd.Stdin = reader
+		r := c.runProcess(cmd)
+		if r.status != 1 || !strings.Contains(r.stderr, want) || r.stdout != "" {
+			t.Errorf("%s: status %d: %s%s", stage, r.status, r.stdout, r.stderr)
+		}
+		_, _ = reader.Close(), writer.Close()
+	}
+	c.unchanged()
+}
+
+// A config.json that is too large to be decoded stops only a container that asks for a device by it.
+func TestLargeConfig(t *testing.T) {
+	for name, test := range map[string]struct {
+		env    string
+		status int
+	}{
+		"nothing":             {"A=b", 0},
+		"an explicit nothing": {"NVIDIA_VISIBLE_DEVICES=void", 0},
+		"a wish":              {"NVIDIA_VISIBLE_DEVICES=all", 0},
+		"a device":            {"NVIDIA_VISIBLE_DEVICES=0", 1},
+		"a channel":           {"NVIDIA_IMEX_CHANNELS=0", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newBundle(t, withEnv(test.env), edited(func(config map[string]any) {
+				config["annotations"] = map[string]string{"x": strings.Repeat("y", limits.Config)}
+			})).start()
+			r := c.run()
+			if test.status == 1 {
+				r.refused(t, "E-BUNDLE", "it is larger than gpu-hook reads", "the container asks by", test.env)
+			} else if r.status != 0 || r.stderr != "" {
+				t.Errorf("status %d: %s", r.status, r.stderr)
+			}
+			c.unchanged()
+		})
+	}
 }

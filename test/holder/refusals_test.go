@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 				return err
 			}
 			return c.host.Write("dev/nvidia0", "", 0o666)
-		}, []string{"E-NODE", "not a device node"}},
+		}, []string{"E-NODE", "a regular file"}},
 		{"numbers that have changed", device0, func(c *container) error {
 			node := fmt.Sprintf("    deviceNodes: [{path: /dev/nvidia0, hostPath: %s, major: 510, minor: 0}]\n",
 				c.host.Path("dev/nvidia0"))

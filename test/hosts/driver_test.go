@@ -18,7 +18,7 @@ func lose(bus, node string) string {
 func driverHosts() []host {
 	return []host{
 		{
-			name: "the driver is not loaded", breaks: unload,
+			name: "the driver is not loaded", share: true, breaks: unload,
 			cause: []string{"driver is not loaded"},
 		},
 		{
@@ -79,20 +79,24 @@ mkdir -p $p && mv /usr/lib/x86_64-linux-gnu/libcuda.so.* $p/`,
 func nodeHosts() []host {
 	noUVM := "rm -rf /dev/nvidia-uvm* /sys/module/nvidia_uvm\n"
 	return []host{
-		{name: "nvidia_uvm is not loaded", breaks: noUVM, cause: []string{"/dev/nvidia-uvm", "nvidia_uvm is not"}},
+		{
+			name: "nvidia_uvm is not loaded", share: true, breaks: noUVM,
+			cause: []string{"/dev/nvidia-uvm", "nvidia_uvm is not"},
+		},
 		{
 			name: "nvidia_uvm is not loaded, without nvidia-modprobe", breaks: noUVM + "rm /usr/bin/nvidia-modprobe",
 			cause: []string{"/dev/nvidia-uvm", "nvidia_uvm is not"},
 		},
 		{
-			name: "the Spec was generated without nvidia_uvm", prepare: "touch /etc/modprobe.d/no-uvm.conf",
+			// Nothing is said at the start, where the host lacks what the Spec lacks: doctor finds it.
+			name: "the Spec was generated without nvidia_uvm", blind: true, prepare: "touch /etc/modprobe.d/no-uvm.conf",
 			cause: []string{"nvidia-uvm"},
 		},
 		{
 			name: "the Spec was generated before nvidia_uvm", prepare: "touch /etc/modprobe.d/no-uvm.conf",
 			breaks: "nvidia-modprobe -u -c=0", cause: []string{"nvidia-uvm"},
 		},
-		{name: "the GPU's node is missing", share: true, breaks: "rm /dev/nvidia0", cause: []string{"/dev/nvidia0"}},
+		{name: "the GPU's node is missing", breaks: "rm /dev/nvidia0", cause: []string{"/dev/nvidia0"}},
 		{
 			name: "the GPU's node is missing, without nvidia-modprobe", breaks: "rm /dev/nvidia0 /usr/bin/nvidia-modprobe",
 			cause: []string{"/dev/nvidia0"},

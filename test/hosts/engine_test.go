@@ -7,14 +7,15 @@ const (
 	podmanDir = "/usr/share/gpu-hook/podman-hooks.d"
 )
 
+// engineHosts are hosts on which the engine does not call gpu-hook as it should.
 func engineHosts() []host {
-	return []host{
+	hosts := []host{
 		{
 			name: "gpu-hook is not installed", breaks: "gpu-hook uninstall && cp /usr/lib/gpu-hosts/gpu-hook /usr/local/bin/",
 			cause: []string{"podman never calls gpu-hook"},
 		},
 		{
-			name: "a drop-in names another directory",
+			name: "a drop-in names another directory", share: true,
 			breaks: "mkdir -p " + adminDir + ` && printf '[engine]\nhooks_dir = ["` + adminDir + `"]\n' >` + dropIns +
 				"99-site.conf",
 			cause: []string{"podman never calls gpu-hook", dropIns + "99-site.conf"},
@@ -72,6 +73,10 @@ echo '{"version": "1.0.0", "hook": {"path": "/usr/bin/nvidia-container-runtime-h
 			cause: []string{"oci-nvidia-hook.json"},
 		},
 	}
+	for i := range hosts {
+		hosts[i].blind = true
+	}
+	return hosts
 }
 
 func policyHosts() []host {
@@ -86,7 +91,8 @@ func policyHosts() []host {
 		},
 		{
 			name: "the configuration has an unknown key", breaks: config(`[requests]\nsource = ["env"]\n`),
-			cause: []string{file, "source"}, steps: []step{{words: "sources", command: "sed -i s/source/sources/ " + file}},
+			cause: []string{file, `did you mean "sources"?`},
+			steps: []step{{words: "correct the file", command: "sed -i s/source/sources/ " + file}},
 		},
 		{
 			name: "policy closes the environment", breaks: config(`[engines.podman]\nsources = ["annotation"]\n`),
@@ -106,10 +112,10 @@ func policyHosts() []host {
 			name:   "the vendor has no driver that is here",
 			breaks: config(`[[vendor]]\nname = "nvidia"\ndrivers = ["nvidia.runtime-hook"]\n`),
 			cause:  []string{"nvidia-container-runtime-hook"},
-			steps:  []step{{words: "drivers", command: "rm " + file}},
+			steps:  []step{{words: "let CDI serve", command: "rm " + file}},
 		},
 		{
-			name: "Specs are elsewhere", share: true, breaks: config(`[cdi]\nspec-dirs = ["/srv/cdi"]\n`),
+			name: "Specs are elsewhere", breaks: config(`[cdi]\nspec-dirs = ["/srv/cdi"]\n`),
 			cause: []string{"/srv/cdi"},
 		},
 		{
@@ -118,7 +124,7 @@ func policyHosts() []host {
 		{
 			name:   "the delegate's program is missing",
 			breaks: "rm " + spec + " && cp /bin/true /usr/bin/nvidia-container-runtime-hook",
-			cause:  []string{"nvidia-container-cli"},
+			cause:  []string{"no CDI Spec"}, found: []string{"nvidia-container-cli"},
 		},
 	}
 }

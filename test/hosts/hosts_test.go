@@ -5,14 +5,18 @@
 package hosts
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
+
+var update = flag.Bool("update", false, "write docs/hosts.md")
 
 // On every broken host the user reads the true cause and what mends it, does that, and the container has its GPU. With
 // GPU_HOOK_HOSTS=FILE, as in make test-hosts, all hosts are judged with both runtimes, and FILE gets the table.
@@ -48,6 +52,12 @@ func TestHosts(t *testing.T) {
 	for _, v := range verdicts {
 		if *v != nil {
 			done = append(done, *v)
+		}
+	}
+	if *update {
+		text := page(done, strings.TrimSpace(total(done)))
+		if err := os.WriteFile("../../docs/hosts.md", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 	text := render(done) + fmt.Sprintf("\n%s\n", time.Since(begin).Round(time.Second))

@@ -29,6 +29,10 @@ func processMutants() []mutant {
 			"err := fault.Guard(func() error { return dispatch(args, p) })", "err := dispatch(args, p)", "cmd/gpu-hook", "TestPanicIsAFailure",
 		},
 		{
+			"a file is not taken for what its size says", "cmd/gpu-hook/early/files.go",
+			"\tif int64(n) != st.Size {", "\tif n > 1<<30 {", "cmd/gpu-hook/early", "TestFileLargerThanItsSize",
+		},
+		{
 			"a signal undoes what was made", "cmd/gpu-hook/create_runtime.go",
 			"unix.SIGTERM, unix.SIGINT, unix.SIGHUP)", "unix.SIGUSR2)",
 			"test/holder", "TestSignalWhileAHookRuns",

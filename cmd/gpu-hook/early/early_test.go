@@ -167,7 +167,7 @@ func TestBeforeLibraries(t *testing.T) {
 		{"a spec's request", askingSpec, "precreate", askingSpec, "", false, 0},
 		{"no state", "", "createRuntime", "", "E-STATE", false, 1},
 		{"a large state", state + strings.Repeat(" ", 2*maxState), "createRuntime", "", "", false, 0},
-		{"a state that is too large", state + strings.Repeat(" ", 1<<20), "createRuntime", "", "E-STATE", false, 1},
+		{"a state that is too large", state + strings.Repeat(" ", 16<<20), "createRuntime", "", "E-STATE", false, 1},
 		{"a large spec", spec + strings.Repeat("\n", 4<<20), "precreate", spec + strings.Repeat("\n", 4<<20), "", false, 0},
 		{"a spec that is none", "{", "precreate", "{", "", false, 0},
 	} {
