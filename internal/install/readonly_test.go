@@ -19,8 +19,8 @@ const (
 	adminPrecreate = AdminPodmanHooks + "/gpu-hook-precreate.json"
 )
 
-// readOnlyRoot calls f on a thread of its own, in a mount namespace of its own, whose root directory is that of the host
-// and in which the directories are read-only.
+// readOnlyRoot calls f on a thread of its own, in a mount namespace of its own, whose root directory is that of the
+// host and in which the directories are read-only.
 func (h *host) readOnlyRoot(dirs []string, f func() error) {
 	h.Helper()
 	result := make(chan error)

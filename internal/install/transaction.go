@@ -134,8 +134,8 @@ func isTemp(path string) bool {
 	return strings.HasPrefix(name, oldPrefix) || strings.HasPrefix(name, atomicfile.TempPrefix)
 }
 
-// undone takes back what was written before an error about a file, and returns that error with the files that were taken
-// back.
+// undone takes back what was written before an error about a file, and returns that error with the files that were
+// taken back.
 func (x *transaction) undone(path string, cause error) error {
 	err := x.takeBack()
 	var before []string

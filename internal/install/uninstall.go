@@ -14,10 +14,10 @@ import (
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
-// Uninstall removes what [Install] with the same arguments has written, unless it was changed since or is on a read-only
-// filesystem. It looks in all places that Install chooses from: the filesystem may have been read-only at one time and
-// not at the other. A definition is removed whatever engine it names, and the binary if it is Options.Program and no
-// definition runs it any more. A file that is not there is not in the list. On error the changes until then are
+// Uninstall removes what [Install] with the same arguments has written, unless it was changed since or is on a
+// read-only filesystem. It looks in all places that Install chooses from: the filesystem may have been read-only at one
+// time and not at the other. A definition is removed whatever engine it names, and the binary if it is Options.Program
+// and no definition runs it any more. A file that is not there is not in the list. On error the changes until then are
 // returned.
 func Uninstall(t Target, o Options) ([]Change, error) {
 	l, err := t.layout()
