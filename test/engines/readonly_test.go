@@ -107,3 +107,42 @@ if find %[3]s/.config %[3]s/.local/bin -type f -name '*gpu-hook*' | grep . >&2; 
 		})
 	}
 }
+
+// The recipe of docs/readonly.md for a system extension, and the podman of a host into which it is merged.
+func TestSystemExtension(t *testing.T) {
+	if _, err := exec.LookPath("systemd-sysext"); err != nil {
+		t.Skip("systemd-sysext is not installed: the Debian 13 of test/trixie has no systemd")
+	}
+	s := newSite(t)
+	s.whole()
+	b := asks("device=0")
+	b.OwnHooks, b.Args = true, []string{"sh", "-c", wholeScript}
+	p := s.session(precreates(t)[0], &b)
+	run := strings.Join(quoted(p.Command(append([]string{"run", "--rm"}, p.Container(b)...)...)), " ")
+	// What systemd-sysext mounts in a mount namespace of its own reaches this one through a shared mount.
+	text := fmt.Sprintf(`
+mount --make-rshared /; umask 022
+mount -t tmpfs -o mode=755 tmpfs /etc/containers
+%[1]s --config %[2]s install --destdir %[3]s/ext --bin-dir /usr/bin >&2
+mkdir -p %[3]s/ext/usr/lib/extension-release.d
+echo ID=_any >%[3]s/ext/usr/lib/extension-release.d/extension-release.gpu-hook
+mount -t tmpfs -o mode=755 tmpfs /var/lib; mkdir /var/lib/extensions
+cp -r %[3]s/ext /var/lib/extensions/gpu-hook
+mount -t tmpfs -o mode=755 tmpfs /run
+systemd-sysext merge >&2
+if touch /usr/share/file 2>/dev/null; then echo "/usr can be written" >&2; exit 8; fi
+mkdir -p /etc/containers/containers.conf.d
+printf '[engine]\nhooks_dir = ["/usr/share/containers/oci/hooks.d", "/usr/share/gpu-hook/podman-hooks.d"]\n' \
+	>/etc/containers/containers.conf.d/50-gpu-hook.conf
+%[4]s
+`, s.Host.Path("bin/gpu-hook"), s.Host.Path("config.toml"), s.Dir, run)
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c", text)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	o := outcome{Stdout: stdout.String(), Stderr: stderr.String()}
+	if err != nil {
+		t.Fatalf("%v: %s%s", err, o.Stdout, o.Stderr)
+	}
+	s.gaveAll(o)
+}
