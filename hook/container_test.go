@@ -202,6 +202,23 @@ func TestExplainContainerOfUser(t *testing.T) {
 		"run it as uid 1234" {
 		t.Error(text)
 	}
+
+	// A container of root's that is gone is not hidden by one that a user calls the same.
+	conf, err := s.options.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := report.NewRun(StageCreateRuntime)
+	run.Container.ID, run.Container.Name = id64("aa"), "hers"
+	report.Make(run, plan.Plan{}, nil).Keep(conf.RunDir(), 10)
+	for _, name := range []string{"hers", "aa", id64("aa")} {
+		if r, err := Last(s.options, s.view, name); err != nil || r.Container.ID != id64("aa") {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+	if _, err := lastOf(s.options, conf.RunDir(), c); err == nil {
+		t.Error("root's record counts as that of the user's container with the same id")
+	}
 }
 
 // last takes a name, and says of a container without a record why there is none.
