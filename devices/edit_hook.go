@@ -48,11 +48,11 @@ func (h *Hook) Label() string { return h.HookName + " hook " + h.Path }
 
 // Row implements [Edit]. The first argument tells what the hook does, where a program has commands.
 func (h *Hook) Row() (label, detail string) {
-	detail = h.Path
+	label = "hook " + h.HookName
 	if len(h.Args) > 1 {
-		detail += " " + h.Args[1]
+		label += " " + h.Args[1]
 	}
-	return "hook " + h.HookName, detail
+	return label, h.Path
 }
 
 // State implements [Edit].
