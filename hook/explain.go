@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -102,7 +103,17 @@ func (s *Start) explain(o Options, flag *string, check func() error) {
 		s.draft.Foresee(s.look)
 	}
 	s.finish()
+	if engine := s.container.Engine(); s.isLate() && (engine == "" || engine == state.Podman) {
+		s.unseen = append(s.unseen, "podman's precreate stage, at which gpu-hook makes most of what is late: "+
+			"gpu-hook doctor says whether podman calls it there")
+	}
 	s.Report.Explain(s.unseen)
+}
+
+// isLate reports whether the plan has edits that createRuntime cannot make.
+func (s *Start) isLate() bool {
+	is := func(m report.Message) bool { return m.Code == fault.Late || m.Code == fault.LateEdit }
+	return slices.ContainsFunc(s.Report.Warnings, is) || slices.ContainsFunc(s.Report.Errors, is)
 }
 
 // look finds out which of the edits could not be made in the container, as far as it can be seen from outside.
