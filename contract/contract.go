@@ -173,6 +173,7 @@ type Lack struct {
 	Node   string // path of the device node that is lacking, or of the first
 	What   string // what is lacking, and what does not work without it
 	Before string // command to run before the Specs are generated again, or ""
+	First  string // what else to do, as words: only if that does not help, the Specs are to be generated again; or ""
 }
 
 // Node is a device node that a Spec wants, and that the host does not have like that.
@@ -185,10 +186,11 @@ type Node struct {
 	Spec   string // path of the Spec
 }
 
-// Generator is the vendor's program that writes CDI Specs.
+// Generator is the vendor's program that writes CDI Specs of a kind.
 type Generator struct {
-	Command string // how it is called, up to the name of the file
-	Package string // that it comes with
+	Kind    string // CDI kind; it would put its own devices in the place of another kind's Spec
+	Command string // how it is called; FILE stands for the path of the Spec, DIR for its directory
+	Origin  string // what it comes with, as in "the package amd-container-toolkit"
 	File    string // name of the file that it usually writes
 }
 

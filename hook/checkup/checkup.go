@@ -58,7 +58,7 @@ func (h *host) examine() []report.Check {
 	var out []report.Check
 	for _, check := range []func(*host) []report.Check{
 		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers,
-		checkNVIDIASpecs, checkLacking, checkDelegates,
+		checkNVIDIASpecs, checkLacking, checkDelegates, checkToolkit,
 		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkOrder, checkRuntime,
 	} {
 		out = append(out, check(h)...)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
 
 // checkDelegates looks at the vendors' own hooks that are installed: whether they, and what they run, can be used.
@@ -17,7 +18,7 @@ func checkDelegates(h *host) []report.Check {
 		switch {
 		case d.err == nil:
 			version := ""
-			if h.Toolkit != "" {
+			if d.vendor.Kind == nvidiaKind && h.Toolkit != "" {
 				version = " of version " + h.Toolkit
 			}
 			out = append(out, h.ok(name, d.vendor.RuntimeHook+version))
@@ -29,11 +30,7 @@ func checkDelegates(h *host) []report.Check {
 		c.Cause, c.Hint = "delegate "+d.vendor.Name, f.Hint()
 		c.Details = []string{"gpu-hook hands over to it where CDI does not serve"}
 		if strings.Contains(d.err.Error(), "nvidia-container-cli") {
-			p := packages{
-				"libnvidia-container-tools", "libnvidia-container-tools", "libnvidia-container-tools",
-				"libnvidia-container",
-			}
-			c.Fix, c.Hint = h.install(p), "install libnvidia-container-tools, which has nvidia-container-cli"
+			c.Fix, c.Hint = h.install(packages.CLI()), "install "+packages.CLI().Any+", which has nvidia-container-cli"
 			if c.Fix != "" {
 				c.Hint = ""
 			}

@@ -138,7 +138,7 @@ func namesOf(d device) []string {
 
 // wrongUUID is the finding that a Spec names a GPU by a UUID that no GPU here, or another one, has.
 func (h *host) wrongUUID(spec string) (report.Check, bool) {
-	if len(h.GPUs) == 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool {
+	if len(h.GPUs) == 0 || len(h.lostNodes()) > 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool {
 		return !strings.HasPrefix(g.UUID,
 			"GPU-")
 	}) {
@@ -187,6 +187,9 @@ func (h *host) withoutIndex(spec string) (report.Check, bool) {
 // wrongIndex is the finding that an index in a Spec is another GPU than the driver's: those count in the order of the
 // bus.
 func (h *host) wrongIndex(spec string) (report.Check, bool) {
+	if len(h.lostNodes()) > 0 {
+		return report.Check{}, false // the driver counts without them
+	}
 	order := slices.Clone(h.GPUs)
 	slices.SortFunc(order, func(a, b facts.GPU) int { return strings.Compare(a.Bus, b.Bus) })
 	for _, d := range h.devices {

@@ -82,7 +82,7 @@ func TestDriver(t *testing.T) {
 		{"/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access", 12}, {"/proc/driver/nvidia/capabilities/mig/config", 1},
 	})
 	same(t, "numbers", r.majors(), map[string]int64{"nvidia": 195, "nvidia-uvm": 510})
-	same(t, "PCI", r.pci(), []PCI{{"0000:01:00.0", "0x10de", "nvidia"}})
+	same(t, "PCI", r.pci(), []PCI{{Slot: "0000:01:00.0", Vendor: "0x10de", Driver: "nvidia"}})
 	same(t, "libraries", r.libraries(), Libraries{CUDA: []string{"580.65.06"}, NVML: []string{"580.65.06"}})
 	same(t, "start", r.started(), int64(1700000000))
 }
