@@ -85,7 +85,8 @@ func (g *gatherer) annotation(key string) []*Request {
 
 // unnamed refuses a request for one container of a pod, because it is not known which one this is.
 func (g *gatherer) unnamed(r *Request) *Request {
-	r.Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+	r.Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known " +
+		"whether it is meant")
 	r.Hint = unnamedHint(g.container.Engine())
 	return r
 }

@@ -32,9 +32,9 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 	return nil
 }
 
-// quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that does not
-// read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start
-// without what it requests.
+// quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that
+// does not read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container
+// would start without what it requests.
 func (g *gatherer) quoted(kind string, prefixes ...string) []*Request {
 	begins := func(key string) bool {
 		bare, found := strings.CutPrefix(key, `"`)
