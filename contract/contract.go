@@ -198,6 +198,9 @@ type Generator struct {
 type Delegate interface {
 	// Found returns why the hook, or a program that it runs, is missing or cannot be used, or nil.
 	Found() error
+	// Trial returns the program that does the hook's work, and arguments with which it says whether it works and changes
+	// nothing; "" if none is known. Only commands that a person calls may run it.
+	Trial() (program string, args []string)
 	// CheckID returns why the hook cannot serve the id of the part ("" for devices), or nil.
 	CheckID(part, id string) error
 	// Run plans one run of the hook that serves the whole order, or returns why it cannot: before all else, what Found

@@ -131,6 +131,9 @@ func (n None) Lacking(g Given) []Lack {
 // Found returns an error: there is no hook.
 func (None) Found() error { return fault.New(fault.Delegate, "", "the vendor has no hook of its own") }
 
+// Trial returns no program.
+func (None) Trial() (program string, args []string) { return "", nil }
+
 // CheckID returns nil for every id.
 func (None) CheckID(_, _ string) error { return nil }
 

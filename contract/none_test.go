@@ -85,9 +85,10 @@ func TestNoneMends(t *testing.T) {
 	link.Found = "a symbolic link"
 	mend := func(n None, node Node) string { _, hint := n.MendNode(node); return hint }
 	for want, got := range map[string]string{
-		"generate one with the tool of acme.com, or write it":                   n.Generate("acme.com/npu", "/cdi"),
-		"generate /a.yaml again with the tool that wrote it":                    n.Regenerate("acme.com/npu", "/a.yaml"),
-		"generate /a.yaml and /b.yaml again with the tool that wrote it":        known.Regenerate("acme.com/npu", "/a.yaml", "/b.yaml"),
+		"generate one with the tool of acme.com, or write it": n.Generate("acme.com/npu", "/cdi"),
+		"generate /a.yaml again with the tool that wrote it":  n.Regenerate("acme.com/npu", "/a.yaml"),
+		"generate /a.yaml and /b.yaml again with the tool that wrote it": known.Regenerate(
+			"acme.com/npu", "/a.yaml", "/b.yaml"),
 		"acme-ctk --out=/cdi/acme.json # of the package acme-tools":             known.Generate("acme.com/npu", "/cdi"),
 		"acme-ctk --out=/a.yaml # of the package acme-tools":                    known.Regenerate("acme.com/npu", "/a.yaml"),
 		"make /dev/acme0 the device node again, or correct hostPath in /a.yaml": mend(n, link),

@@ -168,6 +168,9 @@ func (h *host) trial(t trial) []report.Check {
 		return nil // policy keeps the plan from coming about, which says nothing about the devices
 	case !t.refused() && (t.fallback == "" || len(t.specs) == 0):
 		by := strings.Join(t.specs, " ")
+		if by == "" && h.said.broken[t.vendor.Name] != "" {
+			return nil // the finding about the hook says it
+		}
 		if by == "" {
 			by = "by " + t.vendor.RuntimeHook
 		}

@@ -1,6 +1,7 @@
 package checkup
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -20,7 +21,7 @@ const safeToolkit = "1.19.1"
 func checkToolkit(h *host) []report.Check {
 	hook := slices.IndexFunc(h.hooks, func(d delegate) bool { return d.vendor.Kind == nvidiaKind && d.err == nil })
 	program := h.toolkitHook()
-	if !olderVersion(h.Toolkit, safeToolkit) || hook < 0 && program == "" {
+	if !olderVersion(h.toolkitVersion(), safeToolkit) || hook < 0 && program == "" {
 		return nil
 	}
 	p := packages.Toolkit()
@@ -28,14 +29,17 @@ func checkToolkit(h *host) []report.Check {
 		p, program = packages.Hook(), h.hooks[hook].vendor.RuntimeHook
 	}
 	c := h.warn("NVIDIA toolkit", fmt.Sprintf("%s is of version %s: by CVE-2026-24260, a container can write to the host "+
-		"while it starts", program, h.Toolkit))
-	c.Cause = "toolkit " + h.Toolkit
+		"while it starts", program, h.toolkitVersion()))
+	c.Cause = "old toolkit"
 	c.Details = []string{"version " + safeToolkit + " has no such known vulnerability"}
 	if c.Fix = p.Upgrade(h.OS.Is); c.Fix == "" {
 		c.Hint = "upgrade the package " + p.Any + " to " + safeToolkit + " or newer"
 	}
 	return []report.Check{c}
 }
+
+// toolkitVersion returns the version of NVIDIA's container toolkit, by its package or its hook, or "".
+func (h *host) toolkitVersion() string { return cmp.Or(h.Toolkit, h.said.toolkit) }
 
 // toolkitHook returns the program of NVIDIA's toolkit that a Spec runs as a hook, or "".
 func (h *host) toolkitHook() string {

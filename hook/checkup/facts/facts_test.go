@@ -226,9 +226,15 @@ func TestSystem(t *testing.T) {
 		specs = append(specs, s)
 	}
 	same(t, "Specs", specs, []SpecFile{
-		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}}, {
+		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}, Version: "1"}, {
 			Path: "/run/cdi/a.yaml", Read: true,
-			Kinds: []string{"a.com/b"}, Tmpfs: true,
+			Kinds: []string{"a.com/b"}, Version: "1", Tmpfs: true,
 		},
 	})
+	for text, want := range map[string]string{
+		"cdiVersion: \"0.5.0\"\nkind: x\n": "0.5.0", `{"kind":"x","cdiVersion":"1.0.0"}`: "1.0.0", "cdiVersion: '0.6": "0.6",
+		"kind: a/b": "", "cdiVersion": "", "cdiVersion: 0.8.0": "0.8.0",
+	} {
+		same(t, text, cdiVersion(text), want)
+	}
 }
