@@ -176,6 +176,9 @@ type Lack struct {
 	First  string // what else to do, as words: only if that does not help, the Specs are to be generated again; or ""
 }
 
+// OfSpecs reports whether the Specs lack it, and not the host.
+func (l Lack) OfSpecs() bool { return l.First == "" }
+
 // Node is a device node that a Spec wants, and that the host does not have like that.
 type Node struct {
 	Path  string // of the host

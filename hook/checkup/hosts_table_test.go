@@ -43,6 +43,9 @@ func healthyHosts() []broken {
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": gpu(1) + "GPU Excluded:\t Yes\n",
 			"/sys/bus/pci/devices/0000:02:00.0/config":          "\xde\x10\x30\x23",
 		})},
+		{name: "healthy, with a GPU that the Spec leaves out on purpose", tree: healthy().with(tree{
+			specFile: spec(loaded, common(), 0), "/etc/gpu-hook/config.toml": "[cdi]\non-incomplete = \"ignore\"\n",
+		})},
 		{name: "healthy, with NVIDIA's hook of a safe version", tree: toolkitHost("1.19.1-1")},
 	}
 }

@@ -1,12 +1,14 @@
 package checkup
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
@@ -94,12 +96,15 @@ func (h *host) withoutGPU(spec string) (report.Check, bool) {
 			lacking = append(lacking, node)
 		}
 	}
-	if len(lacking) == 0 {
+	if len(lacking) == 0 || h.config.CDI.OnIncomplete == config.Ignore {
 		return report.Check{}, false
 	}
 	c := h.warn("CDI Specs", "no CDI Spec has "+strings.Join(lacking, " and "))
 	c.Cause = "gone " + spec // with whatever else says that the Spec was made for other GPUs
-	c.Details = []string{"containers cannot ask for it, and do not get it with \"all\""}
+	c.Details = []string{
+		"containers cannot ask for it, and do not get it with \"all\"",
+		"if that is on purpose: on-incomplete = \"ignore\" under [cdi] in " + cmp.Or(h.places.Config, config.DefaultPath),
+	}
 	c.Fix, c.Hint = h.regenerate(nvidiaKind, spec)
 	return c, true
 }

@@ -417,8 +417,9 @@ func warningEntry(code Code) Entry {
 		return Entry{
 			Kind: Note,
 			Meaning: "A CDI Spec does not fit the host, and was used all the same: it was written for another driver, and " +
-				"on-stale is \"warn\"; or it lacks something that the host has, such as /dev/nvidia-uvm.",
-			Fix:     "Do what the line says, which generates the Spec again.",
+				"on-stale is \"warn\"; or it lacks something that the host has, such as /dev/nvidia-uvm; or the GPU of " +
+				"a node has fallen off the bus.",
+			Fix:     "Do what the line says. on-incomplete under [cdi] is for a Spec that leaves something out on purpose.",
 			Example: `/var/run/cdi/nvidia.yaml: written for driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Leftover:
