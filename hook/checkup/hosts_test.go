@@ -36,7 +36,8 @@ type broken struct {
 
 func hosts() []broken {
 	return slices.Concat(
-		healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts(), askedHosts(),
+		healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts(), readOnlyHosts(),
+		askedHosts(),
 	)
 }
 
