@@ -44,7 +44,7 @@ func Ask(program string, args ...string) (said string, err error) {
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond
+	cmd.WaitDelay = time.Second // its output is read a while after its end on a busy host
 	err = cmd.Run()
 	said = strings.TrimSpace(string(output.kept))
 	var exit *exec.ExitError
