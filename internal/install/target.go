@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
@@ -14,6 +15,9 @@ const SystemHooks = "/usr/share/containers/oci/hooks.d"
 // PodmanHooks is a directory of definitions for podman alone: CRI-O does not start if a definition names a stage that
 // it does not know.
 const PodmanHooks = "/usr/share/gpu-hook/podman-hooks.d"
+
+// PackageBin is where a package puts the binary.
+const PackageBin = "/usr/bin"
 
 // confName is the drop-in that tells podman about a directory of definitions, below a directory of its configuration.
 const confName = "containers.conf.d/50-gpu-hook.conf"
@@ -27,6 +31,16 @@ type Target struct {
 	Hooks     string // directory of the definition that every engine reads, or "" for the default
 	Precreate string // directory of podman's own definitions, where CRI-O must not look, or "" for the default
 	Destdir   string // everything is written below this directory, which no file names
+	Packaged  bool   // a package has put the binary and the definitions in place, and it alone takes them away
+}
+
+// OfPackage returns the target with what a package has decided, if program is the path of a package's binary and the
+// target leaves the place of the binary open. Otherwise gpu-hook would be on the host twice.
+func (t Target) OfPackage(program string) Target {
+	if t.User == nil && t.Bin == "" && t.Destdir == "" && program == filepath.Join(PackageBin, "gpu-hook") {
+		t.Bin, t.Packaged = PackageBin, true
+	}
+	return t
 }
 
 // User is a user by the user's directories.
@@ -73,6 +87,7 @@ type layout struct {
 	bin, hooks   string
 	precreate    string // directory of podman's own definitions, or "" for none
 	conf         string // podman's drop-in, or "" for none
+	packaged     bool
 }
 
 // layout fills in the default places and makes all of them absolute.
@@ -81,7 +96,7 @@ func (t Target) layout() (*layout, error) {
 	if t.User != nil {
 		bin, hooks = filepath.Join(t.User.Home, ".local", "bin"), userHooks(t.User.Config)
 	}
-	l := &layout{engine: t.Engine, dest: t.Destdir, user: t.User, precreate: t.Precreate}
+	l := &layout{engine: t.Engine, dest: t.Destdir, user: t.User, precreate: t.Precreate, packaged: t.Packaged}
 	l.bin, l.hooks = cmp.Or(t.Bin, bin), cmp.Or(t.Hooks, hooks)
 	for _, place := range []*string{&l.bin, &l.hooks, &l.precreate} {
 		if *place == "" {
@@ -114,6 +129,16 @@ func (l *layout) choosePodman() {
 
 // binary returns the path of the installed binary, as the engines see it.
 func (l *layout) binary() string { return filepath.Join(l.bin, "gpu-hook") }
+
+// ofPackage reports whether a package has put the file in place.
+func (l *layout) ofPackage(path string) bool {
+	return l.packaged && slices.Contains([]string{
+		filepath.Join(PackageBin, "gpu-hook"),
+		filepath.Join(SystemHooks, definition.CreateRuntime),
+		filepath.Join(PodmanHooks, definition.CreateRuntime),
+		filepath.Join(PodmanHooks, definition.Precreate),
+	}, path)
+}
 
 // below returns the path at which a place is written.
 func (l *layout) below(path string) string { return filepath.Join(l.dest, path) }
