@@ -13,8 +13,8 @@ import (
 )
 
 // Uninstall removes what [Install] with the same arguments has written, unless it was changed since. A definition is
-// removed whatever engine it names, and the binary if it is Options.Program and no definition runs it any more. What is a
-// package's stays. A file that is not there is not in the list. On error the changes until then are returned.
+// removed whatever engine it names, and the binary if it is Options.Program and no definition runs it any more. A file
+// that is not there is not in the list. What is a package's stays. On error the changes until then are returned.
 func Uninstall(t Target, o Options) ([]Change, error) {
 	l, err := t.layout()
 	if err != nil {
