@@ -3,11 +3,12 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
-HOOKSDIR ?= /usr/share/containers/oci/hooks.d
+# a directory in the place of the one that install chooses
+HOOKSDIR ?=
 # podman, crio or containerd alone
 ENGINE  ?=
 VERSION ?=
-PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))
+PLACES   = --bin-dir $(PREFIX)/bin $(if $(HOOKSDIR),--hooks-dir $(HOOKSDIR)) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))
 
 export CGO_ENABLED = 0
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -102,7 +103,17 @@ func (s *Start) explain(o Options, flag *string, check func() error) {
 		s.draft.Foresee(s.look)
 	}
 	s.finish()
+	if engine := s.container.Engine(); s.isLate() && (engine == "" || engine == state.Podman) {
+		s.unseen = append(s.unseen, "podman's precreate stage, at which gpu-hook makes most of what is late: "+
+			"gpu-hook doctor says whether podman calls it there")
+	}
 	s.Report.Explain(s.unseen)
+}
+
+// isLate reports whether the plan has edits that createRuntime cannot make.
+func (s *Start) isLate() bool {
+	is := func(m report.Message) bool { return m.Code == fault.Late || m.Code == fault.LateEdit }
+	return slices.ContainsFunc(s.Report.Warnings, is) || slices.ContainsFunc(s.Report.Errors, is)
 }
 
 // look finds out which of the edits could not be made in the container, as far as it can be seen from outside.
@@ -134,26 +145,31 @@ func Last(o Options, view containers.View, nameOrID string) (*report.Report, err
 }
 
 // last returns the record that [Last] does. A container of that name is meant before one whose id begins so, and one
-// that is there before one that is gone.
+// that is there before one that is gone; but one of the view's own user always before another's, who can give it any
+// name and id.
 func last(o Options, runDir string, view containers.View, nameOrID string) (*report.Report, error) {
 	if nameOrID == "" {
 		return report.Last(runDir, "")
 	}
 	found, findErr := containers.Find(view, nameOrID)
-	if findErr == nil && found.Called(nameOrID) {
+	isOwn := findErr == nil && found.UID == view.UID
+	if isOwn && found.Called(nameOrID) {
 		return lastOf(o, runDir, found)
 	}
 	r, err := report.Last(runDir, nameOrID)
 	switch {
 	case err == nil:
 		return r, nil
-	case findErr == nil:
+	case isOwn:
 		return lastOf(o, runDir, found)
-	case !errors.Is(findErr, containers.ErrUnknown):
+	case findErr != nil && !errors.Is(findErr, containers.ErrUnknown):
 		return nil, findErr
 	}
 	if named, err := report.Named(runDir, nameOrID); err == nil {
 		return named, nil
+	}
+	if findErr == nil {
+		return lastOf(o, runDir, found)
 	}
 	if hint := fault.From(findErr).Hint(); strings.HasPrefix(hint, "did you mean") {
 		return nil, fault.From(err).WithHint("%s", hint)

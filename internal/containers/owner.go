@@ -10,8 +10,12 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// patience is how long the reading of one user's files may take. A user can put a filesystem there that never answers.
-const patience = 5 * time.Second
+// patience is how long the reading of one user's files may take, and longest how long that of all users'. A user can
+// put a filesystem there that never answers, and a file server with the users' homes can be gone.
+const (
+	patience = 5 * time.Second
+	longest  = 3 * patience
+)
 
 // owner is the user whose files are read. The zero value is the host's root.
 type owner struct{ uid, gid int }

@@ -214,6 +214,7 @@ func TestPackaged(t *testing.T) {
 	target := Target{}.OfPackage("/usr/bin/gpu-hook")
 	packaged := []string{"/usr/bin/gpu-hook", shared, precreate, ofPodman}
 	h.same("installed", h.install(target, h.options()), append(prefixed("installed", packaged...), "installed "+dropIn))
+	h.same("installed again", h.install(target, h.options()), prefixed("installed", dropIn))
 	var want []string
 	for _, path := range []string{shared, precreate, ofPodman, "/usr/bin/gpu-hook"} {
 		want = append(want, "left "+path+" it is a package's; remove the package")

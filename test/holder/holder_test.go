@@ -182,6 +182,13 @@ func (c *container) rootfs(path string) string { return filepath.Join(c.bundle, 
 
 func (c *container) start() *container {
 	c.t.Helper()
+	c.t.Cleanup(c.begin())
+	return c
+}
+
+// begin starts the holder, and returns what ends it.
+func (c *container) begin() (end func()) {
+	c.t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), append(c.env, holdEnv+"="+c.rootfs(""))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -201,13 +208,14 @@ func (c *container) start() *container {
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Cleanup(func() { _ = stdin.Close(); _ = cmd.Wait() })
+	end = func() { _ = stdin.Close(); _ = cmd.Wait() }
 	c.pid, c.stdin, c.stdout = cmd.Process.Pid, stdin, bufio.NewReader(stdout)
 	if line := c.line(); line != "ready" {
+		end()
 		c.t.Fatalf("the holder says %q", line)
 	}
 	c.before = c.snapshot()
-	return c
+	return end
 }
 
 func (c *container) line() string {
@@ -239,7 +247,7 @@ func (c *container) snapshot() string {
 		if path == c.host.Path("run") {
 			return filepath.SkipDir
 		}
-		b.WriteString(path + " " + strings.TrimSuffix(look(path), " (read-only)") + "\n")
+		b.WriteString(path + " " + described(path, entry) + "\n")
 		return nil
 	})
 	if err != nil {
@@ -250,6 +258,15 @@ func (c *container) snapshot() string {
 		c.t.Fatal(err)
 	}
 	return b.String() + string(mounts)
+}
+
+// described is look in one line, without what the caller may do. The content of a large file is not looked at, but its time is.
+func described(path string, entry os.DirEntry) string {
+	const large = 64 << 10
+	if info, err := entry.Info(); err == nil && info.Mode().IsRegular() && info.Size() > large {
+		return fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(look(path), " (read-only)"), "\n", "\\n")
 }
 
 func (c *container) unchanged() {
