@@ -278,12 +278,14 @@ func TestContainers(t *testing.T) {
 	s.keep("aa", "web", podmans, nil)
 	s.keep("ab", "a b", podmans, nil)
 	s.keep("ac", "k8s_job_p_default_u_0", crios, nil)
+	s.keep("ad", "-f", podmans, nil)
 	want := []Known{
 		{"web", "web (podman, aa0000000000)", false},
 		{"aa0000000000", "web (podman, aa0000000000)", true},
 		{"ab0000000000", `"a b" (podman, ab0000000000)`, true},
 		{"default/p/job", "default/p/job (cri-o, ac0000000000)", false},
 		{"ac0000000000", "default/p/job (cri-o, ac0000000000)", true},
+		{"ad0000000000", "-f (podman, ad0000000000)", true},
 	}
 	if diff := cmp.Diff(want, Containers(s.view)); diff != "" {
 		t.Error(diff)

@@ -87,8 +87,8 @@ func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 	return places, nil
 }
 
-// hostHooks returns the directories in which the definitions for the whole host are: the administrator's, if install has
-// found the default ones read-only, or else the default ones.
+// hostHooks returns the directories in which the definitions for the whole host are: the administrator's, if install
+// has found the default ones read-only, or else the default ones.
 func hostHooks() checkup.Places {
 	if !installed(install.SystemHooks) && installed(install.AdminHooks) {
 		return checkup.Places{Shared: install.AdminHooks, Podman: install.AdminPodmanHooks}

@@ -69,13 +69,17 @@ func (c *Container) String() string {
 	return name + " (" + strings.Join(about, ", ") + ")"
 }
 
-// Word returns what a command calls the container: its name if every shell takes that for one word as it is and no
-// program takes it for a flag, else the beginning of its id.
+// Word returns what a command calls the container: its name if that [IsWord], else the beginning of its id.
 func (c *Container) Word() string {
-	if name := c.Name(); name != "" && Shown(name) == name && name[0] != '-' {
+	if name := c.Name(); IsWord(name) {
 		return name
 	}
 	return c.ShortID()
+}
+
+// IsWord reports whether every shell takes the name for one word as it is, and no program takes it for a flag.
+func IsWord(unsafeName string) bool {
+	return unsafeName != "" && Shown(unsafeName) == unsafeName && unsafeName[0] != '-'
 }
 
 // Called reports whether the container has this name or id, as [Find] takes it.

@@ -309,6 +309,12 @@ func TestOfUsers(t *testing.T) {
 	if data, err := ReadConfig(hers); err != nil || string(data) != "hers" {
 		t.Errorf("%q, %v", data, err)
 	}
+	if err := os.Truncate(h.path(userdata("ab")+"/config.json"), maxOthersConfig+1); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadConfig(hers); err == nil || data != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
 	linked, err := Find(v, "linked")
 	if err != nil {
 		t.Fatal(err)

@@ -14,12 +14,13 @@ import (
 // containers and names of one container of one owner, however many storages these are in. A user's files must cost root
 // no more than this.
 const (
-	maxFile       = 16 << 20
-	maxConf       = 64 << 10 // the TOML library recurses
-	maxEntries    = 4096
-	maxBytes      = 2 * maxFile
-	maxContainers = 16384
-	maxNames      = 16
+	maxFile         = 16 << 20
+	maxConf         = 64 << 10 // the TOML library recurses
+	maxOthersConfig = 2 << 20  // a config.json of another user; engines write some 20 KiB
+	maxEntries      = 4096
+	maxBytes        = 2 * maxFile
+	maxContainers   = 16384
+	maxNames        = 16
 )
 
 // budget is what may still be read of the files of one owner.

@@ -3,6 +3,7 @@ package containers
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,13 +99,17 @@ func unknown(view View, list []Container, errs []error, nameOrID string) error {
 	return fault.New(fault.Request, "container "+Shown(nameOrID), "%w", ErrUnknown).WithHint("%s", hint)
 }
 
-// ReadConfig returns the config.json of the container's bundle, with the rights of the container's user alone.
+// ReadConfig returns the config.json of the container's bundle, with the rights of the container's user alone. That of
+// another user may be less long: decoded, it takes up to fifty times the room.
 func ReadConfig(c Container) ([]byte, error) {
 	if c.Bundle == "" {
 		return nil, fault.New(fault.Bundle, c.String(), "the engine has written no config.json for it")
 	}
-	path := filepath.Join(c.Bundle, "config.json")
-	data, err := lookAs(owner{c.UID, c.GID}, func() ([]byte, error) { return readFile(path, maxFile) })
+	path, most := filepath.Join(c.Bundle, "config.json"), int64(maxFile)
+	if c.UID != os.Geteuid() {
+		most = maxOthersConfig
+	}
+	data, err := lookAs(owner{c.UID, c.GID}, func() ([]byte, error) { return readFile(path, most) })
 	if err != nil {
 		return nil, fault.New(fault.Bundle, "config.json of "+c.String(), "%w", err)
 	}

@@ -36,7 +36,7 @@ func (x *transaction) put(path string, data []byte, mode os.FileMode) error {
 	err := os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // every user's engine must be able to read it
 	if err == nil {
 		s.old, err = secondName(path)
-		s.fresh = err == nil && s.old == ""
+		s.fresh = s.old == "" && err == nil
 	}
 	x.steps = append(x.steps, s)
 	if err != nil {
@@ -54,9 +54,9 @@ func (x *transaction) keep() {
 	}
 }
 
-// takeBack ends the transaction: every file is the one that was there before, with its owner, mode and times. It begins
-// with the last file, so that no engine finds a definition whose binary is gone. It returns what could not be taken
-// back.
+// takeBack ends the transaction: every file is the one that was there before, with its owner, mode and times, or a copy
+// if it could get no second name. It begins with the last file, so that no engine finds a definition whose binary is
+// gone. It returns what could not be taken back.
 func (x *transaction) takeBack() error {
 	var errs []error
 	for i := len(x.steps) - 1; i >= 0; i-- {
@@ -110,10 +110,33 @@ func secondName(path string) (string, error) {
 		return "", withoutTemp(err)
 	}
 	name := file.Name()
-	if err := errors.Join(file.Close(), os.Remove(name), os.Link(path, name)); err != nil {
+	if err := errors.Join(file.Close(), os.Remove(name)); err != nil {
+		return "", withoutTemp(err)
+	}
+	if os.Link(path, name) == nil {
+		return name, nil
+	}
+	// The kernel gives a user no second name of another's file, and some filesystems have none at all.
+	if err := duplicate(path, name, info.Mode()); err != nil {
 		return "", withoutTemp(err)
 	}
 	return name, nil
+}
+
+// duplicate makes a file or symbolic link at name that is as the one at path, but for its owner and times.
+func duplicate(path, name string, mode os.FileMode) error {
+	if mode&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, name)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(name, data, mode.Perm())
 }
 
 // withoutTemp returns the cause of an error about a temporary file, whose name tells nobody anything.

@@ -1,7 +1,10 @@
 package install
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 // A failed Install leaves every file as it was: the same file, not a copy of it. Directories that it made are gone.
@@ -66,6 +70,75 @@ func TestFileWithoutSecondNameStays(t *testing.T) {
 	s := step{path: h.path("/file")}
 	h.check(s.takeBack())
 	h.same("file", h.read("/file"), "precious")
+}
+
+// A user replaces files of root's in the user's own directories, which get no second name, and gets a copy of them back
+// where that fails.
+func TestFilesOfAnother(t *testing.T) {
+	require.Root(t)
+	for name, inTheWay := range map[string]bool{"installed": false, "taken back": true} {
+		t.Run(name, func(t *testing.T) {
+			const home, elsewhere = "/home/ann", "/elsewhere"
+			h := newHost(t, map[string]string{home + "/.local/bin/gpu-hook": "root's program", elsewhere: "elsewhere"})
+			for _, dir := range []string{h.dir, h.program} {
+				h.check(os.Chmod(filepath.Dir(dir), 0o711))
+			}
+			h.check(os.Chmod(h.program, 0o644))
+			h.check(os.Chmod(h.path(home+"/.local/bin/gpu-hook"), 0o744))
+			h.link(elsewhere, userShared)
+			if inTheWay {
+				h.write(userDropIn+"/file", "in the way")
+			}
+			h.check(filepath.WalkDir(h.dir, func(path string, entry fs.DirEntry, err error) error {
+				if err == nil && entry.IsDir() {
+					err = os.Chown(path, nobody, nobody)
+				}
+				return err
+			}))
+			before := h.files()
+			user := &User{Home: h.path(home), Config: h.path("/home/ann/xdg")}
+			err := asNobody(func() error {
+				_, err := Install(Target{User: user}, Options{Program: h.program})
+				return err
+			})
+			if !inTheWay {
+				h.check(err)
+				h.same("files", h.files(), slices.Sorted(slices.Values(
+					[]string{elsewhere, userBinary, userShared, userPrecreate, userDropIn})))
+				h.same("binary", h.read(userBinary), "this program")
+				return
+			}
+			if !fault.Is(err, fault.Install) {
+				t.Errorf("the error is %v", err)
+			}
+			h.same("files", h.files(), before)
+			h.same("binary", h.read(userBinary), "root's program")
+			info, err := os.Stat(h.path(userBinary))
+			h.check(err)
+			h.same("mode", info.Mode(), os.FileMode(0o744))
+			target, err := os.Readlink(h.path(userShared))
+			h.check(err)
+			h.same("link", target, h.path(elsewhere))
+		})
+	}
+}
+
+const nobody = 65534
+
+// asNobody calls f on a thread of its own that has no rights.
+func asNobody(f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
+		// Setresuid of package syscall would change all threads.
+		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody)
+		if errno != 0 {
+			result <- errno
+			return
+		}
+		result <- f()
+	}()
+	return <-result
 }
 
 func inodes(h *host) map[string]uint64 {
