@@ -21,7 +21,35 @@ type harmlessFault struct {
 }
 
 func harmlessFaults() []harmlessFault {
-	return []harmlessFault{}
+	const (
+		run      = `.*/host/run(/.*)?`
+		lifetime = "a record need not name the process"
+	)
+	var out []harmlessFault
+	for _, name := range []string{
+		"openat", "newfstatat", "fstat", "statx", "fstatfs", "read", "write", "fchmod", "fsync", "renameat", "unlinkat",
+		"mkdirat", "getdents64", "flock",
+	} {
+		out = append(out, harmlessFault{name, run, 0, "a record that cannot be written is a warning"})
+	}
+	return append(out,
+		harmlessFault{"close", "", 0, "the kernel closes the descriptor whatever it returns"},
+		harmlessFault{"epoll_ctl", "", 0, "Go then waits in the call itself"},
+		harmlessFault{"fstat", `(/proc|/sys/fs/cgroup)/.*`, 0, "os.ReadFile asks for the size, which is 0"},
+		harmlessFault{"pidfd_open", "", 0, "Go then waits for a program by its pid"},
+		harmlessFault{"pidfd_send_signal", "", 0, "Go then waits for a program by its pid"},
+		harmlessFault{"waitid", "", 0, "Go then waits for a program by another call"},
+		harmlessFault{"umask", "", 0, "it cannot fail"},
+		harmlessFault{"clone", "20736", 0, "Go tries whether it can wait by a descriptor"},
+		harmlessFault{"bpf", "0|5|15", 0, "the library tries what the kernel can"},
+		harmlessFault{"openat2", "", unix.EPERM, "the path is walked by other calls, as where a filter refuses this one"},
+		harmlessFault{"openat2", "", unix.ENOSYS, "the path is walked by other calls, as on an older kernel"},
+		harmlessFault{"flock", "", 0, "there are filesystems without locks"},
+		harmlessFault{"newfstatat", "/run/systemd/system", 0, "the rules are set without systemd, as where there is none"},
+		harmlessFault{"newfstatat", "/proc/thread-self/mountinfo", 0, "/proc/self/mountinfo is read, of the same thread"},
+		harmlessFault{"openat", "/proc/[0-9]+/stat|/proc/sys/kernel/random/boot_id", 0, lifetime},
+		harmlessFault{"read", "/proc/[0-9]+/stat|/proc/sys/kernel/random/boot_id", 0, lifetime},
+	)
 }
 
 // harmless returns why a start may go on in spite of the fault, or "".
@@ -53,6 +81,7 @@ func (f *faultTable) print(t *testing.T, took time.Duration) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-14s %6s %8s %8s %7s %7s %12s  %s\n",
 		"call", "faults", "refused", "left out", "served", "killed", "not reached", "errors")
+	msgs := map[string]int{}
 	counts, errnos := map[string]map[string]int{}, map[string][]string{}
 	for _, v := range f.verdicts {
 		name := v.at.call.Name
@@ -69,6 +98,9 @@ func (f *faultTable) print(t *testing.T, took time.Duration) {
 		if errno := unix.ErrnoName(v.at.errno); errno != "" && !slices.Contains(errnos[name], errno) {
 			errnos[name] = append(errnos[name], errno)
 		}
+		if v.outcome == refused || v.outcome == leftOut {
+			msgs[regexp.MustCompile(`(/tmp/Test[^/]*/[0-9]*|[0-9]{3,})`).ReplaceAllString(strings.Split(v.said+" "+v.reason, "\n")[0], "N")]++
+		}
 		if v.problem != "" {
 			t.Errorf("%s: %s: %s\n%s", v.at, v.outcome, v.problem, v.said)
 		}
@@ -83,6 +115,9 @@ func (f *faultTable) print(t *testing.T, took time.Duration) {
 		slices.Sort(errnos[name])
 		fmt.Fprintf(&b, "%-14s %6d %8d %8d %7d %7d %12d  %s\n", name, c[""], c[refused], c[leftOut], c[served], c[killed],
 			c[notReached], strings.Join(errnos[name], " "))
+	}
+	for m, n := range msgs {
+		fmt.Fprintf(&b, "MSG %4d %s\n", n, m)
 	}
 	t.Logf("faults of the apply phase\n%s%s", b.String(), took.Round(time.Second))
 }

@@ -58,11 +58,23 @@ func runtimes(number uint64) bool {
 	return false
 }
 
+// flags reports whether the call is fcntl(2) for a descriptor's flags, which cannot fail: Go reads them of each file.
+func flags(i info) bool {
+	if i.number != unix.SYS_FCNTL {
+		return false
+	}
+	switch i.args[1] {
+	case unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL:
+		return true
+	}
+	return false
+}
+
 // nameOf returns the name of a call, and whether it is counted.
 func nameOf(i info) (name string, counted bool) {
 	name, known := names()[i.number]
 	switch {
-	case runtimes(i.number), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
+	case runtimes(i.number), flags(i), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
 		return "", false
 	case !known:
 		name = fmt.Sprintf("call %d", i.number)
