@@ -71,7 +71,8 @@ func openPidfd(pid int) (*os.File, error) {
 // Close closes the handle of the process, and does nothing to the process itself.
 func (p *Process) Close() error { return p.pidfd.Close() }
 
-// Alive returns an error if the process has ended, even if nobody has waited for it yet, or if that cannot be found out.
+// Alive returns an error if the process has ended, even if nobody has waited for it yet, or if that cannot be found
+// out.
 func (p *Process) Alive() error {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
 	n := 0

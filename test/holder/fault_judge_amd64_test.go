@@ -54,7 +54,6 @@ type verdict struct {
 	at      aFault
 	outcome string
 	said    string // its error
-	reason  string
 	problem string // what must not be, or ""
 }
 
@@ -69,11 +68,6 @@ func (f *faultyContainer) try(at aFault) (v verdict) {
 		Name: at.call.Name, N: at.call.N, Errno: at.errno, Kill: at.errno == 0,
 	})
 	v.said = strings.TrimSpace(r.stderr)
-	if f.kind.wish && r.report != nil {
-		for _, m := range r.report.Warnings {
-			v.reason += fmt.Sprintf("%s: %s; ", m.Code, m.Message)
-		}
-	}
 	switch {
 	case outcome.Hung:
 		v.outcome, v.problem = "hung", "it did not end"
@@ -112,11 +106,6 @@ func (f *faultyContainer) judge(at aFault, r result, inside string) (outcome, pr
 const (
 	served, leftOut, refused, killed, notReached = "served", "left out", "refused", "killed", "not reached"
 )
-
-// join joins problems.
-func join(problems ...string) string {
-	return strings.Join(slices.DeleteFunc(problems, func(p string) bool { return p == "" }), "; ")
-}
 
 // isServed returns what is wrong with a container that should have its devices.
 func (f *faultyContainer) isServed(r result) string {
@@ -158,7 +147,8 @@ func isRetried(at aFault) string {
 func (f *faultyContainer) isLeftOut(r result, inside string) string {
 	f.t.Helper()
 	var problems []string
-	if r.report == nil || !slices.ContainsFunc(r.report.Warnings, func(m report.Message) bool { return m.Code == fault.Weak }) {
+	isWeak := func(m report.Message) bool { return m.Code == fault.Weak }
+	if r.report == nil || !slices.ContainsFunc(r.report.Warnings, isWeak) {
 		problems = append(problems, "the record does not say so")
 	}
 	if after := f.inside(); after != inside {

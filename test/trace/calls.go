@@ -71,8 +71,8 @@ func flags(i info) bool {
 }
 
 // nameOf returns the name of a call, and whether it is counted.
-func nameOf(i info) (name string, counted bool) {
-	name, known := names()[i.number]
+func (t *tracer) nameOf(i info) (name string, counted bool) {
+	name, known := t.names[i.number]
 	switch {
 	case runtimes(i.number), flags(i), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
 		return "", false
@@ -98,7 +98,7 @@ func detail(tid int, i info) string {
 		return file(tid, i.args[2])
 	case unix.SYS_BPF, unix.SYS_PRCTL, unix.SYS_UNSHARE, unix.SYS_UMASK, unix.SYS_SOCKET, unix.SYS_WAITID, unix.SYS_PIPE2,
 		unix.SYS_CLONE, unix.SYS_CAPGET, unix.SYS_CAPSET, unix.SYS_PRLIMIT64:
-		return fmt.Sprint(int64(i.args[0])) //nolint:gosec // a number of a few bits
+		return fmt.Sprint(int64(i.args[0]))
 	case unix.SYS_PPOLL:
 		return ""
 	}
@@ -107,6 +107,6 @@ func detail(tid int, i info) string {
 
 // file returns what a descriptor of the thread is open for, or "".
 func file(tid int, fd uint64) string {
-	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", tid, int32(fd))) //nolint:gosec // descriptors have 32 bits
+	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", tid, int32(fd)))
 	return name
 }
