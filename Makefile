@@ -3,15 +3,16 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
-HOOKSDIR ?= /usr/share/containers/oci/hooks.d
+# a directory in the place of the one that install chooses
+HOOKSDIR ?=
 # podman, crio or containerd alone
 ENGINE  ?=
 VERSION ?=
-PLACES   = --bin-dir $(PREFIX)/bin --hooks-dir $(HOOKSDIR) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))
+PLACES   = --bin-dir $(PREFIX)/bin $(if $(HOOKSDIR),--hooks-dir $(HOOKSDIR)) $(if $(DESTDIR),--destdir $(DESTDIR)) $(if $(ENGINE),--engine $(ENGINE))
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit cve faults faults-long soak soak-long fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench lint install uninstall clean
+.PHONY: build demo test unit cve faults faults-long soak soak-long fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench vulncheck lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -114,6 +115,10 @@ bench:
 		$(GO) build -trimpath -ldflags '-s -w' -o bin/bench/$$(basename $$program) ./$$program || exit 1; done
 	gcc -O2 -Wall -static -o bin/bench/floor test/bench/floor/floor.c
 	bin/bench/bench -n $(ROUNDS)
+
+# Known vulnerabilities in what gpu-hook calls of its modules. It needs the database on the Internet: not a part of test.
+vulncheck:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/gpu-hook
 
 lint:
 	test/setup lint

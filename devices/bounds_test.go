@@ -164,7 +164,7 @@ func TestSpecsThatAreNoFiles(t *testing.T) {
 	}
 }
 
-func owner() trust.Owner { return trust.Owner{UID: uint32(os.Getuid())} } //nolint:gosec // uids have 32 bits
+func owner() trust.Owner { return trust.Owner{UID: uint32(os.Getuid())} }
 
 // manyDevices returns a Spec with n devices, each with a node, a mount and a variable of its own.
 func manyDevices(t *testing.T, n int) *Registry {

@@ -46,8 +46,14 @@ func hookOf(h *cdispecs.Hook) *Hook {
 // Label implements [Edit].
 func (h *Hook) Label() string { return h.HookName + " hook " + h.Path }
 
-// Row implements [Edit].
-func (h *Hook) Row() (label, detail string) { return "hook " + h.HookName, h.Path }
+// Row implements [Edit]. The first argument tells what the hook does, where a program has commands.
+func (h *Hook) Row() (label, detail string) {
+	label = "hook " + h.HookName
+	if len(h.Args) > 1 {
+		label += " " + h.Args[1]
+	}
+	return label, h.Path
+}
 
 // State implements [Edit].
 func (h *Hook) State() *Status { return &h.Status }

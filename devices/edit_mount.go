@@ -135,7 +135,7 @@ func (m *Mount) checkSource(what string, h *host) error {
 	resolved, err := h.sources.resolve(m.HostPath)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.New(fault.Mount, what, "it is missing on this host").
-			WithHint("install the driver's libraries or, if the driver has changed, generate the CDI Spec again")
+			WithHint("install the driver's libraries, or generate the CDI Spec again")
 	}
 	if errors.Is(err, trust.ErrUntrusted) {
 		return fault.New(fault.Mount, what, "%w", err).

@@ -117,3 +117,15 @@ func first(e *Edits, n int) []Edit {
 	}
 	return out
 }
+
+// A hook's row tells by its first argument what it does, where it has one.
+func TestHookRow(t *testing.T) {
+	for want, args := range map[string][]string{
+		"hook createContainer": {"x"}, "hook createContainer chmod": {"x", "chmod", "y"},
+	} {
+		h := Hook{HookName: "createContainer", Path: "/x", Args: args}
+		if label, detail := h.Row(); label != want || detail != "/x" {
+			t.Errorf("%q: %q %q", args, label, detail)
+		}
+	}
+}

@@ -41,7 +41,7 @@ func hostTree(t *testing.T) string {
 		try(unix.Chmod(filepath.Join(top, name), mode))
 	}
 	for link, target := range map[string]string{
-		"liblink": "lib", "inlink": "rootfs/lib/f", "nodelink": "null", "loop": "loop",
+		"liblink": "lib", "inlink": "rootfs/lib/f", "nodelink": "null", "loop": "loop", "hostlink": "/",
 	} {
 		try(os.Symlink(target, filepath.Join(top, link)))
 	}
@@ -315,6 +315,10 @@ func TestCompleteRefuses(t *testing.T) {
 		{
 			"mount: from the container", mounts("@/rootfs/lib/f", "/x"), fault.Mount,
 			"mount of @/rootfs/lib/f: it is in the container's own root filesystem",
+		},
+		{
+			"mount: a link to the host's root", mounts("@/hostlink", "/x"), fault.Mount,
+			"mount of @/hostlink: it is a link to the host's root",
 		},
 		{
 			"mount: the container's root", mounts("@/rootfs", "/x"), fault.Mount,

@@ -232,7 +232,10 @@ func TestProblems(t *testing.T) {
 		part string
 	}{
 		{"as large as can be", text(valid + strings.Repeat("#", limits.SpecSize-len(valid))), "", ""},
-		{"a byte larger", text(valid + strings.Repeat("#", limits.SpecSize+1-len(valid))), fault.Parse, "it is larger than 4 MiB"},
+		{
+			"a byte larger", text(valid + strings.Repeat("#", limits.SpecSize+1-len(valid))), fault.Parse,
+			"it is larger than 4 MiB",
+		},
 		{"empty", text(""), fault.Parse, "it holds nothing"},
 		{"null", text("null"), fault.Parse, "it holds nothing"},
 		{"no YAML", text("{"), fault.Parse, "did not find expected node content"},

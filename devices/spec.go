@@ -62,7 +62,7 @@ func untrusted(path string, owner trust.Owner) string {
 	if dir := filepath.Dir(path); owner.Dir(dir) != nil {
 		return "find out what others have put into " + dir + "; then: chown root: " + dir + " && chmod go-w " + dir
 	}
-	return "find out who wrote it and what it says; then remove it, and generate it again"
+	return "see who wrote it and what it says, remove it, and generate it again"
 }
 
 // newSpec returns the Spec that a file contains. A file that is not a CDI Spec, or whose edits break CDI's rules, is an

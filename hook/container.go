@@ -65,7 +65,7 @@ func load(c containers.Container) (*state.Container, error) {
 
 // neverStarted says why there is no bundle to look at, and what to do about it.
 func neverStarted(c containers.Container) error {
-	name := containers.Shown(cmp.Or(c.Name(), c.ShortID()))
+	name := c.Word()
 	err := fault.New(fault.Bundle, "container "+c.String(),
 		"it was never started, and its engine writes config.json at the start")
 	switch c.Engine {
@@ -111,13 +111,14 @@ func (s *Start) lookFor(c containers.Container) error {
 
 // lastOf returns the record of a container that an engine knows. If there is none, the error says why.
 func lastOf(o Options, runDir string, c containers.Container) (*report.Report, error) {
+	if c.UID != trust.Identify().UID {
+		// One of ours with the same id is not this one: users can write any id into their storage.
+		return nil, fault.New(fault.Record, "container "+c.String(), "its records are its user's").
+			WithHint("run it as uid %d", c.UID)
+	}
 	r, err := report.Last(runDir, c.ID)
 	if err == nil {
 		return r, nil
-	}
-	if c.UID != trust.Identify().UID {
-		return nil, fault.New(fault.Record, "container "+c.String(), "its records are its user's").
-			WithHint("run it as uid %d", c.UID)
 	}
 	s, planErr := planned(o, c)
 	if planErr != nil {
@@ -129,7 +130,7 @@ func lastOf(o Options, runDir string, c containers.Container) (*report.Report, e
 // withoutRecord says why there is no record of the last start of the container, for which was planned again.
 func (s *Start) withoutRecord(c containers.Container) error {
 	what := "container " + c.String()
-	name := containers.Shown(cmp.Or(c.Name(), c.ShortID()))
+	name := c.Word()
 	asked := slices.IndexFunc(s.plan.Requests, func(r plan.Request) bool { return r.Status != plan.Empty })
 	switch {
 	case asked < 0:

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/devices"
+	"github.com/gpu-hook/gpu-hook/devices/inject"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/containers"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -54,7 +57,7 @@ func ExplainBundle(o Options, bundle string) *report.Report {
 func ExplainState(o Options, r io.Reader) *report.Report {
 	s, err := state.Read(r)
 	if err != nil {
-		return newStart(StageCreateRuntime).refuse(err).Report
+		return newStart(StageCreateRuntime).unexplained(err)
 	}
 	return explainState(o, s)
 }
@@ -65,7 +68,7 @@ func explainState(o Options, s state.State) *report.Report {
 	if err != nil {
 		start := newStart(StageCreateRuntime)
 		start.run.Container.Bundle = s.Bundle
-		return start.refuse(err).Report
+		return start.unexplained(err)
 	}
 	return explain(o, container, nil, true)
 }
@@ -86,11 +89,38 @@ func explain(o Options, container *state.Container, flag *string, hasRoot bool) 
 	return s.Report
 }
 
+// unexplained returns the report of a container that cannot be read because of err.
+func (s *Start) unexplained(err error) *report.Report {
+	s.refuse(err)
+	s.Report.Explain(nil)
+	return s.Report
+}
+
 // explain plans, and makes the report of it. check finds the root filesystem.
 func (s *Start) explain(o Options, flag *string, check func() error) {
 	s.makePlan(o, flag, check)
+	if s.root != "" {
+		s.draft.Foresee(s.look)
+	}
 	s.finish()
-	s.Report.Unseen = append(s.Report.Unseen, s.unseen...)
+	if engine := s.container.Engine(); s.isLate() && (engine == "" || engine == state.Podman) {
+		s.unseen = append(s.unseen, "podman's precreate stage, at which gpu-hook makes most of what is late: "+
+			"gpu-hook doctor says whether podman calls it there")
+	}
+	s.Report.Explain(s.unseen)
+}
+
+// isLate reports whether the plan has edits that createRuntime cannot make.
+func (s *Start) isLate() bool {
+	is := func(m report.Message) bool { return m.Code == fault.Late || m.Code == fault.LateEdit }
+	return slices.ContainsFunc(s.Report.Warnings, is) || slices.ContainsFunc(s.Report.Errors, is)
+}
+
+// look finds out which of the edits could not be made in the container, as far as it can be seen from outside.
+func (s *Start) look(edits *devices.Edits) (notes []*fault.Error, err error) {
+	var result inject.Result
+	err = s.target(false).Foresee(edits, &result)
+	return result.Skipped, err
 }
 
 // ParseAnnotation splits an annotation written as KEY=VALUE. The key must not be empty.
@@ -114,27 +144,32 @@ func Last(o Options, view containers.View, nameOrID string) (*report.Report, err
 	return r, err
 }
 
-// last returns the record that [Last] does. A container of that name is meant before one whose id begins so, and one that
-// is there before one that is gone.
+// last returns the record that [Last] does. A container of that name is meant before one whose id begins so, and one
+// that is there before one that is gone; but one of the view's own user always before another's, who can give it any
+// name and id.
 func last(o Options, runDir string, view containers.View, nameOrID string) (*report.Report, error) {
 	if nameOrID == "" {
 		return report.Last(runDir, "")
 	}
 	found, findErr := containers.Find(view, nameOrID)
-	if findErr == nil && found.Called(nameOrID) {
+	isOwn := findErr == nil && found.UID == view.UID
+	if isOwn && found.Called(nameOrID) {
 		return lastOf(o, runDir, found)
 	}
 	r, err := report.Last(runDir, nameOrID)
 	switch {
 	case err == nil:
 		return r, nil
-	case findErr == nil:
+	case isOwn:
 		return lastOf(o, runDir, found)
-	case !errors.Is(findErr, containers.ErrUnknown):
+	case findErr != nil && !errors.Is(findErr, containers.ErrUnknown):
 		return nil, findErr
 	}
 	if named, err := report.Named(runDir, nameOrID); err == nil {
 		return named, nil
+	}
+	if findErr == nil {
+		return lastOf(o, runDir, found)
 	}
 	if hint := fault.From(findErr).Hint(); strings.HasPrefix(hint, "did you mean") {
 		return nil, fault.From(err).WithHint("%s", hint)

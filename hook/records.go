@@ -25,7 +25,7 @@ type Known struct {
 }
 
 // Containers returns the containers of the engines that the view has, those with a name by name, and all of them by the
-// beginning of their id. Names that need to be quoted are left out.
+// beginning of their id. Names that are no words to a shell are left out.
 func Containers(view containers.View) []Known {
 	list, _ := containers.List(view)
 	var out []Known
@@ -37,7 +37,7 @@ func Containers(view containers.View) []Known {
 			names = []string{c.Name()}
 		}
 		for _, name := range names {
-			if containers.Shown(name) == name {
+			if containers.IsWord(name) {
 				out = append(out, Known{name, about, false})
 			}
 		}

@@ -2,7 +2,6 @@ package nvidia
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -15,7 +14,7 @@ import (
 func (n Contract) Admit(c contract.Container, demands []contract.Demand) (contract.Admission, error) {
 	var a contract.Admission
 	if variable, value := migVariable(c); variable != "" {
-		what := fmt.Sprintf("env:%s %q", variable, value)
+		what := variable + "=" + fault.Value(value)
 		switch {
 		case c.EnvCounts && !c.Privileged():
 			return a, fault.New(fault.Policy, what,
@@ -76,7 +75,7 @@ func (n Contract) capabilities(c contract.Container, demands []contract.Demand) 
 		if len(selected) == 0 {
 			value, set := c.Env(DriverCapabilities)
 			if set {
-				what = fmt.Sprintf("env:%s %q", DriverCapabilities, value)
+				what = DriverCapabilities + "=" + fault.Value(value)
 			}
 			resolved, err = DriverCapabilitiesOf(value, set, LegacyImage(c.Container), n.Supported)
 		}
@@ -121,7 +120,7 @@ func (n Contract) require(c contract.Container) (warnings []*fault.Error, err er
 	driver := ReadDriver(n.DriverVersionFile)
 	for _, r := range requirements {
 		answer, clauses := r.Check(driver)
-		what := fmt.Sprintf("env:%s %q", r.Variable, r.Value)
+		what := r.Variable + "=" + fault.Value(r.Value)
 		switch answer {
 		case Met:
 		case Unknown:
@@ -130,16 +129,24 @@ func (n Contract) require(c contract.Container) (warnings []*fault.Error, err er
 				strings.Join(clauses, ", "), driver.name(), driver.CUDA()).
 				WithHint("if the program fails for it, see the image's documentation"))
 		case Unmet:
-			f := fault.New(fault.Require, what, "the host does not meet %s: it has driver %s with CUDA %s%s",
-				strings.Join(clauses, ", "), driver.Version, driver.CUDA(), compatibility(c, r, driver)).
+			f := fault.New(fault.Require, what, "%sthe host has driver %s with CUDA %s%s",
+				unmetOf(r, clauses), driver.Version, driver.CUDA(), compatibility(c, r, driver)).
 				WithHint("install a newer driver or use an older image; " +
-					"NVIDIA_DISABLE_REQUIRE=1 in its environment starts it all the same")
+					"NVIDIA_DISABLE_REQUIRE=1 in its environment skips the check")
 			if warnings, err = n.unmet(warnings, f); err != nil {
 				return warnings, err
 			}
 		}
 	}
 	return warnings, nil
+}
+
+// unmetOf names the clauses that the host does not meet, if the requirement has others too.
+func unmetOf(r Requirement, clauses []string) string {
+	if all := strings.Join(clauses, ","); all != r.Value {
+		return "not " + strings.Join(clauses, ", ") + ": "
+	}
+	return ""
 }
 
 // unmet handles f, an unmet requirement, as the policy wants it: f is the error, or it is added to the warnings.

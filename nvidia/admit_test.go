@@ -15,9 +15,7 @@ import (
 
 // The host's driver is 535.104.05, with CUDA 12.2.
 func TestAdmit(t *testing.T) {
-	const noCompat = "; the image has no compatibility libraries (/usr/local/cuda/compat)"
-	unmet := `env:NVIDIA_REQUIRE_CUDA "cuda>=13": the host does not meet cuda>=13: ` +
-		"it has driver 535.104.05 with CUDA 12.2" + noCompat
+	unmet := "NVIDIA_REQUIRE_CUDA=cuda>=13: the host has driver 535.104.05 with CUDA 12.2"
 	for _, test := range []struct {
 		name         string
 		env          []string
@@ -56,7 +54,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			nil,
 			[]string{
-				`E-POLICY env:NVIDIA_DRIVER_CAPABILITIES "video": driver capability "video" is not supported on this host; ` +
+				`E-POLICY NVIDIA_DRIVER_CAPABILITIES=video: driver capability "video" is not supported on this host; ` +
 					"supported: compute",
 			},
 		},
@@ -77,7 +75,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			nil,
 			[]string{
-				`E-REQUEST env:NVIDIA_DRIVER_CAPABILITIES "magic": driver capability "magic" is not known; ` +
+				`E-REQUEST NVIDIA_DRIVER_CAPABILITIES=magic: driver capability "magic" is not known; ` +
 					"supported: compat32, compute, display, graphics, ngx, utility, video",
 			},
 		},
@@ -96,7 +94,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			nil,
 			[]string{
-				`E-POLICY env:NVIDIA_MIG_CONFIG_DEVICES "all": only a privileged container ` +
+				`E-POLICY NVIDIA_MIG_CONFIG_DEVICES=all: only a privileged container ` +
 					"(CAP_SYS_ADMIN) may configure or watch MIG devices",
 			},
 		},
@@ -107,7 +105,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			nil,
 			[]string{
-				`E-POLICY env:NVIDIA_MIG_MONITOR_DEVICES "0": only a privileged container ` +
+				`E-POLICY NVIDIA_MIG_MONITOR_DEVICES=0: only a privileged container ` +
 					"(CAP_SYS_ADMIN) may configure or watch MIG devices",
 			},
 		},
@@ -119,7 +117,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			[][]string{{"compute", "utility"}},
 			[]string{
-				`W-REFUSED env:NVIDIA_MIG_CONFIG_DEVICES "all": environment does not count for this container`,
+				`W-REFUSED NVIDIA_MIG_CONFIG_DEVICES=all: environment does not count for this container`,
 			},
 		},
 		{
@@ -201,7 +199,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			[][]string{{"compute", "utility"}},
 			[]string{
-				`W-REQUIRE env:NVIDIA_REQUIRE_GPU "brand=tesla": whether the host meets brand=tesla is not known here ` +
+				`W-REQUIRE NVIDIA_REQUIRE_GPU=brand=tesla: whether the host meets brand=tesla is not known here ` +
 					`(driver 535.104.05, CUDA 12.2)`,
 			},
 		},
@@ -213,7 +211,7 @@ func TestAdmit(t *testing.T) {
 			[][]string{nil},
 			[][]string{{"compute", "utility"}},
 			[]string{
-				`W-REQUIRE env:NVIDIA_REQUIRE_CUDA "cuda>=13": whether the host meets cuda>=13 is not known here ` +
+				`W-REQUIRE NVIDIA_REQUIRE_CUDA=cuda>=13: whether the host meets cuda>=13 is not known here ` +
 					`(driver not known, CUDA not known)`,
 			},
 		},
@@ -276,8 +274,8 @@ func TestBeyondCDI(t *testing.T) {
 
 // The image's compatibility libraries may help where the driver is too old. They are looked up in the image's own root.
 func TestCompatibility(t *testing.T) {
-	const libs = "; the image's compatibility libraries (/usr/local/cuda/compat, of driver "
-	const none = "; the image has no compatibility libraries (/usr/local/cuda/compat)"
+	const libs = "; its own libraries for CUDA "
+	const none = ""
 	file := func(name string) func(string) error {
 		return func(root string) error {
 			path := filepath.Join(root, name)
@@ -311,24 +309,24 @@ func TestCompatibility(t *testing.T) {
 		{"a library without a whole version", "cuda>=13", file(compat + "libcuda.so.580"), none},
 		{
 			"a newer driver's", "cuda>=13", file(compat + "libcuda.so.580.65.06"),
-			libs + "580.65.06 with CUDA 13.0) would meet it on a GPU for data centres",
+			libs + "13.0 help on a data centre's GPU",
 		},
 		{
 			"an older driver's", "cuda>=13", file(compat + "libcuda.so.550.1"),
-			libs + "550.1 with CUDA 12.4) would not meet it either",
+			libs + "12.4 do not help",
 		},
 		{
 			"of which it is not known", "cuda>=14", file(compat + "libcuda.so.700.1"),
-			libs + "700.1 with CUDA 13.1 or newer) might meet it on a GPU for data centres",
+			libs + "13.1 or newer may help on a data centre's GPU",
 		},
 		{
 			"the driver itself stays old", "driver>=580", file(compat + "libcuda.so.580.65.06"),
-			libs + "580.65.06 with CUDA 13.0) would not meet it either",
+			libs + "13.0 do not help",
 		},
 		{
 			"by a link in the image", "cuda>=13",
 			link("/usr/local/cuda-13", "usr/local/cuda", "usr/local/cuda-13/compat/libcuda.so.580.65.06"),
-			libs + "580.65.06 with CUDA 13.0) would meet it on a GPU for data centres",
+			libs + "13.0 help on a data centre's GPU",
 		},
 		{
 			"a link out of the image leads nowhere", "cuda>=13",

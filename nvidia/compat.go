@@ -14,23 +14,22 @@ import (
 // compatDir is where CUDA images keep the libraries of a newer driver, for forward compatibility.
 const compatDir = "/usr/local/cuda/compat"
 
-// compatibility returns the end of a message about an unmet requirement. It says whether the image has compatibility
-// libraries and, if it has, whether they would help.
+// compatibility returns the end of a message about an unmet requirement. If the image has compatibility libraries, it
+// says whether they would help; else it is "".
 func compatibility(c contract.Container, r Requirement, host Driver) string {
 	driver, found := compatDriver(c.Root)
 	if !found {
-		return "; the image has no compatibility libraries (" + compatDir + ")"
+		return ""
 	}
-	text := fmt.Sprintf("; the image's compatibility libraries (%s, of driver %s with CUDA %s) ",
-		compatDir, driver.Version, driver.CUDA())
+	text := fmt.Sprintf("; its own libraries for CUDA %s ", driver.CUDA())
 	switch answer, _ := r.Check(host.WithCUDA(driver)); answer {
 	case Unmet:
-		return text + "would not meet it either"
+		return text + "do not help"
 	case Unknown:
-		return text + "might meet it on a GPU for data centres"
+		return text + "may help on a data centre's GPU"
 	case Met:
 	}
-	return text + "would meet it on a GPU for data centres"
+	return text + "help on a data centre's GPU"
 }
 
 // compatDriver returns the driver whose compatibility libraries are in the image, and whether there are any. It lists

@@ -172,7 +172,7 @@ func TestServes(t *testing.T) {
 			contract.Visible{Nothing: "void"},
 			"NVIDIA_VISIBLE_DEVICES", "void",
 		},
-		{"a legacy image", "", []string{"CUDA_VERSION=11"}, false, false, ids("all"), "CUDA_VERSION", "all"},
+		{"a legacy image", "", []string{"CUDA_VERSION=11"}, false, false, ids("all"), "CUDA_VERSION", "11"},
 		{
 			"mounts that do not count", "",
 			[]string{"NVIDIA_VISIBLE_DEVICES=0"},

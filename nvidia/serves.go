@@ -51,7 +51,8 @@ func (t Toolkit) Serves(c *state.Container) (v contract.Visible, variable, value
 		names, values = []string{VisibleDevices}, []string{value}
 	}
 	if len(names) == 0 && LegacyImage(c) {
-		return contract.Visible{IDs: []string{"all"}}, CUDAVersion, "all"
+		value, _ := c.Env(CUDAVersion)
+		return contract.Visible{IDs: []string{"all"}}, CUDAVersion, value
 	}
 	v, err = ParseVisible(strings.Join(values, ","))
 	if err != nil {

@@ -20,7 +20,8 @@ func withoutSMI(o contract.Order, capabilities []string) *fault.Error {
 		return nil
 	}
 	what := DriverCapabilities + "=" + strings.Join(capabilities, ",")
-	if i := slices.IndexFunc(o.Demands, func(d contract.Demand) bool { return len(Selected(d.Capabilities)) > 0 }); i >= 0 {
+	selects := func(d contract.Demand) bool { return len(Selected(d.Capabilities)) > 0 }
+	if i := slices.IndexFunc(o.Demands, selects); i >= 0 {
 		what = o.Demands[i].What
 	}
 	return fault.New(fault.Skipped, what, "it lacks utility, so that the container does not get %s", smi).

@@ -50,7 +50,7 @@ func search(file *os.File, words []string, matches func(unsafeText string) bool)
 	}
 }
 
-// searchIn is [Search] in a part of the file, which may be its last. A string that may go on behind another part is found
+// searchIn is [Search] in a part of the file, which may be its last. A string that may go on in the next part is found
 // when that is searched.
 func searchIn(part []byte, last bool, words []string, matches func(unsafeText string) bool) string {
 	for _, word := range words {

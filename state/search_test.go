@@ -27,8 +27,11 @@ func TestSearch(t *testing.T) {
 		"within a string":     {pad(3*window, `\"A=0\"`), ""},
 		"without an end":      {pad(window+100, `","A=0`)[:window+106], "A=0"},
 		"behind a nothing":    {pad(2*window, `","A=","A=void","A=1`), "A=1"},
-		"long":                {pad(window, `","LONG=`+strings.Repeat("y", 2*window)), "LONG=" + strings.Repeat("y", longest-6)},
-		"empty":               {"", ""},
+		"long": {
+			pad(window, `","LONG=`+strings.Repeat("y", 2*window)),
+			"LONG=" + strings.Repeat("y", longest-6),
+		},
+		"empty": {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {

@@ -26,8 +26,8 @@ type State struct {
 	Raw []byte `json:"-"`
 }
 
-// Read reads one state object from r, of [limits.State] bytes at most. Nothing but white space may follow it. Its content is not
-// checked yet.
+// Read reads one state object from r, of [limits.State] bytes at most. Nothing but white space may follow it. Its
+// content is not checked yet.
 func Read(r io.Reader) (State, error) {
 	var s State
 	raw, err := decode(r, 0, limits.State, &s)

@@ -71,19 +71,29 @@ func placesOf(user bool, shared, podman string) (checkup.Places, error) {
 		}
 		*dir = abs
 	}
-	if user || err == nil && !named && !installed(install.SystemHooks) && installed(own) {
+	host := hostHooks()
+	if user || err == nil && !named && !installed(host.Shared) && installed(own) {
 		return checkup.Places{
 			Shared: cmp.Or(shared, own), Podman: cmp.Or(podman, shared, own), Named: named, User: true,
 			UserDir: configOf(own),
 		}, nil
 	}
 	places := checkup.Places{
-		Shared: cmp.Or(shared, install.SystemHooks), Podman: cmp.Or(podman, install.PodmanHooks), Named: named,
+		Shared: cmp.Or(shared, host.Shared), Podman: cmp.Or(podman, host.Podman), Named: named,
 	}
 	if err == nil && os.Getuid() != 0 {
 		places.UserDir = configOf(own) // a user's podman reads it beside the host's
 	}
 	return places, nil
+}
+
+// hostHooks returns the directories in which the definitions for the whole host are: the administrator's, if install
+// has found the default ones read-only, or else the default ones.
+func hostHooks() checkup.Places {
+	if !installed(install.SystemHooks) && installed(install.AdminHooks) {
+		return checkup.Places{Shared: install.AdminHooks, Podman: install.AdminPodmanHooks}
+	}
+	return checkup.Places{Shared: install.SystemHooks, Podman: install.PodmanHooks}
 }
 
 // configOf returns the user's configuration directory, of which CONFIG/containers/oci/hooks.d is the directory of

@@ -19,7 +19,7 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 	flags.StringVar(&t.Bin, "bin-dir", "",
 		"the binary is in `DIR` instead of /usr/local/bin, or ~/.local/bin with --user")
 	flags.StringVar(&t.Hooks, "hooks-dir", "", "the hook definition is in `DIR` instead of "+install.SystemHooks+
-		", or ~/.config/containers/oci/hooks.d with --user; "+
+		" ("+install.AdminHooks+" where that is read-only), or ~/.config/containers/oci/hooks.d with --user; "+
 		"without --user the engines must be told of it, and podman's precreate definition is left out")
 	flags.StringVar(&t.Precreate, "precreate-dir", "",
 		"podman's precreate definition is in `DIR`, where CRI-O must not look, instead of "+install.PodmanHooks)
@@ -40,6 +40,9 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 	t.Engine = name
 	if !*user {
 		return t, nil
+	}
+	if name != "" && name != "podman" {
+		return t, flags.wrong("--user is for rootless podman, and %s reads nothing in a home directory", *engine)
 	}
 	var err error
 	t.User, err = install.CurrentUser()
@@ -83,6 +86,9 @@ func changeLine(c install.Change) string {
 			"on the host run gpu-hook install, or add %q to hooks_dir in containers.conf", c.Dir)
 	case install.Overruled:
 		return fmt.Sprintf("podman reads %s after it, which sets hooks_dir: add %q there", c.Path, c.Dir)
+	case install.Unread:
+		return fmt.Sprintf("CRI-O does not read %s: name it beside the others in hooks_dir under [crio.runtime], "+
+			"in a file in /etc/crio/crio.conf.d, and restart CRI-O", c.Dir)
 	}
 	return ""
 }

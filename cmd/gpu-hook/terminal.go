@@ -8,8 +8,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gpu-hook/gpu-hook/hook/plan"
 )
 
 // defaultWidth is the width of text that does not go to a terminal, in columns.
@@ -128,27 +126,24 @@ func coloured(line string) string {
 	if colour := colourOf(word); colour != "" {
 		return colour + word + colourEnd + line[len(word):]
 	}
-	if word != "container" {
-		return line
-	}
-	first, rest, _ := strings.Cut(line, "\n")
-	i := strings.LastIndex(first, ": ") + len(": ")
-	if colour := colourOf(first[i:]); colour != "" && rest == "" {
-		return first[:i] + colour + first[i:] + colourEnd
+	if i := strings.LastIndex(line, ": ") + len(": "); !strings.HasPrefix(line, " ") && i > 1 {
+		if colour := colourOf(line[i:]); colour != "" {
+			return line[:i] + colour + line[i:] + colourEnd
+		}
 	}
 	return line
 }
 
 const colourEnd = "\x1b[0m"
 
-// colourOf returns what begins the colour of a status word, or "".
+// colourOf returns what begins the colour of a status word or verdict, or "".
 func colourOf(word string) string {
 	switch strings.ToLower(word) {
-	case "fail", "error", plan.ResultRefused, plan.ResultFailed:
+	case "fail", "error", "cause:", "would not start", "did not start":
 		return "\x1b[31m"
 	case "warn", "warning":
 		return "\x1b[33m"
-	case "ok", plan.ResultApplied:
+	case "ok", "would start", "got its devices":
 		return "\x1b[32m"
 	}
 	return ""

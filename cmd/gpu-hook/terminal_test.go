@@ -8,7 +8,7 @@ import (
 )
 
 func TestShown(t *testing.T) {
-	text := `container abc: refused
+	text := `abc (podman): did not start
   env:NVIDIA  "all"  nvidia  unserved: one two three four five
 FAIL  1  podman never calls gpu-hook: no definition
          fix: gpu-hook install --engine podman --user
@@ -16,7 +16,7 @@ error E-NODE: device node /dev/nvidia0: it is missing
 averylongwordthatnobodycanbreakanywhere
 ok       fine
 `
-	want := `container abc: refused
+	want := `abc (podman): did not start
   env:NVIDIA  "all"  nvidia
               unserved: one two
               three four five
@@ -34,10 +34,10 @@ ok       fine
 	if got := (terminal{width: 34}).shown(text); got != text {
 		t.Errorf("it is no terminal:\n%s", got)
 	}
-	want = "container abc: \x1b[31mrefused\x1b[0m\n\x1b[31mFAIL\x1b[0m  1\n\x1b[33mwarning\x1b[0m W-X: x\n" +
+	want = "abc: \x1b[31mdid not start\x1b[0m\n\x1b[31mFAIL\x1b[0m  1\n\x1b[33mwarning\x1b[0m W-X: x\n" +
 		"failing\n  error\n\x1b[32mok\x1b[0m\ncontainer x: y\n"
 	got := terminal{width: 80, is: true, colours: true}.shown(
-		"container abc: refused\nFAIL  1\nwarning W-X: x\nfailing\n  error\nok\ncontainer x: y\n")
+		"abc: did not start\nFAIL  1\nwarning W-X: x\nfailing\n  error\nok\ncontainer x: y\n")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

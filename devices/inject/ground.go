@@ -158,12 +158,17 @@ func (g *ground) checkMake(s site, unsafePath string) error {
 		return err
 	}
 	if !g.own(s.mount) {
-		return fmt.Errorf("%q would have to be made on a volume or another filesystem of the host", path.Clean(unsafePath))
+		return errOnVolume(unsafePath)
 	}
 	if g.sparesRoot && s.mount == g.root {
 		return errRootSpared
 	}
 	return nil
+}
+
+// errOnVolume is the refusal to make unsafePath.
+func errOnVolume(unsafePath string) error {
+	return fmt.Errorf("%q would have to be made on a volume or another filesystem of the host", path.Clean(unsafePath))
 }
 
 // own reports whether the mount with this id is one of the container's own.

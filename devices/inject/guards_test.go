@@ -303,29 +303,3 @@ func TestRunDelegateInALink(t *testing.T) {
 		t.Error("a link is followed")
 	}
 }
-
-// A directory of /dev that becomes a link while it is looked through is not followed.
-func TestDirectoryInDevThatIsSwapped(t *testing.T) {
-	alone(t)
-	top := onMemory(t)
-	err := errors.Join(
-		os.MkdirAll(top+"/dev/a", 0o700), os.Mkdir(top+"/elsewhere", 0o700), os.Symlink("../elsewhere", top+"/dev/b"),
-		makeAt(top+"/elsewhere/null", unix.S_IFCHR|0o600, 1, 3),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer meanwhile(t, func() {
-		_ = unix.Renameat2(unix.AT_FDCWD, top+"/dev/a", unix.AT_FDCWD, top+"/dev/b", unix.RENAME_EXCHANGE)
-	})()
-	r := rootIn(t, top)
-	for range until {
-		found, err := r.devNodes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(found) > 0 {
-			t.Fatalf("a link is followed: %v", found)
-		}
-	}
-}

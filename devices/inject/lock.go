@@ -18,8 +18,9 @@ const lockPause = 10 * time.Millisecond
 // share one (podman run --rootfs). A file that one start makes another may mount on; if the first then failed and took
 // the file back, the kernel would detach the other's mount, and that container would start without it.
 //
-// On a filesystem that knows no such locks there is none. A process in the container can hold the lock too, and so keep
-// containers of this same root filesystem from starting, but no others.
+// On a filesystem that knows no such locks there is none. A process in the container can hold the lock too, and so can
+// every user of the host who may open the directory. They keep containers of this same root filesystem from starting,
+// but no others. Engines keep the root filesystems that they make closed to users.
 func (r *rootfs) lock(ctx context.Context) error {
 	dir, err := openat(r.root, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {

@@ -110,11 +110,21 @@ func (s *source) setAttributes(a devices.MountAttributes) error {
 func (r *rootfs) attach(s *source) error {
 	s.Status = devices.Failed
 	if err := r.move(s); err != nil {
-		return fault.New(fault.Mount, "mount on "+s.ContainerPath, "%w", err).
-			WithHint("nothing of the image, and no volume, may stand in the way of this path")
+		return mountFault(s.Mount, err)
 	}
 	s.Status = devices.Applied
 	return nil
+}
+
+// mountFault is the error that the mount cannot be attached because of err.
+func mountFault(m *devices.Mount, err error) *fault.Error {
+	return fault.New(fault.Mount, "mount on "+m.ContainerPath, "%w", err).
+		WithHint("nothing of the image, and no volume, may stand in the way of this path")
+}
+
+// errDirOnFile is the refusal of a mount whose mount point is of another kind.
+func errDirOnFile() error {
+	return errors.New("cannot mount a directory on a file, or a file on a directory")
 }
 
 // move attaches and verifies the mount.
@@ -125,7 +135,7 @@ func (r *rootfs) move(s *source) error {
 	}
 	defer target.Close()
 	if target.dir != s.dir {
-		return errors.New("cannot mount a directory on a file, or a file on a directory")
+		return errDirOnFile()
 	}
 	if err := r.ground.checkMount(target.site, s.ContainerPath); err != nil {
 		return err

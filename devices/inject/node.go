@@ -23,11 +23,16 @@ func (r *rootfs) makeNode(d *devices.DeviceNode) error {
 	d.Status = devices.Failed
 	status, err := r.node(d)
 	if err != nil {
-		return fault.New(fault.Node, "device node "+d.Path, "%w", err).
-			WithHint("the container's /dev must be the runtime's own tmpfs, with nothing of the image in the node's place")
+		return nodeFault(d, err)
 	}
 	d.Status = status
 	return nil
+}
+
+// nodeFault is the error that the node cannot be made because of err.
+func nodeFault(d *devices.DeviceNode, err error) *fault.Error {
+	return fault.New(fault.Node, "device node "+d.Path, "%w", err).
+		WithHint("the container's /dev must be the runtime's own tmpfs, with nothing of the image in the node's place")
 }
 
 // node is [rootfs.makeNode] without the errors' context; it returns the status.

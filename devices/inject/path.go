@@ -88,9 +88,14 @@ func openMade(dir *os.File, name string) (*os.File, error) {
 func (r *rootfs) another(unsafePath string) (*os.File, error) {
 	handle, err := linux.OpenInRoot(r.root, unsafePath)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
+		return nil, errLeadsNowhere(unsafePath)
 	}
 	return handle, err
+}
+
+// errLeadsNowhere is the refusal to make anything at the target of the link unsafePath.
+func errLeadsNowhere(unsafePath string) error {
+	return fmt.Errorf("%q is a link that leads nowhere in the container", path.Clean(unsafePath))
 }
 
 // directory returns the directory at unsafePath in the root, in which something is to be made, and makes it if it is

@@ -3,6 +3,8 @@ package rules
 import (
 	"context"
 	"os"
+
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Question is a question to systemd about the container's scope, asked before anything is to be told. A nil Question is
@@ -43,8 +45,12 @@ func ask(ctx context.Context, at []endpoint, group string) *Question {
 	ctx, cancel := context.WithTimeout(ctx, systemdTimeout)
 	answers := make(chan reply, 1)
 	go func() {
-		s, err := openSession(ctx, at, group)
-		answers <- reply{s, err}
+		var r reply
+		r.err = fault.Guard(func() (err error) {
+			r.session, err = openSession(ctx, at, group)
+			return err
+		})
+		answers <- r
 	}()
 	return &Question{group, cancel, answers}
 }
@@ -63,6 +69,9 @@ func (q *Question) take(ctx context.Context, group string) (*session, error) {
 		return nil, ctx.Err()
 	}
 	q.answer = nil
+	if fault.Panicked(a.err) {
+		panic(a.err) // of the other goroutine: no answer is a warning, a defect is none
+	}
 	if a.err != nil || a.session.until(ctx) {
 		return a.session, a.err
 	}

@@ -145,7 +145,7 @@ func (h *host) installOver(file string) string {
 	switch {
 	case h.places.User:
 		return "gpu-hook install --user"
-	case dir == facts.SystemHooks || dir == h.places.Podman:
+	case dir == facts.SystemHooks || dir == facts.AdminPodmanHooks || dir == h.places.Podman:
 		return "gpu-hook install"
 	}
 	return "gpu-hook install --hooks-dir " + dir

@@ -124,10 +124,24 @@ func (h *host) notCalled(engine string, e *facts.Engine, stage string) report.Ch
 			c.Details = append(c.Details, fmt.Sprintf("%s calls it, in a directory that is not read", hook.File))
 		}
 	}
+	if engine != state.CRIO && h.lacksDropIn(e) {
+		c.Details = append(c.Details, fmt.Sprintf("%s, which tells podman of %s, is missing", facts.PodmanDropIn,
+			facts.AdminPodmanHooks))
+	}
 	if c.Fix == "" {
 		c.Fix, c.Hint = h.installFor(engine, e)
 	}
 	return c
+}
+
+// lacksDropIn reports whether podman's own definitions are in place and the drop-in by which podman reads them is not.
+func (h *host) lacksDropIn(e *facts.Engine) bool {
+	return !h.Paths[facts.PodmanDropIn].Exists() && slices.ContainsFunc(e.Others, inDir(facts.AdminPodmanHooks))
+}
+
+// inDir returns a function that reports whether a definition is in that directory.
+func inDir(dir string) func(facts.Hook) bool {
+	return func(hook facts.Hook) bool { return path.Dir(hook.File) == dir }
 }
 
 // installFor is how gpu-hook gets into a directory that the engine reads.
@@ -140,6 +154,10 @@ func (h *host) installFor(engine string, e *facts.Engine) (command, words string
 		return userDropIn(h.places.UserDir), ""
 	case h.byUser():
 		return "gpu-hook install --user", ""
+	case engine == state.CRIO && slices.Contains(e.Dirs, facts.SystemHooks) &&
+		slices.ContainsFunc(e.Others, inDir(facts.AdminHooks)):
+		// Installed where the default directory cannot be written.
+		return crioDropIn(append(slices.Clone(e.Dirs), facts.AdminHooks)) + ` && systemctl restart crio`, ""
 	case slices.Contains(e.Dirs, facts.SystemHooks), engine != state.CRIO && !overrules(e.SetBy):
 		return "gpu-hook install", ""
 	case len(e.Dirs) > 0:
@@ -151,11 +169,16 @@ func (h *host) installFor(engine string, e *facts.Engine) (command, words string
 		return command,
 			"or add " + facts.SystemHooks + " to hooks_dir in " + strings.Split(e.SetBy, ":")[0]
 	case engine == state.CRIO:
-		return `mkdir -p /etc/crio/crio.conf.d && printf '[crio.runtime]\nhooks_dir = ["` + facts.SystemHooks + `"]\n' ` +
-			`>/etc/crio/crio.conf.d/99-zz-gpu-hook.conf && gpu-hook install --engine crio && systemctl restart crio`, ""
+		return crioDropIn([]string{facts.SystemHooks}) + ` && gpu-hook install --engine crio && systemctl restart crio`, ""
 	}
 	return `printf '[engine]\nhooks_dir = ["` + facts.SystemHooks + `", "` + h.places.Podman + `"]\n' ` +
 		`>/etc/containers/containers.conf.d/zz-gpu-hook.conf && gpu-hook install`, ""
+}
+
+// crioDropIn is the command by which CRI-O reads these directories whatever its other drop-ins say.
+func crioDropIn(dirs []string) string {
+	return `mkdir -p /etc/crio/crio.conf.d && printf '[crio.runtime]\nhooks_dir = [` + quoted(dirs) + `]\n' ` +
+		`>/etc/crio/crio.conf.d/99-zz-gpu-hook.conf`
 }
 
 // overrules reports whether podman reads the file later than the drop-in of gpu-hook install.

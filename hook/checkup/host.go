@@ -93,11 +93,11 @@ func look(root string, c *config.Config, engine string, places Places) *host {
 func (h *host) query() facts.Query {
 	q := facts.Query{
 		SpecDirs: h.config.CDI.SpecDirs, Only: h.places.only(), UserDir: h.places.UserDir,
-		HookDirs: []string{facts.SystemHooks, "/etc/containers/oci/hooks.d", h.places.Podman, h.places.Shared},
+		HookDirs: []string{facts.SystemHooks, facts.AdminHooks, facts.AdminPodmanHooks, h.places.Podman, h.places.Shared},
 		UID:      h.config.Self.UID,
 	}
 	q.Groups, _ = os.Getgroups()
-	q.Paths = append(q.Paths, operatorUVM)
+	q.Paths = append(q.Paths, operatorUVM, facts.PodmanDropIn)
 	for _, v := range h.config.Vendors {
 		q.Paths = append(q.Paths, v.RuntimeHook)
 	}

@@ -32,7 +32,8 @@ type broken struct {
 }
 
 func hosts() []broken {
-	return slices.Concat(healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts())
+	return slices.Concat(healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts(),
+		readOnlyHosts())
 }
 
 // Every check is made on every host, so that the findings of one host are false alarms on the others.

@@ -22,9 +22,15 @@ func TestConfigurationsAreBounded(t *testing.T) {
 	}
 	vendors := strings.ReplaceAll(list(70, "[[vendor]]\nname = \"v%d\"\nkind = \"v%[1]d.com/x\"\n"), ", ", "")
 	for name, test := range map[string]struct{ text, want string }{
-		"vendors":    {vendors, "vendor: 73 are too many (64)"},
-		"prefixes":   {"[cdi]\nannotation-prefixes = [" + list(65, `"p%d.io/"`) + "]", "cdi.annotation-prefixes: 65 are too many (64)"},
-		"variables":  {"[requests]\npreferred-env = [" + list(65, `"V%d"`) + "]", "requests.preferred-env: 65 are too many (64)"},
+		"vendors": {vendors, "vendor: 73 are too many (64)"},
+		"prefixes": {
+			"[cdi]\nannotation-prefixes = [" + list(65, `"p%d.io/"`) + "]",
+			"cdi.annotation-prefixes: 65 are too many (64)",
+		},
+		"variables": {
+			"[requests]\npreferred-env = [" + list(65, `"V%d"`) + "]",
+			"requests.preferred-env: 65 are too many (64)",
+		},
 		"a long one": {strings.Repeat("#", limits.Configuration+1), "it is larger than 64 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {

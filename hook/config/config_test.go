@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -194,6 +195,17 @@ func TestParseRefuses(t *testing.T) {
 func TestLoad(t *testing.T) {
 	if c, err := Load("/nowhere/config.toml"); err == nil || c == nil {
 		t.Error("an explicit file that is not there is no error, or the defaults do not come with it")
+	}
+}
+
+// A configuration that others may write is not believed, and the built-in rules hold.
+func TestConfigurationOfOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); !errors.Is(err, trust.ErrUntrusted) {
+		t.Errorf("got %v", err)
 	}
 }
 

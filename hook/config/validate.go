@@ -20,8 +20,8 @@ import (
 func (c *Config) validate() error {
 	var errs []error
 	for _, check := range []func() []error{
-		c.checkEntries, c.checkEngines, c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers, c.checkVendors,
-		c.checkCapabilities,
+		c.checkEntries, c.checkEngines, c.checkSources, c.checkChoices, c.checkPrefixes, c.checkPaths, c.checkNumbers,
+		c.checkVendors, c.checkCapabilities,
 	} {
 		errs = append(errs, check()...)
 	}

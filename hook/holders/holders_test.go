@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/sys/mountinfo"
@@ -170,6 +171,52 @@ func TestUsersRecordsAreBounded(t *testing.T) {
 	found, errs := h.read()
 	if len(found) != 256 || len(errs) != 6 || !strings.Contains(errs[5], "39 more") {
 		t.Errorf("%d containers, errors: %q", len(found), errs)
+	}
+}
+
+// What the records of a user make root remember does not grow with their number: no short text stands for much.
+func TestUsersRecordsHoldABoundedAmount(t *testing.T) {
+	h := newTree(t)
+	hers := processOf(t, alice)
+	dir := fmt.Sprintf("%s/%d/gpu-hook/records", h.runtime, alice)
+	h.leave(dir, "small", alice, hers)
+	many := strings.Repeat(",{}", 1000)
+	for id, about := range map[string]string{
+		"requests": `"requests":[{}` + strings.Repeat(many, 20) + `]`,
+		"devices":  `"requests":[{"devices":[""` + strings.Repeat(`,""`, 60_000) + `]}]`,
+		"grants": `"requests":[{"devices":[""` + strings.Repeat(`,""`, 99) + `]}],"grants":[` +
+			strings.Repeat(`{"delegate":{}},`, 999) + `{}]`,
+	} {
+		file := h.leave(dir, id, alice, hers)
+		process, err := json.Marshal(hers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf(`{"container":{"process":%s},%s}`, process, about)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		past := time.Now().Add(-time.Hour) // the newest are read first
+		if err := os.Chtimes(file, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, errs := h.read()
+	if diff := cmp.Diff([]string{"small 54321"}, found); diff != "" || len(errs) != 3 {
+		t.Errorf("%s, errors: %q", diff, errs)
+	}
+}
+
+// A directory counts only if it is the user's whose name it has: below /tmp anybody can make one.
+func TestUsersRecordsOfAnothersDirectory(t *testing.T) {
+	h := newTree(t)
+	his := processOf(t, mallory)
+	for uid := range 50 {
+		dir := fmt.Sprintf("%s/gpu-hook-%d/records", h.temp, 60000+uid)
+		h.leave(dir, "c", mallory, his)
+	}
+	if found, errs := h.read(); len(found)+len(errs) > 0 {
+		t.Errorf("found %q, errors: %q", found, errs)
 	}
 }
 

@@ -85,6 +85,9 @@ func recordsBelow(top, unsafePath string, uid int) ([]*report.Report, []error) {
 		return nil, []error{report.ForeignError(uid, err)}
 	}
 	defer records.Close()
+	if st, err := linux.Fstat(records); err != nil || int(st.Uid) != uid {
+		return nil, nil // anybody can make a directory with this name below /tmp, and thousands of them
+	}
 	return report.RunningOf(records, uid)
 }
 

@@ -61,6 +61,9 @@ func (o *Outcome) Forgo(p Plan, part Part, f *fault.Error) {
 
 // Without is the warning that a container starts without what was wished, because of f.
 func Without(r Request, f *fault.Error) *fault.Error {
+	if f.What() == r.String() { // it is named once
+		return fault.New(fault.Weak, r.String(), "the container starts without: %w", f.Unwrap()).WithHint("%s", f.Hint())
+	}
 	return fault.New(fault.Weak, r.String(), "the container starts without: %w", f).WithHint("%s", f.Hint())
 }
 

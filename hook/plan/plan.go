@@ -4,8 +4,8 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
@@ -36,8 +36,42 @@ type Request struct {
 	Reason       string   `json:"reason"`
 }
 
-// String names the request in a message.
-func (r Request) String() string { return fmt.Sprintf("%s %q", r.Source, r.Value) }
+// String names the request in a message, as its user wrote it: NVIDIA_VISIBLE_DEVICES=0, gpu-hook/gpus=all, --gpus all.
+func (r Request) String() string { return r.lead() + fault.Value(r.Value) }
+
+// Short is String with at most this number of characters of the value. Of a longer one it has the beginning and the
+// end.
+func (r Request) Short(characters int) string {
+	value := []rune(r.Value)
+	if len(value) <= characters {
+		return r.String()
+	}
+	head := characters * 2 / 3 // what is asked for first tells more than what is last
+	r.Value = string(value[:head]) + "…" + string(value[len(value)-(characters-head-1):])
+	return r.String()
+}
+
+// By names the source of the request in a message.
+func (r Request) By() string {
+	switch kind, key, _ := strings.Cut(r.Source, ":"); kind {
+	case "env", "annotation":
+		return fault.Value(key)
+	case "flag":
+		return "--gpus"
+	}
+	return "a " + r.Source
+}
+
+// lead is what stands before the value.
+func (r Request) lead() string {
+	switch kind, key, _ := strings.Cut(r.Source, ":"); kind {
+	case "env", "annotation":
+		return fault.Value(key) + "="
+	case "flag":
+		return "--gpus "
+	}
+	return r.Source + " "
+}
 
 // What has become of a request.
 const (

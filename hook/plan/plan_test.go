@@ -117,7 +117,7 @@ func TestForgo(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	f := o.Warnings[0]
-	text := `env:X "all": the container starts without: hook /h: it failed`
+	text := `X=all: the container starts without: hook /h: it failed`
 	if f.Code() != fault.Weak || f.Error() != text || f.Hint() != "look at it" {
 		t.Errorf("%s %v, hint %s", f.Code(), f, f.Hint())
 	}
@@ -177,7 +177,7 @@ func TestFail(t *testing.T) {
 }
 
 func TestRequestInMessages(t *testing.T) {
-	if got := (Request{Source: "env:X", Value: "a\nb"}).String(); got != `env:X "a\nb"` {
+	if got := (Request{Source: "env:X", Value: "a\nb"}).String(); got != `X="a\nb"` {
 		t.Error(got)
 	}
 }

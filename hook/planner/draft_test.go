@@ -67,7 +67,7 @@ func TestFailOrWarn(t *testing.T) {
 		"something was asked for": {drafted(false), true, "", "", []string{""}, 1},
 		"beside a wish":           {drafted(true, false), true, "", "", []string{"", ""}, 2},
 		"wishes alone": {
-			drafted(true, true), false, fault.Weak, `env:X "all": the container starts without: /f: broken`, []string{
+			drafted(true, true), false, fault.Weak, `X=all: the container starts without: /f: broken`, []string{
 				"unserved", "unserved",
 			}, 0,
 		},

@@ -107,8 +107,7 @@ func (p *Planner) nobody(vendors []*config.Vendor, failures []*fault.Error) []*f
 		}
 	}
 	first := fault.New(fault.NoSpec, "", "no vendor has a CDI Spec or a hook on this host").
-		WithHint("load or install the driver of the host's GPUs, then generate its CDI Spec: " +
-			"nvidia-ctk cdi generate, amd-ctk cdi generate")
+		WithHint("load or install the GPU's driver, then generate its CDI Spec: nvidia-ctk or amd-ctk cdi generate")
 	return append([]*fault.Error{first}, failures...)
 }
 

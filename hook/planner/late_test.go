@@ -71,7 +71,7 @@ func TestLate(t *testing.T) {
 			configure: strict,
 			want: []string{
 				visible + " nvidia: unserved", "0 nvidia.cdi chosen", hookSkipped,
-				"W-WEAK " + visible + ` "all": the container starts without: ` + late + "variable A=b",
+				"W-WEAK " + `NVIDIA_VISIBLE_DEVICES=all: the container starts without: ` + late + "variable A=b",
 			},
 		},
 		{name: "a chosen owner, of a node that is made", host: owned, gpus: "driver=nvidia.cdi", want: []string{

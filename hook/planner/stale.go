@@ -47,7 +47,7 @@ func (p *Planner) stale(v *config.Vendor, share *devices.Share, mayMiss bool) (f
 		why = append(why, fmt.Sprintf("written for driver %s, the host runs %s", written, loaded))
 	}
 	if len(missing) > 0 {
-		text := fmt.Sprintf("%d of %d host files that it needs are missing", len(missing), needed)
+		text := fmt.Sprintf("%d of its %d host files are missing", len(missing), needed)
 		if len(why) == 0 {
 			text += ", first: " + missing[0]
 		}

@@ -20,8 +20,8 @@ func TestStale(t *testing.T) {
 	const (
 		spec    = "HOST/cdi/nvidia.yaml: "
 		updated = spec + "written for driver 580.65.06, the host runs 590.48.01"
-		missing = spec + "1 of 2 host files that it needs are missing, first: HOST/lib/libcuda.so.580.65.06"
-		both    = updated + "; 1 of 2 host files that it needs are missing"
+		missing = spec + "1 of its 2 host files are missing, first: HOST/lib/libcuda.so.580.65.06"
+		both    = updated + "; 1 of its 2 host files are missing"
 		hooked  = "0 gets a run with NVIDIA_VISIBLE_DEVICES=0 NVIDIA_DRIVER_CAPABILITIES=compute,utility"
 	)
 	served := []string{
@@ -31,14 +31,14 @@ func TestStale(t *testing.T) {
 	next := func(why string) []string {
 		return []string{
 			asked + " nvidia: granted", "0 nvidia.cdi failed: " + why, "0 nvidia.runtime-hook chosen", hooked,
-			"W-FALLBACK " + asked + ` "driver=nvidia": nvidia.runtime-hook serves it, because nvidia.cdi: ` + why,
+			"W-FALLBACK " + `gpu-hook/gpus=driver=nvidia: nvidia.runtime-hook serves it, because nvidia.cdi: ` + why,
 		}
 	}
 	stops := func(why string) []string {
 		return []string{
 			asked + " nvidia: unserved", "0 nvidia.cdi failed: " + why, "0 nvidia.runtime-hook skipped: no other driver is " +
 				"tried",
-			"E-STALE " + asked + ` "driver=nvidia": ` + why,
+			"E-STALE " + `gpu-hook/gpus=driver=nvidia: ` + why,
 		}
 	}
 	// optional is a library that the administrator lets containers do without.

@@ -2,7 +2,6 @@ package precedence
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
@@ -108,7 +107,7 @@ func (t *contest) override(r, above *request.Request) error {
 	if r.Status == plan.Empty {
 		return nil
 	}
-	r.Status, r.Reason = plan.Overridden, fmt.Sprintf("%s is set, and stands higher", above.Source)
+	r.Status, r.Reason = plan.Overridden, above.By()+" is set, and stands higher"
 	if request.SameDevices(r, above) {
 		return nil
 	}

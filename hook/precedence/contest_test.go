@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	byAnnotation = "overridden: annotation:gpu-hook/gpus is set, and stands higher"
-	byMount      = "overridden: mount is set, and stands higher"
-	byEnv        = "overridden: env:NVIDIA_VISIBLE_DEVICES is set, and stands higher"
+	byAnnotation = "overridden: gpu-hook/gpus is set, and stands higher"
+	byMount      = "overridden: a mount is set, and stands higher"
+	byEnv        = "overridden: NVIDIA_VISIBLE_DEVICES is set, and stands higher"
 
-	annotationText = `annotation:gpu-hook/gpus "annotation"`
-	mountText      = `mount "mount"`
-	envText        = `env:NVIDIA_VISIBLE_DEVICES "env"`
+	annotationText = `gpu-hook/gpus=annotation`
+	mountText      = `mount mount`
+	envText        = `NVIDIA_VISIBLE_DEVICES=env`
 )
 
 // lost is the warning that a request lost to another which is for something else.
@@ -202,7 +202,7 @@ func TestContestOfVendors(t *testing.T) {
 			"wins", byMount, lost(envText, mountText),
 		}},
 		{"any vendor's over each vendor's", requests{any(annotation()), ask(env(), "0"), amd("0")}, nil, []string{
-			"wins", byAnnotation, byAnnotation, lost(`env:AMD_VISIBLE_DEVICES "env"`, annotationText),
+			"wins", byAnnotation, byAnnotation, lost(`AMD_VISIBLE_DEVICES=env`, annotationText),
 		}},
 		{"one vendor's over any vendor's", requests{ask(annotation(), "1"), any(mount())}, nil, []string{
 			"wins", byAnnotation, lost(mountText, annotationText),
@@ -331,8 +331,8 @@ func TestServedByTheEngine(t *testing.T) {
 		{"alone", requests{served()}, nil, []string{"present"}},
 		{"below an annotation", requests{ask(annotation(), "1"), served()}, nil, []string{"wins", "present"}},
 		{"above the environment", requests{served(), ask(env(), "1")}, nil, []string{
-			"present", "overridden: annotation:cdi.k8s.io/x is set, and stands higher",
-			lost(envText, `annotation:cdi.k8s.io/x "cdi-annotation"`),
+			"present", "overridden: cdi.k8s.io/x is set, and stands higher",
+			lost(envText, `cdi.k8s.io/x=cdi-annotation`),
 		}},
 		{"a source that does not count", requests{served(), ask(mount(), "1")}, func(c *config.Config) {
 			c.Requests.Sources = []string{"mount", "env"}

@@ -53,7 +53,7 @@ func TestDrivers(t *testing.T) {
 			"two requests name two", nvidia,
 			requests{pinned(annotation(), "nvidia.runtime-hook"), pinned(cdi(), "nvidia.cdi")},
 			nil, fault.Conflict,
-			`annotation:cdi.k8s.io/x "cdi-annotation": it is for driver "nvidia.cdi", and ` + annotationText +
+			`cdi.k8s.io/x=cdi-annotation: it is for driver "nvidia.cdi", and ` + annotationText +
 				` for driver "nvidia.runtime-hook": one vendor has one driver in one container`,
 		},
 		{"a vendor that is not configured", "", requests{pinned(cdi(), "cdi")}, []string{"cdi"}, "", ""},

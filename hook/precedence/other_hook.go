@@ -2,6 +2,7 @@ package precedence
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func (t *contest) leave(o *otherHook, requests, winners []*request.Request) (lef
 	if o == nil {
 		return winners, nil
 	}
-	hint := "remove the other hook's definition from the hooks directories, or set " + o.Off
+	hint := "remove the other hook's definition, or set " + o.Off
 	reported := false
 	for _, r := range requests {
 		switch wins := slices.Contains(winners, r); {
@@ -74,7 +75,7 @@ func (t *contest) leave(o *otherHook, requests, winners []*request.Request) (lef
 			r.Reason = fmt.Sprintf("config.json runs %s too (%s), which will serve %s", o.Path, o.Stage, o.serves)
 		case wins || r.Status == plan.Empty:
 			f := fault.New(fault.Conflict, r.String(),
-				"config.json also runs %s (%s), which will serve %s beside it", o.Path, o.Stage, o.serves).
+				"config.json also runs %s, which will serve %s", path.Base(o.Path), o.serves).
 				WithHint("%s", hint)
 			return nil, r.Stop(f)
 		}

@@ -29,10 +29,10 @@ func besides(env ...string) *state.Container {
 func TestOtherHook(t *testing.T) {
 	const (
 		left   = "overridden: left to " + ownHook + ", which config.json runs too (prestart)"
-		serves = `env:NVIDIA_VISIBLE_DEVICES "0"`
+		serves = `NVIDIA_VISIBLE_DEVICES=0`
 		anyway = "W-HOOK config.json: it also runs " + ownHook + " (prestart), which will serve " + serves +
 			" whatever is decided here"
-		beside = "config.json also runs " + ownHook + " (prestart), which will serve " + serves + " beside it"
+		beside = "config.json also runs nvidia-container-runtime-hook, which will serve " + serves
 	)
 	leftTo := func(r string) string {
 		return "W-HOOK " + r + ": left to " + ownHook + ", which config.json runs too (prestart)"
@@ -109,8 +109,7 @@ func TestOtherHook(t *testing.T) {
 		test.run(t, besides(test.env...))
 	}
 	_, warnings, err := Contest(config.Defaults(), besides(visible), requests{ask(env(), "0")})
-	want := "remove the other hook's definition from the hooks directories, or set NVIDIA_VISIBLE_DEVICES=void to " +
-		"have gpu-hook serve it"
+	want := "remove the other hook's definition, or set NVIDIA_VISIBLE_DEVICES=void to have gpu-hook serve it"
 	if err != nil || len(warnings) != 1 || warnings[0].Hint() != want {
 		t.Errorf("%v %v", warnings, err)
 	}
@@ -137,7 +136,7 @@ func TestOtherHookByMounts(t *testing.T) {
 	contested{"nobody", nil, func(c *config.Config) {
 		c.NVIDIA.RuntimeConfig, c.Self.Owner = file, trust.Owner{UID: uint32(os.Getuid())}
 	}, []string{
-		"W-HOOK config.json: it also runs " + ownHook + ` (prestart), which will serve mount "0" whatever is decided here`,
+		"W-HOOK config.json: it also runs " + ownHook + ` (prestart), which will serve mount 0 whatever is decided here`,
 	}}.run(t, container)
 }
 

@@ -128,8 +128,12 @@ func (c *Checkup) Text(w io.Writer) error {
 			fmt.Fprintf(out, "ok       %s: %s\n", check.Name, check.Message)
 		}
 	}
+	what := "more"
+	if fine == len(c.Checks) {
+		what = "checks"
+	}
 	if !c.All && fine > 0 {
-		fmt.Fprintf(out, "ok       %d more (gpu-hook doctor --all)\n", fine)
+		fmt.Fprintf(out, "ok       %d %s (gpu-hook doctor --all)\n", fine, what)
 	}
 	if c.Summary != "" {
 		out.WriteString("\n" + c.Summary + "\n")

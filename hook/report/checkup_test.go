@@ -52,6 +52,19 @@ One thing keeps containers from their devices: see 1.
 	}
 }
 
+// Where nothing was found, what is fine is not more than that.
+func TestCheckupTextWithoutFindings(t *testing.T) {
+	c := &Checkup{}
+	c.Add("a", CheckOK, "fine", "")
+	c.Add("b", CheckOK, "fine", "")
+	c.Finish()
+	var out strings.Builder
+	want := "ok       2 checks (gpu-hook doctor --all)\n\nContainers can get their devices.\n"
+	if err := c.Text(&out); err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 func TestSummary(t *testing.T) {
 	for _, test := range []struct {
 		statuses, want string

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -22,6 +21,7 @@ const (
 func (r *Report) Lines() []string {
 	var out []string
 	for _, m := range r.Errors {
+		m.Message = r.narrow(m)
 		out = append(out, m.lines()...)
 	}
 	if r.kept && len(out) > 0 {
@@ -42,34 +42,28 @@ func shortID(id string) string {
 func Lines(err error) []string { return message(fault.From(err)).lines() }
 
 func (m Message) lines() []string {
-	head := "gpu-hook: " + string(m.Code) + ": "
-	out := []string{head + narrow(m.Message, maxColumns-len(head))}
+	out := []string{m.head() + m.Message}
 	if m.Hint != "" {
 		out = append(out, "gpu-hook: fix: "+m.Hint)
 	}
 	return out
 }
 
-// narrow shortens the message to the columns if it begins with a request whose value can be cut. The cause, which
-// follows the value, stays whole, even if the message is wider for it.
-func narrow(message string, columns int) string {
-	excess := utf8.RuneCountInString(message) - columns
-	source, rest, found := strings.Cut(message, " ")
-	if excess <= 0 || !found {
-		return message
+// head is what stands before the message.
+func (m Message) head() string { return "gpu-hook: " + string(m.Code) + ": " }
+
+// narrow shortens a message to one line's columns where it names requests whose values can be cut: those that the line
+// has too much, and none to less than minValue characters. The cause stays whole, even if the line is wider for it.
+func (r *Report) narrow(m Message) string {
+	text := m.Message
+	for _, q := range r.Requests {
+		excess := utf8.RuneCountInString(m.head()+text) - maxColumns
+		times := strings.Count(text, q.String())
+		if excess <= 0 || times == 0 {
+			continue
+		}
+		keep := utf8.RuneCountInString(q.Value) - (excess+times-1)/times
+		text = strings.ReplaceAll(text, q.String(), q.Short(max(keep, minValue)))
 	}
-	quoted, err := strconv.QuotedPrefix(rest)
-	if err != nil || !strings.HasPrefix(quoted, `"`) || !strings.HasPrefix(rest[len(quoted):], ": ") {
-		return message
-	}
-	value, err := strconv.Unquote(quoted)
-	if err != nil {
-		return message
-	}
-	runes := []rune(value)
-	keep := max(len(runes)-excess-1, minValue) // one for the ellipsis
-	if keep >= len(runes)-1 {
-		return message
-	}
-	return source + " " + strconv.Quote(string(runes[:keep])+"…") + rest[len(quoted):]
+	return text
 }

@@ -242,3 +242,27 @@ func TestTellNobody(t *testing.T) {
 		t.Errorf("%d bytes %v", n, err)
 	}
 }
+
+// In the place of the directory of records a link, or one that others may write, gets no record.
+func TestRecordsDirectoryIsOurs(t *testing.T) {
+	for name, put := range map[string]func(dir, elsewhere string) error{
+		"a link": func(dir, elsewhere string) error { return os.Symlink(elsewhere, dir) },
+		"one that others may write": func(dir, _ string) error {
+			return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777))
+		},
+	} {
+		top := t.TempDir()
+		run, elsewhere := filepath.Join(top, "run"), filepath.Join(top, "elsewhere")
+		dir := filepath.Join(run, "records")
+		if err := errors.Join(os.Mkdir(run, 0o755), os.Mkdir(elsewhere, 0o755), put(dir, elsewhere)); err != nil {
+			t.Fatal(err)
+		}
+		r := Make(NewRun(""), plan.Plan{}, nil)
+		r.Container.ID = "test"
+		r.Keep(run, 5)
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) > 0 || len(r.Warnings) != 1 {
+			t.Errorf("%s: %v, %v, warnings %v", name, entries, err, r.Warnings)
+		}
+	}
+}

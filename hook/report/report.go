@@ -31,7 +31,8 @@ type Report struct {
 	Time       time.Time      `json:"time"`
 	Phases     []Phase        `json:"phases"`
 
-	kept bool // whether the report was written as a record
+	explained bool // whether it is of a plan that is only explained
+	kept      bool // whether the report was written as a record
 }
 
 // ContainerInfo names the container.
@@ -168,6 +169,11 @@ func (r *Report) notStarted() {
 			*e.State() = devices.Apply // it was taken back
 		}
 	}
+}
+
+// Explain makes it the report of a plan that nobody carries out. unseen is what could not be looked at.
+func (r *Report) Explain(unseen []string) {
+	r.explained, r.Unseen = true, append(r.Unseen, unseen...)
 }
 
 // Warn adds a warning.

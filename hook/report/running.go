@@ -8,12 +8,15 @@ import (
 	"strconv"
 
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 )
 
-// Bounds of what is read in another user's directory: names, records, and errors about them.
+// Bounds of what is read in another user's directory: names, records, what these say of requests and devices together,
+// and errors about them.
 const (
 	maxForeignNames   = 4096
 	maxForeignRecords = 256
+	maxForeignHeld    = 4 * limits.Devices
 	maxForeignErrors  = 5
 )
 
@@ -36,13 +39,8 @@ func RunningOf(unsafeDir *os.File, uid int) (unsafeReports []*Report, errs []err
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, []error{ForeignError(uid, err)}
 	}
-	budget := maxForeignRecords
-	reports, found := running(records(unsafeDir, names), func(s stored) (*Report, error) {
-		if budget--; budget < 0 {
-			return nil, fmt.Errorf("only the newest %d are read", maxForeignRecords)
-		}
-		return readForeign(unsafeDir, s, uid)
-	})
+	f := foreign{dir: unsafeDir, uid: uid, records: maxForeignRecords, held: maxForeignHeld}
+	reports, found := running(records(unsafeDir, names), f.read)
 	for _, err := range found[:min(maxForeignErrors, len(found))] {
 		errs = append(errs, ForeignError(uid, err))
 	}
@@ -83,23 +81,57 @@ func running(list []stored, read func(stored) (*Report, error)) (reports []*Repo
 	return reports, errs
 }
 
-// readForeign reads a record of another user.
-func readForeign(dir *os.File, s stored, uid int) (*Report, error) {
-	data, owner, err := readBounded(dir, s.file)
+// foreign reads the records in another user's directory until it has read as much as that user may make root read.
+type foreign struct {
+	dir     *os.File
+	uid     int
+	records int // that may still be read
+	held    int // what these may still say of requests and devices
+}
+
+// read reads a record. Of it remains only what [HolderOf] shows.
+func (f *foreign) read(s stored) (unsafeReport *Report, err error) {
+	if f.records--; f.records < 0 {
+		return nil, fmt.Errorf("only the newest %d are read", maxForeignRecords)
+	}
+	data, owner, err := readBounded(f.dir, s.file)
 	if err != nil {
 		return nil, err
 	}
-	if owner != uid {
+	if owner != f.uid {
 		return nil, fmt.Errorf("the record is uid %d's", owner)
 	}
-	r, err := decodeRecord(data)
+	whole, err := decodeRecord(data)
 	if err != nil {
 		return nil, err
 	}
-	isTheirs, err := r.Container.Process.InNamespaceOf(uid)
-	if err == nil && !isTheirs {
-		err = fmt.Errorf("process %d is not one of the user's containers", r.Container.Process.PID)
+	isTheirs, err := whole.Container.Process.InNamespaceOf(f.uid)
+	if err != nil {
+		return nil, err
 	}
-	r.Container.UID = uid
-	return r, err
+	if !isTheirs {
+		return nil, fmt.Errorf("process %d is not one of the user's containers", whole.Container.Process.PID)
+	}
+	if f.held -= whole.holds(); f.held < 0 {
+		return nil, fmt.Errorf("the user's records name more than %d requests and devices", maxForeignHeld)
+	}
+	whole.Container.UID = f.uid
+	return &Report{
+		Time: whole.Time, Container: whole.Container, Requests: whole.Requests, Grants: whole.Grants,
+	}, nil
+}
+
+// holds returns how many requests, grants and names of devices [HolderOf] goes through.
+func (r *Report) holds() int {
+	n := len(r.Requests) + len(r.Grants)
+	for _, q := range r.Requests {
+		n += len(q.Devices) + len(q.Capabilities)
+	}
+	for _, g := range r.Grants {
+		n += len(g.CDIDevices)
+		if g.Delegate != nil && g.Request >= 0 && g.Request < len(r.Requests) {
+			n += len(r.Requests[g.Request].Devices)
+		}
+	}
+	return n
 }

@@ -28,23 +28,23 @@ func TestText(t *testing.T) {
 		report Report
 		want   string
 	}{
-		"nothing was asked for": {Report{Edits: devices.NewEdits(), Result: "nothing", Time: at}, `
-container (an example): nothing
- 2026-03-04T05:06:07Z, 0.0 ms
+		"nothing was asked for": {Report{Edits: devices.NewEdits(), Result: "nothing", explained: true}, `
+an example: would start
 
-asked for: nothing
+asks:   nothing
 `},
 		"a bundle without an id": {Report{
 			Container: ContainerInfo{Bundle: "/b", Stage: "createRuntime"}, Edits: devices.NewEdits(),
-			Result: "planned", Time: at,
+			Result: "planned", explained: true, Unseen: []string{"its root"},
 		}, `
-container /b: planned
-createRuntime 2026-03-04T05:06:07Z, 0.0 ms
+/b: would start
 
-asked for: nothing
+asks:   nothing
+
+not seen: its root
 `},
 		"one that was applied": {Report{
-			Container: ContainerInfo{ID: "c1", Bundle: "/b", Engine: "podman", Stage: "createRuntime"},
+			Container: ContainerInfo{ID: "c1", Bundle: "/b", Engine: "podman", Stage: "createRuntime", Name: "web"},
 			Requests: []plan.Request{
 				{Source: "annotation:gpu-hook/gpus", Value: "device=0\n", Vendor: "nvidia", Status: "granted"},
 				{Source: "env:X", Value: "1", Vendor: "nvidia", Status: "overridden", Reason: "it is lower"},
@@ -67,20 +67,19 @@ asked for: nothing
 			Result:   "applied", Time: at,
 			Phases: []Phase{{"state", 1200}, {"apply", 345}},
 		}, `
-container c1 (podman): applied
-createRuntime 2026-03-04T05:06:07Z, 1.5 ms
+web (podman, c1): got its devices
+createRuntime 2026-03-04T05:06:07Z, 1.5 ms: applied
 
-asked for:
-  annotation:gpu-hook/gpus      "device=0\n"  nvidia  granted
-    driver nvidia.cdi           chosen
-    driver nvidia.runtime-hook  skipped               nvidia.cdi serves the request
-  env:X                         "1"           nvidia  overridden: it is lower
+asks:   annotation:gpu-hook/gpus  "device=0\n"  nvidia  granted
+        env:X                     "1"           nvidia  overridden: it is lower
 
-given:
-  by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
-  by acme.runtime-hook  /bin/h A=0 B=1
-  env A=b                           late
-  node /dev/nvidia0     c 195:1 rw  applied
+tried:  nvidia.cdi           chosen
+        nvidia.runtime-hook  skipped  nvidia.cdi serves the request
+
+gives:  by nvidia.cdi         nvidia.com/gpu=0 nvidia.com/gpu=1
+        by acme.runtime-hook  /bin/h A=0 B=1
+        env A=b                           late
+        node /dev/nvidia0     c 195:1 rw  applied
 
 warning W-LATE: w
   fix: do this
@@ -89,19 +88,52 @@ warning W-WEAK: v
 `},
 		// The reasons of a request that no driver serves are those of the drivers.
 		"one that was refused": {Report{
-			Container: ContainerInfo{ID: "c1", Stage: "createRuntime"},
-			Requests:  []plan.Request{{Source: "flag", Value: "all", Vendor: "amd", Status: "unserved", Reason: "no driver"}},
-			Attempts:  []plan.Attempt{{Driver: "amd.cdi", Status: "failed", Reason: "no Spec"}},
-			Edits:     devices.NewEdits(), Errors: []Message{{fault.NoSpec, "no driver", ""}}, Result: "refused", Time: at,
+			Container: ContainerInfo{ID: strings.Repeat("0a", 32), Stage: "createRuntime", UID: 7, Name: "x\x1b"},
+			Requests: []plan.Request{
+				{Source: "flag", Value: "all", Vendor: "amd", Status: "unserved", Reason: "no driver"},
+				{Source: "mount", Value: "0", Vendor: "nvidia", Status: "unserved", Reason: "no driver"},
+			},
+			Attempts: []plan.Attempt{
+				{Driver: "amd.cdi", Status: "failed", Reason: "no Spec"},
+				{Request: 1, Driver: "nvidia.cdi", Status: "failed", Reason: "no Spec"},
+			},
+			Edits: devices.NewEdits(), Errors: []Message{{fault.NoSpec, "no driver", "install it"}, {fault.Name, "none", ""}},
+			Result: "refused", Time: at,
 		}, `
-container c1: refused
-createRuntime 2026-03-04T05:06:07Z, 0.0 ms
+"x\x1b" (0a0a0a0a0a0a, uid 7): did not start
+createRuntime 2026-03-04T05:06:07Z, 0.0 ms: refused
 
-asked for:
-  flag              "all"   amd  unserved
-    driver amd.cdi  failed       no Spec
+asks:   flag   "all"  amd     unserved
+        mount  "0"    nvidia  unserved
 
-error E-NOSPEC: no driver
+cause:  E-NOSPEC: no driver
+fix:    install it
+
+cause:  E-NAME: none
+
+tried:  amd.cdi     failed  for flag   no Spec
+        nvidia.cdi  failed  for mount  no Spec
+`},
+		// What such a plan would have given is of no interest.
+		"one that would be refused": {Report{
+			Container: ContainerInfo{Engine: "cri-o", Name: "job", Pod: "p", Namespace: "default"},
+			Requests:  []plan.Request{{Source: "mount", Value: "0", Vendor: "nvidia", Status: "unserved"}},
+			Grants:    []plan.Grant{{Driver: "nvidia.cdi", CDIDevices: []string{"nvidia.com/gpu=0"}}},
+			Edits:     devices.NewEdits(), Errors: []Message{{fault.Mount, "a volume", ""}}, Result: "refused", explained: true,
+		}, `
+default/p/job (cri-o): would not start
+
+asks:   mount  "0"  nvidia  unserved
+
+cause:  E-MOUNT: a volume
+`},
+		"a wish that would come to nothing": {Report{
+			Requests: []plan.Request{{Source: "env:X", Value: "all", Vendor: "nvidia", Status: "unserved"}},
+			Edits:    devices.NewEdits(), Result: "nothing", explained: true,
+		}, `
+an example: would start without devices
+
+asks:   env:X  "all"  nvidia  unserved
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -231,21 +263,39 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// The value of a request is shortened for a width of 120 columns, and what follows it never is.
+// The values of requests are shortened for a width of 120 columns, in the middle, and the cause never is.
 func TestNarrow(t *testing.T) {
-	long := strings.Repeat("GPU-", 20)
-	for in, want := range map[string]string{
-		`env:X "` + long + `": why`:             `env:X "` + long[:35] + `…": why`,
-		`env:X "a\n` + long + `": why it is so`: `env:X "a\n` + long[:30] + `…": why it is so`,
-		`env:X "12345678": ` + long:             `env:X "12345678": ` + long,
-		`a cause without a request: ` + long:    `a cause without a request: ` + long,
-		`env:X "` + long + `" and no cause`:     `env:X "` + long + `" and no cause`,
-		`mount '` + long + `': not quoted`:      `mount '` + long + `': not quoted`,
-		`env:X "1": short`:                      `env:X "1": short`,
+	long := strings.Repeat("GPU-", 40)
+	env := func(value string) plan.Request { return plan.Request{Source: "env:X", Value: value} }
+	a, b := env(long), plan.Request{Source: "flag", Value: long + "0"}
+	for _, test := range []struct {
+		name     string
+		message  string
+		requests []plan.Request
+		want     string
+	}{
+		{"the message fits", a.String()[:90] + ": why", []plan.Request{a}, a.String()[:90] + ": why"},
+		{"the value is too long", a.String() + ": why", []plan.Request{a}, "X=" + long[:63] + "…" + long[129:] + ": why"},
+		{
+			"the cause is too", a.String() + ": " + long,
+			[]plan.Request{a},
+			"X=" + long[:21] + "…" + long[150:] + ": " + long,
+		},
+		{"the value is short", "X=1: " + long, []plan.Request{env("1")}, "X=1: " + long},
+		{"no request", long + ": why", []plan.Request{env("1")}, long + ": why"},
+		{
+			"two requests", a.String() + ": not with " + b.String(),
+			[]plan.Request{a, b},
+			"X=" + long[:21] + "…" + long[150:] + ": not with --gpus " + b.Value[:33] + "…" + b.Value[145:],
+		},
 	} {
-		if got := narrow(in, 49); got != want {
-			t.Errorf("%s\n%s\nnot %s", in, got, want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			r := &Report{Requests: test.requests}
+			got := r.narrow(Message{Code: fault.Name, Message: test.message})
+			if got != test.want {
+				t.Errorf("%d %s\n%d %s", len(got), got, len(test.want), test.want)
+			}
+		})
 	}
 }
 

@@ -85,7 +85,8 @@ func (g *gatherer) annotation(key string) []*Request {
 
 // unnamed refuses a request for one container of a pod, because it is not known which one this is.
 func (g *gatherer) unnamed(r *Request) *Request {
-	r.Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known whether it is meant")
+	r.Refuse("this container has no name (annotation io.kubernetes.container.name), so it is not known " +
+		"whether it is meant")
 	r.Hint = unnamedHint(g.container.Engine())
 	return r
 }
@@ -110,8 +111,7 @@ func (g *gatherer) misspelt() []*Request {
 	for _, key := range some(g.keys(unknown)) {
 		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
 		out = append(out, r.mistake(fault.New(fault.Request, "", "gpu-hook knows no annotation of this key").
-			WithHint("write %s, or %s.NAME for the container NAME of a pod alone; "+
-				"if it is not meant for gpu-hook, it must go", AnnotationGPUs, AnnotationGPUs)))
+			WithHint("write %s, or %s.NAME for one container of a pod; another's key must go", AnnotationGPUs, AnnotationGPUs)))
 	}
 	return out
 }
@@ -127,7 +127,7 @@ func (g *gatherer) nearly() []*Request {
 	for _, key := range keys[:min(len(keys), maxNearly)] {
 		r := New(config.Source{Kind: config.SourceAnnotation, UnsafeKey: key}, g.container.Spec.Annotations[key])
 		r.Weak = true
-		r.Hint = fmt.Sprintf("if it is meant for gpu-hook, its key is %s, or %s.NAME for the container NAME of a pod alone",
+		r.Hint = fmt.Sprintf("if it is meant for gpu-hook: %s, or %s.NAME for one container of a pod",
 			AnnotationGPUs, AnnotationGPUs)
 		out = append(out, r.Refuse("gpu-hook does not read this key, which is nearly %s", AnnotationGPUs))
 	}

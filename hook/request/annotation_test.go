@@ -141,8 +141,8 @@ func TestSplitAnnotations(t *testing.T) {
 		if strings.HasPrefix(key, "cdi.k8s.io/") {
 			who = "nobody by cdi"
 		}
-		return fmt.Sprintf("annotation:%s: %s (E-REQUEST: an annotation %q stands beside it, as if the engine had "+
-			"split one at its comma)", key, who, pair)
+		return fmt.Sprintf("annotation:%s: %s (E-REQUEST: an annotation %q is beside it, as if one was "+
+			"split at its comma)", key, who, pair)
 	}
 	open := func(c *config.Config) {
 		for _, engine := range c.Engines {
@@ -216,8 +216,7 @@ func TestSplitAnnotations(t *testing.T) {
 		{"quotes in another's key", annotated(`"acme/x`, `1"`), nil},
 	}.run(t)
 	r := annotated("gpu-hook/gpus", "driver=amd", "count", "2").gather()[0]
-	want := `put quotes around the whole: --annotation '"gpu-hook/gpus=driver=amd,count=2"'; if it is another's ` +
-		`annotation, it must go`
+	want := `quote the whole: --annotation '"gpu-hook/gpus=driver=amd,count=2"'; another's annotation must go`
 	if r.Err.Hint() != want {
 		t.Errorf("hint %q", r.Err.Hint())
 	}

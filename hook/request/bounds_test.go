@@ -27,12 +27,12 @@ func TestAnnotationsAreBounded(t *testing.T) {
 		requests  int
 		last      string
 	}{
-		{"for other containers", "gpu-hook/gpus.c%d", limits.Annotations + 1, `gpu-hook/gpus.NAME "936 more of these"`},
-		{"misspelt", "gpu-hook/gpu%d", limits.Annotations, `"all"`},
-		{"quoted", `"gpu-hook/gpus%d`, limits.Annotations, `"all"`},
-		{"nearly", "gpuhook/gpus%d", maxNearly, `"all"`},
-		{"of CDI", "cdi.k8s.io/x%d", 1, `"1000 annotations"`},
-		{"of CDI, quoted", `"cdi.k8s.io/x%d`, limits.Annotations, `"all"`},
+		{"for other containers", "gpu-hook/gpus.c%d", limits.Annotations + 1, `gpu-hook/gpus.NAME='936 more of these'`},
+		{"misspelt", "gpu-hook/gpu%d", limits.Annotations, "=all"},
+		{"quoted", `"gpu-hook/gpus%d`, limits.Annotations, "=all"},
+		{"nearly", "gpuhook/gpus%d", maxNearly, "=all"},
+		{"of CDI", "cdi.k8s.io/x%d", 1, `='1000 annotations'`},
+		{"of CDI, quoted", `"cdi.k8s.io/x%d`, limits.Annotations, "=all"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := annotatedBy(many, test.key, "all").gather()

@@ -81,14 +81,15 @@ func (g *gatherer) choose(asked devices.Request) (vendors []*config.Vendor, pin 
 		}
 	}
 	if len(vendors) == 0 {
-		return nil, "", fmt.Errorf("no vendor has the capabilities %s; they have: %s", capabilities(asked), g.sets())
+		return nil, "", fault.New(fault.Request, "", "no vendor has the capabilities %s", capabilities(asked)).
+			WithHint("ask for some that one vendor has, such as gpu; gpu-hook devices lists them")
 	}
 	return vendors, "", nil
 }
 
 // named returns the vendor of the named driver, which may be a vendor's name or the name of one of its drivers.
-func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin string, err error) {
-	var drivers []string
+func (g *gatherer) named(asked devices.Request) (chosen []*config.Vendor, pin string, err error) {
+	var drivers, vendors []string
 	for i := range g.config.Vendors {
 		v := &g.config.Vendors[i]
 		if asked.Driver == v.Name || slices.Contains(v.Drivers, asked.Driver) {
@@ -97,10 +98,11 @@ func (g *gatherer) named(asked devices.Request) (vendors []*config.Vendor, pin s
 			}
 			return []*config.Vendor{v}, pin, nil
 		}
-		drivers = append(append(drivers, v.Name), v.Drivers...)
+		vendors, drivers = append(vendors, v.Name), append(append(drivers, v.Name), v.Drivers...)
 	}
-	drivers = append(drivers, config.DriverAnyCDI)
-	unknown := fault.New(fault.Request, "", "driver %q is not one of: %s", asked.Driver, strings.Join(drivers, ", "))
+	vendors, drivers = append(vendors, config.DriverAnyCDI), append(drivers, config.DriverAnyCDI)
+	unknown := fault.New(fault.Request, "", "driver %q is not one of: %s", asked.Driver, strings.Join(vendors, ", ")).
+		WithHint("write one of these, or one of the vendor's drivers that gpu-hook devices lists")
 	if meant := nearest.Word(asked.Driver, drivers); meant != "" {
 		unknown = unknown.WithHint("write driver=%s, if that is meant", meant)
 	}
@@ -117,13 +119,4 @@ func capabilities(asked devices.Request) string {
 		return "(none asked for)"
 	}
 	return strings.Join(lists, ", or ")
-}
-
-// sets writes each vendor with its capabilities.
-func (g *gatherer) sets() string {
-	var sets []string
-	for _, v := range g.config.Vendors {
-		sets = append(sets, v.Name+" "+strings.Join(v.Capabilities, ", "))
-	}
-	return strings.Join(sets, "; ")
 }

@@ -23,8 +23,7 @@ func TestDriver(t *testing.T) {
 			source + "nvidia all by nvidia.runtime-hook",
 		}},
 		{"a driver that the vendor has not", annotated("gpu-hook/gpus", "driver=amd.runtime-hook"), []string{
-			source + `nobody (E-REQUEST: driver "amd.runtime-hook" is not one of: nvidia, nvidia.cdi, ` +
-				`nvidia.runtime-hook, amd, amd.cdi, intel, intel.cdi, cdi)`,
+			source + `nobody (E-REQUEST: driver "amd.runtime-hook" is not one of: nvidia, amd, intel, cdi)`,
 		}},
 		{"its own device by the qualified name", annotated("gpu-hook/gpus", "driver=amd,device=amd.com/gpu=0"), []string{
 			source + "amd amd.com/gpu=0",
@@ -97,8 +96,6 @@ func TestSplit(t *testing.T) {
 // A request without a driver goes to the vendors that have all capabilities of one of its lists. With a driver they do
 // not gate it: what means something to the driver stays, and the rest is left out.
 func TestCapabilities(t *testing.T) {
-	const sets = "nvidia gpu, nvidia, compat32, compute, display, graphics, ngx, utility, video; " +
-		"amd gpu, amd; intel gpu, intel"
 	for _, test := range []struct {
 		name, value string
 		who         string // the vendors, or the mistake
@@ -110,7 +107,7 @@ func TestCapabilities(t *testing.T) {
 		{"parts of a driver", "1,capabilities=compute,utility", "nvidia 0", "compute utility gpu", ""},
 		{
 			"nobody's", "1,capabilities=tpu",
-			"nobody (E-REQUEST: no vendor has the capabilities tpu and gpu; they have: " + sets + ")", "", "",
+			"nobody (E-REQUEST: no vendor has the capabilities tpu and gpu)", "", "",
 		},
 		{
 			"the first list that one vendor has whole", `[{"Count":1,"Capabilities":[["amd","compute"],["amd"]]}]`,
@@ -119,7 +116,7 @@ func TestCapabilities(t *testing.T) {
 		{"alternatives", `[{"Count":1,"Capabilities":[["intel"],["amd"]]}]`, "amd|intel 0", "amd", ""},
 		{
 			"no list", `[{"Count":1}]`,
-			"nobody (E-REQUEST: no vendor has the capabilities (none asked for); they have: " + sets + ")", "", "",
+			"nobody (E-REQUEST: no vendor has the capabilities (none asked for))", "", "",
 		},
 		{"no list, with a driver", `[{"Driver":"amd","Count":1}]`, "amd 0", "", ""},
 		{"a driver that has them", "driver=nvidia,capabilities=compute", "nvidia 0", "compute gpu", ""},

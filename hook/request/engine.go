@@ -9,6 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/contract"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/nearest"
 	"github.com/gpu-hook/gpu-hook/nvidia"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -19,6 +20,10 @@ func EngineOf(name string) (string, error) {
 		return state.CRIO, nil
 	}
 	if !slices.Contains(state.Engines(), name) {
+		known := append(state.Engines(), "crio")
+		if meant := nearest.Word(name, known); meant != "" {
+			return "", fmt.Errorf("engine %q is not known; did you mean %s?", name, meant)
+		}
 		return "", fmt.Errorf("engine %q is not one of: %s", name, strings.Join(state.Engines(), ", "))
 	}
 	return name, nil
@@ -45,8 +50,7 @@ func Doubted(container *state.Container) *fault.Error {
 		return nil
 	}
 	return fault.New(fault.EngineNote, "engine of the container", "%w; the strictest policy holds", doubt).
-		WithHint("if nobody has forged it, name the engine in the hook's definition (gpu-hook install --engine) or remove " +
-			"the annotation")
+		WithHint("if nobody has forged it: gpu-hook install --engine ENGINE, or remove the annotation")
 }
 
 // AnnotationAsks returns the first annotation by which a container requests something, or "". It is for a container of

@@ -116,6 +116,7 @@ func TestEngineOf(t *testing.T) {
 	for name, want := range map[string]string{
 		"podman": "podman", "cri-o": "cri-o", "crio": "cri-o", "containerd": "containerd", "buildah": "buildah",
 		"docker": `engine "docker" is not one of: podman, cri-o, containerd, buildah`,
+		"podmn":  `engine "podmn" is not known; did you mean podman?`,
 		"":       `engine "" is not one of: podman, cri-o, containerd, buildah`,
 	} {
 		got, err := EngineOf(name)

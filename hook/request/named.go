@@ -33,6 +33,20 @@ func (r *Request) Named(specs *devices.Registry, v *config.Vendor) ([]string, er
 	return names, nil
 }
 
+// short lists devices without their kind, the first ones of many.
+func short(names []string) string {
+	const most = 4
+	var out []string
+	for _, name := range names[:min(len(names), most)] {
+		_, device, _ := strings.Cut(name, "=")
+		out = append(out, device)
+	}
+	if len(names) > most {
+		out = append(out, "…")
+	}
+	return strings.Join(out, ", ")
+}
+
 // countable checks a number of devices against those that the Specs define.
 func (r *Request) countable(specs *devices.Registry, v *config.Vendor) error {
 	if r.Asked.Count <= 0 || v == nil {
@@ -43,6 +57,6 @@ func (r *Request) countable(specs *devices.Registry, v *config.Vendor) error {
 		return nil
 	}
 	return fault.New(fault.Request, v.Kind,
-		"asked for %d, this host has %d (%s)", r.Asked.Count, len(names), strings.Join(names, ", ")).
+		"asked for %d, this host has %d (%s)", r.Asked.Count, len(names), short(names)).
 		WithHint(`ask for no more than the host has, or for "all"; if it has more by now, generate the CDI Spec again`)
 }

@@ -51,12 +51,12 @@ func TestNamed(t *testing.T) {
 		"too many": {
 			"3", gpu, []string{
 				"0", "1", "all",
-			}, "E-REQUEST: nvidia.com/gpu: asked for 3, this host has 2 (nvidia.com/gpu=0, nvidia.com/gpu=1)",
+			}, "E-REQUEST: nvidia.com/gpu: asked for 3, this host has 2 (0, 1)",
 		},
 		"too many, with two names for one": {
 			"2", gpu, []string{
 				"0", "GPU-a=0",
-			}, "E-REQUEST: nvidia.com/gpu: asked for 2, this host has 1 (nvidia.com/gpu=0)",
+			}, "E-REQUEST: nvidia.com/gpu: asked for 2, this host has 1 (0)",
 		},
 		"a count where nothing is defined": {"2", "acme.com/hsm", []string{"0"}, "0 1"},
 		"all, where it is defined":         {"all", gpu, []string{"0", "1", "all"}, "all"},

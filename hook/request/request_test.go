@@ -195,7 +195,7 @@ func TestMistake(t *testing.T) {
 		{fault.New(fault.Policy, "", "why").WithHint("do this"), fault.Policy, "do this"},
 	} {
 		r := New(Env("X"), "0").mistake(test.err)
-		if r.Err.Code() != test.code || r.Err.Hint() != test.hint || r.Err.Error() != `env:X "0": why` || r.Status != "" {
+		if r.Err.Code() != test.code || r.Err.Hint() != test.hint || r.Err.Error() != `X=0: why` || r.Status != "" {
 			t.Errorf("%s %v, hint %s", r.Err.Code(), r.Err, r.Err.Hint())
 		}
 	}

@@ -25,16 +25,16 @@ func (g *gatherer) torn(unsafeKey, unsafeValue string, pieces []string) error {
 		}
 		pair := piece + "=" + rest
 		return fault.New(fault.Request, "",
-			"an annotation %q stands beside it, as if the engine had split one at its comma", pair).
-			WithHint(`put quotes around the whole: --annotation '"%s=%s,%s"'; if it is another's annotation, it must go`,
+			"an annotation %q is beside it, as if one was split at its comma", pair).
+			WithHint(`quote the whole: --annotation '"%s=%s,%s"'; another's annotation must go`,
 				unsafeKey, unsafeValue, pair)
 	}
 	return nil
 }
 
-// quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that does not
-// read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container would start
-// without what it requests.
+// quoted returns a mistake for each annotation whose key begins with a quote and one of the prefixes. An engine that
+// does not read CSV leaves the quotes of the command line in the key: it is nobody's key then, and the container
+// would start without what it requests.
 func (g *gatherer) quoted(kind string, prefixes ...string) []*Request {
 	begins := func(key string) bool {
 		bare, found := strings.CutPrefix(key, `"`)

@@ -69,6 +69,19 @@ func (c *Container) String() string {
 	return name + " (" + strings.Join(about, ", ") + ")"
 }
 
+// Word returns what a command calls the container: its name if that [IsWord], else the beginning of its id.
+func (c *Container) Word() string {
+	if name := c.Name(); IsWord(name) {
+		return name
+	}
+	return c.ShortID()
+}
+
+// IsWord reports whether every shell takes the name for one word as it is, and no program takes it for a flag.
+func IsWord(unsafeName string) bool {
+	return unsafeName != "" && Shown(unsafeName) == unsafeName && unsafeName[0] != '-'
+}
+
 // Called reports whether the container has this name or id, as [Find] takes it.
 func (c *Container) Called(name string) bool {
 	if c.ID == name || slices.Contains(c.Names, name) {
@@ -103,7 +116,13 @@ func List(view View) ([]Container, []error) {
 	if view.UID == 0 {
 		add(owner{}, func() ([]Container, error) { return readStores(view.rootStores(), owner{}) })
 	}
-	for _, user := range view.Users {
+	end := time.Now().Add(longest)
+	for i, user := range view.Users {
+		if time.Now().After(end) {
+			errs = append(errs, fmt.Errorf("the containers of %d more users were not looked for: those of others took %v",
+				len(view.Users)-i, longest))
+			break
+		}
 		o := owner{user.UID, user.GID}
 		add(o, func() ([]Container, error) { return readStores(view.userStores(user), o) })
 	}
@@ -117,9 +136,9 @@ func List(view View) ([]Container, []error) {
 func readStores(stores []store, o owner) ([]Container, error) {
 	var list []Container
 	var errs []error
-	seen := map[string]bool{}
+	seen, left := map[string]bool{}, newBudget()
 	for _, s := range stores {
-		found, err := s.read(o)
+		found, err := s.read(o, left)
 		errs = append(errs, err)
 		for _, c := range found {
 			if !seen[c.ID] {

@@ -48,9 +48,10 @@ func (h host) write(name, text string) {
 	}
 }
 
-// own gives all below a directory to a user, and closes it to others.
-func (h host) own(dir string, uid int) {
+// ownHome gives all below alice's home to her, and closes it to others.
+func (h host) ownHome() {
 	h.Helper()
+	const dir, uid = "home/alice", 1234
 	err := filepath.Walk(h.path(dir), func(path string, _ os.FileInfo, err error) error {
 		return errors.Join(err, os.Lchown(path, uid, uid))
 	})
@@ -226,7 +227,7 @@ func TestUsersFiles(t *testing.T) {
 			h.store("root/c/overlay-containers/containers.json", podmans("55", "secret", 1))
 			h.write("home/alice/.config/containers/storage.conf", "[storage]\ngraphroot = \"/root/c\"\n")
 			return os.Chmod(h.path("root"), 0o700)
-		}, "permission denied"},
+		}, ""},
 		{"a FIFO", func(h host) error {
 			in(h)
 			return errors.Join(os.Remove(h.path(list)), unix.Mkfifo(h.path(list), 0o644))
@@ -242,7 +243,7 @@ func TestUsersFiles(t *testing.T) {
 		{"too many", func(h host) error {
 			h.write(list, "["+strings.Repeat("{},", maxContainers)+"{}]")
 			return nil
-		}, "it has more than 16384 containers"},
+		}, "its owner has more than 16384 containers"},
 		{"too deep", func(h host) error {
 			h.write(list, `[{"names":`+strings.Repeat("[", maxFile/2))
 			return nil
@@ -262,7 +263,7 @@ func TestUsersFiles(t *testing.T) {
 			if err := test.make(h); err != nil {
 				t.Fatal(err)
 			}
-			h.own("home/alice", 1234)
+			h.ownHome()
 			found, errs := List(View{Root: h.dir, Users: []User{{UID: 1234, GID: 1234, Home: "/home/alice"}}})
 			text := fmt.Sprint(errs)
 			if len(found) > 0 || (test.want == "") != (len(errs) == 0) || !strings.Contains(text, test.want) {
@@ -291,10 +292,14 @@ func TestOfUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.own("home/alice", 1234)
+	h.ownHome()
 
 	v := View{Root: h.dir, Users: usersOf(h.dir)}
-	if diff := cmp.Diff([]User{{UID: 1234, GID: 1234, Name: "alice", Home: "/home/alice"}}, v.Users); diff != "" {
+	want := []User{
+		{UID: 1234, GID: 1234, Name: "alice", Home: "/home/alice"},
+		{UID: 65534, GID: 65534, Name: "nobody", Home: "/nonexistent"},
+	}
+	if diff := cmp.Diff(want, v.Users); diff != "" {
 		t.Error(diff)
 	}
 	hers, err := Find(v, "hers")
@@ -303,6 +308,12 @@ func TestOfUsers(t *testing.T) {
 	}
 	if data, err := ReadConfig(hers); err != nil || string(data) != "hers" {
 		t.Errorf("%q, %v", data, err)
+	}
+	if err := os.Truncate(h.path(userdata("ab")+"/config.json"), maxOthersConfig+1); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadConfig(hers); err == nil || data != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
 	}
 	linked, err := Find(v, "linked")
 	if err != nil {
@@ -313,6 +324,64 @@ func TestOfUsers(t *testing.T) {
 	}
 	if data, err := ReadConfig(Container{ID: id("aa")}); err == nil || data != nil {
 		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// A user cannot stand in the way of root's own containers by giving others the same names and ids.
+func TestFindOwnFirst(t *testing.T) {
+	require.Root(t)
+	h := newHost(t)
+	h.store(rootGraph+"/overlay-containers/containers.json", podmans("ab", "web", 1))
+	h.store(aliceGraph+"/overlay-containers/containers.json", podmans("ab", "web", 2), podmans("ac", "hers", 3))
+	h.ownHome()
+	v := View{Root: h.dir, Users: []User{{UID: 1234, GID: 1234, Home: "/home/alice"}}}
+	for name, want := range map[string]int{"web": 0, "ab": 0, id("ab"): 0, "a": 0, "hers": 1234, "ac": 1234} {
+		if c, err := Find(v, name); err != nil || c.UID != want {
+			t.Errorf("%s: uid %d, %v", name, c.UID, err)
+		}
+	}
+}
+
+// Neither many directories of drivers nor many names make root read or remember more of a user than of one file.
+func TestUsersFilesTogether(t *testing.T) {
+	require.Root(t)
+	h := newHost(t)
+	large := podmans("ab", "web", 1)
+	large.Metadata = strings.Repeat(" ", maxFile-1<<10)
+	for i := range 4 {
+		h.store(fmt.Sprintf("%s/d%d-containers/containers.json", aliceGraph, i), large)
+	}
+	h.ownHome()
+	v := View{Root: h.dir, Users: []User{{UID: 1234, GID: 1234, Home: "/home/alice"}}}
+	list, errs := List(v)
+	if text := fmt.Sprint(errs); len(list) != 1 || strings.Count(text, "other such files") != 2 {
+		t.Errorf("%d containers, %.400s", len(list), text)
+	}
+
+	few, many := newHost(t), podmans("ab", "web", 1)
+	for range 100_000 {
+		many.Names = append(many.Names, "")
+	}
+	for i := range 3 {
+		few.store(fmt.Sprintf("%s/d%d-containers/containers.json", aliceGraph, i), many)
+	}
+	few.ownHome()
+	v.Root = few.dir
+	list, errs = List(v)
+	if len(list) != 1 || cap(list[0].Names) > 2*maxNames || list[0].Name() != "web" || len(errs) > 0 {
+		t.Errorf("%d containers, %v", len(list), errs)
+	}
+}
+
+// A name that a shell would not take as it is, or a program for a flag, is in no command that we suggest.
+func TestWord(t *testing.T) {
+	for name, want := range map[string]string{
+		"web": "web", "": "ab0000000000", "$(reboot)": "ab0000000000", "a b": "ab0000000000", "-f": "ab0000000000",
+	} {
+		c := Container{ID: id("ab"), Names: []string{name}}
+		if got := c.Word(); got != want {
+			t.Errorf("%q: %s", name, got)
+		}
 	}
 }
 

@@ -10,14 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bounds of what is read: the bytes of a file and of a configuration, the entries of a directory, and the containers in
-// a file. Of a user's files none may cost root more than this.
+// Bounds of what is read: the bytes of a file and of a configuration, the entries of a directory; and of the files,
+// containers and names of one container of one owner, however many storages these are in. A user's files must cost root
+// no more than this.
 const (
-	maxFile       = 16 << 20
-	maxConf       = 64 << 10 // the TOML library recurses
-	maxEntries    = 4096
-	maxContainers = 16384
+	maxFile         = 16 << 20
+	maxConf         = 64 << 10 // the TOML library recurses
+	maxOthersConfig = 2 << 20  // a config.json of another user; engines write some 20 KiB
+	maxEntries      = 4096
+	maxBytes        = 2 * maxFile
+	maxContainers   = 16384
+	maxNames        = 16
 )
+
+// budget is what may still be read of the files of one owner.
+type budget struct {
+	bytes      int
+	containers int
+}
+
+// newBudget returns that of an owner of whom nothing was read yet.
+func newBudget() *budget { return &budget{maxBytes, maxContainers} }
 
 // errNotRegular says that there is no file to read.
 var errNotRegular = errors.New("it is not a regular file")

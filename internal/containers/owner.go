@@ -6,11 +6,16 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
 )
 
-// patience is how long the reading of one user's files may take. A user can put a filesystem there that never answers.
-const patience = 5 * time.Second
+// patience is how long the reading of one user's files may take, and longest how long that of all users'. A user can
+// put a filesystem there that never answers, and a file server with the users' homes can be gone.
+const (
+	patience = 5 * time.Second
+	longest  = 3 * patience
+)
 
 // owner is the user whose files are read. The zero value is the host's root.
 type owner struct{ uid, gid int }
@@ -29,9 +34,12 @@ func lookAs[T any](o owner, fn func() (T, error)) (T, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
 		var r result
-		if r.err = linux.LookAs(o.uid, o.gid); r.err == nil {
-			r.value, r.err = fn()
-		}
+		r.err = fault.Guard(func() (err error) {
+			if err = linux.LookAs(o.uid, o.gid); err == nil {
+				r.value, err = fn()
+			}
+			return err
+		})
 		done <- r
 	}()
 	select {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,8 +44,11 @@ type metadata struct {
 
 // read returns the containers of the storage, without the infra containers of CRI-O's pods. If there is no such
 // storage, it returns none.
-func (s store) read(o owner) ([]Container, error) {
+func (s store) read(o owner, left *budget) ([]Container, error) {
 	entries, err := names(s.graph)
+	if o.uid != 0 && errors.Is(err, fs.ErrPermission) {
+		return nil, nil // the user's engine cannot have one there either: system users' homes are often root's
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (s store) read(o owner) ([]Container, error) {
 		if !strings.HasSuffix(entry, "-containers") {
 			continue
 		}
-		found, err := s.readDriver(entry, o)
+		found, err := s.readDriver(entry, o, left)
 		errs = append(errs, err)
 		list = append(list, found...)
 	}
@@ -64,13 +68,13 @@ func (s store) read(o owner) ([]Container, error) {
 }
 
 // readDriver returns the containers of one of the storage's drivers, whose directories have this name.
-func (s store) readDriver(dir string, o owner) ([]Container, error) {
+func (s store) readDriver(dir string, o owner, left *budget) ([]Container, error) {
 	var all []stored
 	var errs []error
 	for _, top := range append([]string{s.graph}, s.run...) {
 		// Those that need not survive a crash are in a file of their own, which "transient_store" moves to the run root.
 		for _, name := range []string{"containers.json", "volatile-containers.json"} {
-			found, err := readStored(filepath.Join(top, dir, name))
+			found, err := readStored(filepath.Join(top, dir, name), left)
 			errs = append(errs, err)
 			all = append(all, found...)
 		}
@@ -125,7 +129,7 @@ func podOf(stored string) (pod, namespace string) {
 }
 
 // readStored returns the containers in a file of containers/storage, or none if there is no such file.
-func readStored(path string) ([]stored, error) {
+func readStored(path string, left *budget) ([]stored, error) {
 	data, err := readFile(path, maxFile)
 	if missing(err) {
 		return nil, nil
@@ -133,27 +137,31 @@ func readStored(path string) ([]stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := decodeStored(json.NewDecoder(bytes.NewReader(data)))
+	if left.bytes -= len(data); left.bytes < 0 {
+		return nil, fmt.Errorf("%s: it and the owner's other such files are larger than %d KiB", path, maxBytes>>10)
+	}
+	list, err := decodeStored(json.NewDecoder(bytes.NewReader(data)), left)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return list, nil
 }
 
-// decodeStored reads a JSON array of at most maxContainers containers.
-func decodeStored(from *json.Decoder) ([]stored, error) {
+// decodeStored reads a JSON array of containers.
+func decodeStored(from *json.Decoder, left *budget) ([]stored, error) {
 	if open, err := from.Token(); err != nil || open != json.Delim('[') {
 		return nil, errors.Join(errors.New("it is not a JSON array"), err)
 	}
 	var list []stored
 	for from.More() {
-		if len(list) == maxContainers {
-			return nil, fmt.Errorf("it has more than %d containers", maxContainers)
+		if left.containers--; left.containers < 0 {
+			return nil, fmt.Errorf("its owner has more than %d containers", maxContainers)
 		}
 		var c stored
 		if err := from.Decode(&c); err != nil {
 			return nil, err
 		}
+		c.Names = slices.Clone(c.Names[:min(maxNames, len(c.Names))])
 		list = append(list, c)
 	}
 	_, err := from.Token()

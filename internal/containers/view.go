@@ -34,8 +34,8 @@ type User struct {
 // maxUsers bounds the users whose storages are read.
 const maxUsers = 1024
 
-// ThisHost returns the view that this process has: root sees its own containers and those of all users of /etc/passwd
-// who have a storage in their home, everybody else their own.
+// ThisHost returns the view that this process has: root sees its own containers and those of all users of
+// /etc/passwd, everybody else their own.
 func ThisHost() View {
 	self := trust.Identify()
 	v := View{UID: self.UID, Conf: env("CONTAINERS_STORAGE_CONF")}
@@ -59,7 +59,8 @@ func env(name string) string {
 	return os.Getenv(name) //nolint:forbidigo // this is no part of a hook: what it reads is the caller's own
 }
 
-// usersOf returns the users of the password file below root, apart from root, who have a home directory.
+// usersOf returns the users of the password file below root, apart from root. It looks at no home directory: that may
+// be on a file server which does not answer.
 func usersOf(root string) []User {
 	data, err := readFile(filepath.Join(root, "etc/passwd"), maxFile)
 	if err != nil {
@@ -77,7 +78,7 @@ func usersOf(root string) []User {
 		if errUID != nil || errGID != nil || uid <= 0 || slices.ContainsFunc(users, known) || len(users) == maxUsers {
 			continue
 		}
-		if home := fields[5]; filepath.IsAbs(home) && exists(filepath.Join(root, home)) {
+		if home := fields[5]; filepath.IsAbs(home) {
 			users = append(users, User{UID: uid, GID: gid, Name: fields[0], Home: home})
 		}
 	}

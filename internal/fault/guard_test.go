@@ -3,9 +3,17 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 func nilPointer() error {
@@ -47,4 +55,55 @@ func TestGuard(t *testing.T) {
 	if err := Guard(func() error { return nil }); err != nil {
 		t.Error(err)
 	}
+}
+
+// A panic of a goroutine without a guard ends the process with Go's trace, and nothing is undone. Each goroutine of the
+// program has one: of its own, or that of run in package main.
+func TestEveryGoroutineIsGuarded(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir(require.Tree(), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && (name == "test" || name == "bin" || name == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		n, err := checkGoroutines(t, path)
+		found += n
+		return err
+	})
+	if err != nil || found < 4 {
+		t.Errorf("%d goroutines, %v", found, err)
+	}
+}
+
+// checkGoroutines checks those that a file starts, and returns their number.
+func checkGoroutines(t *testing.T, path string) (found int, err error) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, text, 0)
+	if err != nil {
+		return 0, err
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		statement, ok := n.(*ast.GoStmt)
+		if !ok {
+			return true
+		}
+		found++
+		body := string(text[set.Position(statement.Pos()).Offset:set.Position(statement.End()).Offset])
+		if !strings.Contains(body, "fault.Guard(") && !strings.Contains(body, "fault.Carry(") &&
+			!strings.Contains(body, "os.Exit(run(") {
+			t.Errorf("%s: a goroutine without fault.Guard or fault.Carry:\n%s", set.Position(statement.Pos()), body)
+		}
+		return true
+	})
+	return found, nil
 }

@@ -93,14 +93,14 @@ func errorEntry(code Code) Entry {
 			Meaning: "The request is invalid: its syntax is wrong, or it names a driver, capability or number of " +
 				"devices that cannot be.",
 			Fix:     "Correct the annotation, variable or flag that the line names. docs/requests.md describes the syntax.",
-			Example: `flag "count=2,device=0": it has both a count and device ids`,
+			Example: `--gpus count=2,device=0: it has both a count and device ids`,
 		}
 	case Policy:
 		return Entry{
 			Kind:    Mistake,
 			Meaning: "The configuration of this host does not allow the request.",
 			Fix:     "Ask in a way that the host allows, or have its administrator change /etc/gpu-hook/config.toml.",
-			Example: `env:NVIDIA_VISIBLE_DEVICES "0": [requests] sources does not list "env"`,
+			Example: `NVIDIA_VISIBLE_DEVICES=0: [requests] sources does not list "env"`,
 		}
 	case Conflict:
 		return Entry{
@@ -108,7 +108,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "Two requests contradict each other, or another hook in config.json would serve a different " +
 				"request.",
 			Fix:     "Remove one of the two, or ask for the same devices in both.",
-			Example: `env:NVIDIA_VISIBLE_DEVICES "1": the engine was asked for /dev/nvidia0, and stands higher`,
+			Example: `NVIDIA_VISIBLE_DEVICES=1: the engine was asked for /dev/nvidia0, and stands higher`,
 		}
 	case Require:
 		return Entry{
@@ -133,7 +133,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "No CDI Spec on this host defines the kind of device that was asked for.",
 			Fix: "If the kind is misspelt, ask for one that gpu-hook devices lists. Else load the driver, and generate a Spec " +
 				"with the vendor's tool, for NVIDIA: nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml.",
-			Example: `annotation:gpu-hook/gpus "all": nvidia.com/gpu=all: no CDI Spec defines kind ` +
+			Example: `gpu-hook/gpus=all: nvidia.com/gpu=all: no CDI Spec defines kind ` +
 				`nvidia.com/gpu (looked in /var/run/cdi: 0 files)`,
 		}
 	case Name:
@@ -142,7 +142,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "CDI Specs define this kind of device, but no device of this name.",
 			Fix: "Ask for one of the names that gpu-hook devices lists, or generate the Spec again if the host's " +
 				"devices changed.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": two CDI Specs of one directory define ` +
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: two CDI Specs of one directory define ` +
 				`it: /var/run/cdi/again.yaml and /var/run/cdi/nvidia.yaml`,
 		}
 	case Parse:
@@ -151,7 +151,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "A CDI Spec cannot be read: it is not valid JSON or YAML, or not what the CDI specification " +
 				"describes.",
 			Fix: "Generate the Spec again with the vendor's tool, or remove the file.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=all": no usable CDI Spec defines it; ` +
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=all: no usable CDI Spec defines it; ` +
 				`rejected: /var/run/cdi/nvidia.yaml: yaml: line 1: did not find expected ',' or ']'`,
 		}
 	case Trust:
@@ -161,7 +161,7 @@ func errorEntry(code Code) Entry {
 			Fix: "Find out who could change the file, and what it says now. Then put it there again, as root's, in " +
 				"directories " +
 				"that nobody else may write.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": nvidia.com/gpu=0: no usable ` +
+			Example: `gpu-hook/gpus=driver=nvidia.cdi,device=0: nvidia.com/gpu=0: no usable ` +
 				`CDI Spec defines it; rejected: /var/run/cdi/nvidia.yaml: not trusted: it is writable ` +
 				`by group or others (mode 0666)`,
 		}
@@ -172,7 +172,7 @@ func errorEntry(code Code) Entry {
 				"made in the container.",
 			Fix: "Load the driver, and make the node: nvidia-modprobe -u -c=0 for /dev/nvidia-uvm. Only if a device is gone, " +
 				"generate the CDI Spec again. In the container, nothing of the image may be in the node's place.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /dev/nvidia0: missing on this host`,
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: /dev/nvidia0: missing on this host`,
 		}
 	case Mount:
 		return Entry{
@@ -189,7 +189,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "The CDI Spec was written for another driver than the host runs, or host files that it needs " +
 				"are missing.",
 			Fix: "Generate the Spec again. If the driver was updated and not loaded since, restart the host.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /var/run/cdi/nvidia.yaml: written for ` +
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: /var/run/cdi/nvidia.yaml: written for ` +
 				`driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Major:
@@ -197,7 +197,7 @@ func errorEntry(code Code) Entry {
 			Kind:    Broken,
 			Meaning: "A device node has other numbers on this host than the CDI Spec states.",
 			Fix:     "Generate the CDI Spec again.",
-			Example: `annotation:cdi.k8s.io/mine "nvidia.com/gpu=0": /dev/nvidia0: the Spec has it as ` +
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: /dev/nvidia0: the Spec has it as ` +
 				`195:0, on this host it is 1:11`,
 		}
 	case Cgroup:
@@ -213,7 +213,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "A hook of the CDI Spec failed, or its program is not there or not trusted.",
 			Fix: "Install the program that is missing. If it fails, run it by hand with the state on its standard input, or " +
 				"correct the CDI Spec.",
-			Example: `flag "driver=nvidia,device=0": createContainer hook of the CDI Spec: ` +
+			Example: `--gpus driver=nvidia,device=0: createContainer hook of the CDI Spec: ` +
 				`/usr/bin/nvidia-cdi-hook: it is not installed`,
 		}
 	case NetDev:
@@ -222,7 +222,7 @@ func errorEntry(code Code) Entry {
 			Meaning: "A network device of the CDI Spec cannot be moved into the container.",
 			Fix: "See that the device exists on the host, is free, and that the container has a network namespace of " +
 				"its own.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.cdi,device=0": no driver can serve it: nvidia.cdi: ` +
+			Example: `gpu-hook/gpus=driver=nvidia.cdi,device=0: no driver can serve it: nvidia.cdi: ` +
 				`network device rdma7: it is neither on this host nor, as eth0, in the container; a virtual device ` +
 				`(veth, macvlan) is lost with the container that had it`,
 		}
@@ -237,7 +237,7 @@ func errorEntry(code Code) Entry {
 			Kind:    Unavailable,
 			Meaning: "The vendor's own runtime hook is not installed, cannot serve the request, or failed.",
 			Fix:     "Install the vendor's container toolkit, or let a CDI Spec serve the request.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia.runtime-hook,all": ` +
+			Example: `gpu-hook/gpus=driver=nvidia.runtime-hook,all: ` +
 				`/usr/bin/nvidia-container-runtime-hook: it is not installed`,
 		}
 	case State:
@@ -310,14 +310,14 @@ func warningEntry(code Code) Entry {
 			Kind:    Note,
 			Meaning: "A request lost to one with higher precedence that asks for something else.",
 			Fix:     "Remove one of the two requests. docs/precedence.md has the order.",
-			Example: `env:NVIDIA_VISIBLE_DEVICES "all": overridden by mount "1", which stands higher`,
+			Example: `NVIDIA_VISIBLE_DEVICES=all: overridden by mount 1, which stands higher`,
 		}
 	case Fallback:
 		return Entry{
 			Kind:    Note,
 			Meaning: "The first driver could not serve the request, and another one does.",
 			Fix:     "Fix what the line names, if the first driver is the one that you want.",
-			Example: `annotation:gpu-hook/gpus "driver=nvidia,all": nvidia.runtime-hook serves it, because ` +
+			Example: `gpu-hook/gpus=driver=nvidia,all: nvidia.runtime-hook serves it, because ` +
 				`nvidia.cdi: nvidia.com/gpu=all: no CDI Spec defines kind nvidia.com/gpu (looked in ` +
 				`/var/run/cdi: 0 files)`,
 		}
@@ -345,7 +345,7 @@ func warningEntry(code Code) Entry {
 				"container starts without.",
 			Fix: "If the program needs a GPU, ask for it explicitly to learn what is wrong, for example with " +
 				"gpu-hook/gpus=all.",
-			Example: `env:NVIDIA_VISIBLE_DEVICES "all": the container starts without: nvidia.com/gpu=all: ` +
+			Example: `NVIDIA_VISIBLE_DEVICES=all: the container starts without: nvidia.com/gpu=all: ` +
 				`no CDI Spec defines kind nvidia.com/gpu (looked in /var/run/cdi: 0 files)`,
 		}
 	case Refused:
@@ -354,7 +354,7 @@ func warningEntry(code Code) Entry {
 			Meaning: "A request does not count by the rules of this host, and was left out.",
 			Fix: "Ask in a way that counts (gpu-hook devices lists them), or have the administrator change the " +
 				"configuration.",
-			Example: `env:CUDA_VERSION "9.0": [requests] env-all is "ignore"`,
+			Example: `CUDA_VERSION=9.0: [requests] env-all is "ignore"`,
 		}
 	case CgroupNote:
 		return Entry{
@@ -368,7 +368,7 @@ func warningEntry(code Code) Entry {
 			Kind:    Note,
 			Meaning: "NVIDIA's own hook runs for this container too, by its own rules.",
 			Fix:     "Remove its definition from the hooks directories, or set NVIDIA_VISIBLE_DEVICES=void.",
-			Example: `env:NVIDIA_VISIBLE_DEVICES "0": left to /usr/bin/nvidia-container-runtime-hook, which ` +
+			Example: `NVIDIA_VISIBLE_DEVICES=0: left to /usr/bin/nvidia-container-runtime-hook, which ` +
 				`config.json runs too (prestart)`,
 		}
 	case RequireNote:
@@ -377,7 +377,7 @@ func warningEntry(code Code) Entry {
 			Meaning: "It is not known whether the host meets what the image requires, or it does not and the " +
 				"configuration only warns.",
 			Fix: "If the program fails, see the image's documentation for the driver that it needs.",
-			Example: `env:NVIDIA_REQUIRE_ARCH "arch>=8.0": whether the host meets arch>=8.0 is not known here ` +
+			Example: `NVIDIA_REQUIRE_ARCH=arch>=8.0: whether the host meets arch>=8.0 is not known here ` +
 				`(driver 580.65.06, CUDA 13.0)`,
 		}
 	case ConfigNote:
@@ -410,7 +410,7 @@ func warningEntry(code Code) Entry {
 			Kind:    Note,
 			Meaning: "An optional edit, capability or option was left out, because it cannot be made or is not known.",
 			Fix:     "Nothing, if the program does without it. optional under [cdi] lists what may be left out.",
-			Example: `flag "driver=nvidia,\"capabilities=video,magic\"": driver "nvidia" has no capability magic, ` +
+			Example: `--gpus 'driver=nvidia,"capabilities=video,magic"': driver "nvidia" has no capability magic, ` +
 				`which is left out`,
 		}
 	case StaleNote:

@@ -107,6 +107,7 @@ func (h *host) uninstall(t Target, o Options) []string {
 func (h *host) words(changes []Change) (out []string) {
 	names := map[Action]string{
 		Installed: "installed", Removed: "removed", Left: "left", Unmerged: "unmerged", Overruled: "overruled",
+		Unread: "unread",
 	}
 	for _, c := range changes {
 		line := strings.Join([]string{names[c.Action], c.Path, c.Why, c.Dir}, " ")

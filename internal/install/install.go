@@ -5,11 +5,7 @@ package install
 
 import (
 	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/gpu-hook/gpu-hook/internal/atomicfile"
-	"github.com/gpu-hook/gpu-hook/internal/fault"
 )
 
 // Options describe what is installed.
@@ -22,21 +18,22 @@ type Options struct {
 // Action is what was done to a file.
 type Action int
 
-// Actions. [Install] returns Installed, Unmerged and Overruled, and [Uninstall] returns Removed and Left.
+// Actions. [Install] returns Installed, Unmerged, Overruled and Unread, and [Uninstall] returns Removed and Left.
 const (
 	Installed Action = iota + 1 // the file is new or was replaced
 	Removed                     // the file is gone
 	Left                        // the file is still there, because it is not what Install writes: Why
 	Unmerged                    // the drop-in was not written, so podman must be told about Dir on the host itself
 	Overruled                   // podman reads this file of its configuration later and does not find Dir in it
+	Unread                      // CRI-O is not configured to read Dir
 )
 
 // Change is what [Install] or [Uninstall] did to one file, or what is left to do about it.
 type Change struct {
 	Action Action
-	Path   string // with Unmerged and Overruled as podman sees it, otherwise below Destdir
+	Path   string // with Unmerged and Overruled as podman sees it, "" with Unread, otherwise below Destdir
 	Why    string // with Left
-	Dir    string // a directory of definitions, with Unmerged and Overruled
+	Dir    string // a directory of definitions, with Unmerged, Overruled and Unread
 }
 
 // file is a file to write. Its path is as the engines see it.
@@ -46,10 +43,14 @@ type file struct {
 	mode os.FileMode
 }
 
-// Install writes the files of a target. Each is written in one step, so that a second Install replaces the first and no
-// engine reads half a file. On error no change is returned, and the files written until then stay.
+// Install writes the files of a target, all of them or none: on error every file is as it was before, and the error
+// names those that were taken back. Each is written in one step, so that a second Install replaces the first and no
+// engine reads half a file.
+//
+// Where the default directories of definitions are on a read-only filesystem, the definitions go to [AdminHooks] and
+// [AdminPodmanHooks].
 func Install(t Target, o Options) ([]Change, error) {
-	l, err := t.layout()
+	l, err := t.writable()
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +59,17 @@ func Install(t Target, o Options) ([]Change, error) {
 		return nil, err
 	}
 	var changes []Change
+	x := &transaction{}
 	for _, f := range files {
 		path := l.below(f.path)
-		if err := put(path, f.data, f.mode); err != nil {
-			return nil, err
+		if err := x.put(path, f.data, f.mode); err != nil {
+			return nil, x.undone(path, err)
 		}
 		changes = append(changes, Change{Action: Installed, Path: path})
 	}
-	return append(changes, podmanConf{l}.advice()...), nil
+	x.keep()
+	changes = append(changes, podmanConf{l}.advice()...)
+	return append(changes, crioConf{l}.advice()...), nil
 }
 
 // files returns what Install writes, in that order. The binary is first: engines read a definition at once, and
@@ -85,23 +89,4 @@ func (l *layout) files(o Options) ([]file, error) {
 		files = append(files, file{l.conf, c.dropIn(), 0o644})
 	}
 	return files, nil
-}
-
-// put writes a file in one step: a reader sees the old file or the new one. A symbolic link at path is replaced and not
-// followed. On error the old file stays and nothing else is left.
-func put(path string, data []byte, mode os.FileMode) error {
-	err := os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // every user's engine must be able to read it
-	if err != nil {
-		return failure(path, err)
-	}
-	if err := atomicfile.WriteDurable(path, data, mode); err != nil {
-		return failure(path, err)
-	}
-	return nil
-}
-
-// failure is an E-INSTALL about a file or directory.
-func failure(what string, err error) error {
-	return fault.New(fault.Install, what, "%w", err).
-		WithHint("run it as root, with --user, or choose another place with --bin-dir and --hooks-dir")
 }

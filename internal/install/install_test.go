@@ -258,26 +258,30 @@ func TestInstallReplacesLinks(t *testing.T) {
 	}
 }
 
-// A file that cannot be written is an E-INSTALL with a hint, and no temporary file is left. If the binary cannot be
-// written, no definition is: engines silently skip one whose binary is missing.
+// A file that cannot be written is an E-INSTALL with a hint. Neither a temporary file is left nor what was written
+// before it, which the error names.
 func TestFailedInstall(t *testing.T) {
 	for name, test := range map[string]struct {
 		target Target
 		spoil  func(h *host)
 		what   string
 		files  []string
+		text   string
 	}{
 		"a file where a directory is needed": {
 			spoil: func(h *host) { h.write("/usr/local/bin", "a file") },
 			what:  binary, files: []string{"/usr/local/bin"},
+			text: binary + ": mkdir /usr/local/bin: not a directory",
 		},
 		"a directory where the binary belongs": {
 			spoil: func(h *host) { h.write(binary+"/file", "") },
 			what:  binary, files: []string{binary + "/file"},
+			text: binary + ": is a directory",
 		},
 		"a directory where the definition belongs": {
 			spoil: func(h *host) { h.write(shared+"/file", "") },
-			what:  shared, files: []string{binary, shared + "/file"},
+			what:  shared, files: []string{shared + "/file"},
+			text: shared + ": is a directory; taken back: " + binary,
 		},
 		"no program": {
 			spoil: func(h *host) { h.check(os.Remove(h.program)) },
@@ -294,6 +298,9 @@ func TestFailedInstall(t *testing.T) {
 				t.Fatalf("the error is %v", err)
 			}
 			h.same("what", strings.TrimPrefix(e.What(), h.dir), test.what)
+			if text := strings.ReplaceAll(e.Error(), h.dir, ""); test.text != "" && text != test.text {
+				t.Errorf("the error is %q, want %q", text, test.text)
+			}
 			h.same("changes", h.words(changes), []string(nil))
 			h.same("files", h.files(), test.files)
 		})

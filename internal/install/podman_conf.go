@@ -120,20 +120,31 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// hookDirs returns the directories after a configuration file is read, given those before. It ignores a file that
-// cannot be parsed, about which podman itself complains.
+// hookDirs returns the directories after a configuration file of podman's or CRI-O's is read, given those before. It
+// ignores a file that cannot be parsed, about which the engine itself complains.
 func hookDirs(path string, sofar []string) []string {
-	var conf struct {
-		Engine struct {
-			HooksDir []any `toml:"hooks_dir"`
-		} `toml:"engine"`
+	type section struct {
+		HooksDir []any `toml:"hooks_dir"`
 	}
-	if _, err := toml.DecodeFile(path, &conf); err != nil || conf.Engine.HooksDir == nil {
+	var conf struct {
+		Engine section `toml:"engine"`
+		CRIO   struct {
+			Runtime section `toml:"runtime"`
+		} `toml:"crio"`
+	}
+	if _, err := toml.DecodeFile(path, &conf); err != nil {
+		return sofar
+	}
+	list := conf.Engine.HooksDir
+	if list == nil {
+		list = conf.CRIO.Runtime.HooksDir
+	}
+	if list == nil {
 		return sofar
 	}
 	var dirs []string
 	more := false
-	for _, v := range conf.Engine.HooksDir {
+	for _, v := range list {
 		switch v := v.(type) {
 		case string:
 			dirs = append(dirs, v)

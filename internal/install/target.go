@@ -2,8 +2,11 @@ package install
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
@@ -14,6 +17,13 @@ const SystemHooks = "/usr/share/containers/oci/hooks.d"
 // PodmanHooks is a directory of definitions for podman alone: CRI-O does not start if a definition names a stage that
 // it does not know.
 const PodmanHooks = "/usr/share/gpu-hook/podman-hooks.d"
+
+// Directories of definitions for a host on which the default ones cannot be written. Buildah and containerd's hook
+// injector read AdminHooks by default. Podman and CRI-O must be told of theirs.
+const (
+	AdminHooks       = "/etc/containers/oci/hooks.d"  // in the place of SystemHooks
+	AdminPodmanHooks = "/etc/gpu-hook/podman-hooks.d" // in the place of PodmanHooks
+)
 
 // confName is the drop-in that tells podman about a directory of definitions, below a directory of its configuration.
 const confName = "containers.conf.d/50-gpu-hook.conf"
@@ -73,6 +83,7 @@ type layout struct {
 	bin, hooks   string
 	precreate    string // directory of podman's own definitions, or "" for none
 	conf         string // podman's drop-in, or "" for none
+	moved        bool   // whether the definitions are in the administrator's directories in the place of the default ones
 }
 
 // layout fills in the default places and makes all of them absolute.
@@ -95,6 +106,44 @@ func (t Target) layout() (*layout, error) {
 	}
 	l.choosePodman()
 	return l, nil
+}
+
+// writable is the layout whose definitions are not on a read-only filesystem, as far as the caller leaves their places
+// open.
+func (t Target) writable() (*layout, error) {
+	l, err := t.layout()
+	if err != nil {
+		return nil, err
+	}
+	if moved := l.inEtc(); t.movable() && (readOnly(l.hooks) || l.precreate != moved.precreate && readOnly(l.precreate)) {
+		return moved, nil
+	}
+	return l, nil
+}
+
+// movable reports whether the place of the definitions is left open: the caller has chosen none, and no package or
+// user, whose places are always the same.
+func (t Target) movable() bool { return t.Hooks == "" && t.User == nil && t.Destdir == "" }
+
+// inEtc returns the layout with the administrator's directories in the place of the default ones.
+func (l *layout) inEtc() *layout {
+	moved := *l
+	moved.hooks, moved.moved = AdminHooks, true
+	if l.precreate == PodmanHooks {
+		moved.precreate = AdminPodmanHooks
+	}
+	return &moved
+}
+
+// readOnly reports whether a directory is on a read-only filesystem, or would be if it existed.
+func readOnly(dir string) bool {
+	for {
+		err := unix.Access(dir, unix.W_OK)
+		if !errors.Is(err, unix.ENOENT) || dir == "/" {
+			return errors.Is(err, unix.EROFS)
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // choosePodman decides what is for podman alone. The engines do not look in a directory that the caller chose, so

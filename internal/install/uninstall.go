@@ -9,29 +9,41 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
-// Uninstall removes what [Install] with the same arguments has written, unless it was changed since. A definition is
-// removed whatever engine it names, and the binary if it is Options.Program and no definition runs it any more. A file
-// that is not there is not in the list. On error the changes until then are returned.
+// Uninstall removes what [Install] with the same arguments has written, unless it was changed since or is on a
+// read-only filesystem. It looks in all places that Install chooses from: the filesystem may have been read-only at one
+// time and not at the other. A definition is removed whatever engine it names, and the binary if it is Options.Program
+// and no definition runs it any more. A file that is not there is not in the list. On error the changes until then are
+// returned.
 func Uninstall(t Target, o Options) ([]Change, error) {
 	l, err := t.layout()
 	if err != nil {
 		return nil, err
 	}
-	files, err := l.definitions(o)
-	if err != nil {
-		return nil, err
+	r := &removal{layout: l, layouts: []*layout{l}}
+	if t.movable() {
+		r.layouts = append(r.layouts, l.inEtc())
 	}
-	r := &removal{layout: l}
+	var files []file
+	for _, l := range r.layouts {
+		more, err := l.definitions(o)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
 	err = r.all(files, o.Program)
 	return r.changes, err
 }
 
-// removal removes files of a layout and keeps account of it.
+// removal removes files of layouts, which differ in the places of their definitions alone, and keeps account of it.
 type removal struct {
 	*layout
+	layouts []*layout
 	changes []Change
 }
 
@@ -42,17 +54,24 @@ func (r *removal) all(definitions []file, program string) error {
 			return err
 		}
 	}
+	seen := map[string]bool{}
 	for _, f := range definitions {
+		if seen[f.path] {
+			continue
+		}
+		seen[f.path] = true
 		same := func(data []byte) bool { return bytes.Equal(withoutEngine(data), withoutEngine(f.data)) }
 		why := "it is not as install with these flags and this configuration writes it"
 		if err := r.remove(f.path, same, why); err != nil {
 			return err
 		}
 	}
-	if r.precreate == PodmanHooks {
-		// Remove refuses a directory that holds anything else.
-		_ = os.Remove(r.below(PodmanHooks))
-		_ = os.Remove(r.below(filepath.Dir(PodmanHooks)))
+	for _, l := range r.layouts {
+		if l.precreate == PodmanHooks || l.precreate == AdminPodmanHooks {
+			// Remove refuses a directory that holds anything else.
+			_ = os.Remove(r.below(l.precreate))
+			_ = os.Remove(r.below(filepath.Dir(l.precreate)))
+		}
 	}
 	return r.binary(program)
 }
@@ -73,12 +92,17 @@ func (r *removal) binary(program string) error {
 
 // userOfBinary returns a definition that runs the binary, below Destdir, or "".
 func (r *removal) userOfBinary() string {
-	podman := cmp.Or(r.precreate, PodmanHooks)
-	for _, path := range []string{
-		filepath.Join(r.hooks, definition.CreateRuntime),
-		filepath.Join(podman, definition.CreateRuntime),
-		filepath.Join(podman, definition.Precreate),
-	} {
+	var paths []string
+	for _, l := range r.layouts {
+		podman := PodmanHooks
+		if l.moved {
+			podman = AdminPodmanHooks
+		}
+		podman = cmp.Or(l.precreate, podman)
+		paths = append(paths, filepath.Join(l.hooks, definition.CreateRuntime),
+			filepath.Join(podman, definition.CreateRuntime), filepath.Join(podman, definition.Precreate))
+	}
+	for _, path := range paths {
 		data, err := os.ReadFile(r.below(path))
 		if err == nil && bytes.Contains(data, []byte(strconv.Quote(r.layout.binary()))) {
 			return r.below(path)
@@ -102,7 +126,10 @@ func (r *removal) remove(path string, written func([]byte) bool, why string) err
 		r.changes = append(r.changes, Change{Action: Left, Path: path, Why: why})
 		return nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(path); errors.Is(err, unix.EROFS) {
+		r.changes = append(r.changes, Change{Action: Left, Path: path, Why: "it is on a read-only filesystem"})
+		return nil
+	} else if err != nil {
 		return failure(path, err)
 	}
 	r.changes = append(r.changes, Change{Action: Removed, Path: path})

@@ -38,7 +38,7 @@ const (
 	SpecFiles = 4096
 	// SpecSize is the size of one Spec. That of a host with 16 GPUs in 7 parts each has some 600 KiB.
 	SpecSize = 4 << 20
-	// SpecTotal is x.
+	// SpecTotal is the size of all Specs of a host that are read for one container, together.
 	SpecTotal = 16 << 20
 	// SpecNodes is the number of values in one Spec, with its aliases expanded. That of a host with 16 GPUs in 7 parts
 	// each has some 20,000.

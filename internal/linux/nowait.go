@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoWait returns a reader of the file that does not wait for data: where there is none yet, as in /proc/kmsg, which is a
-// regular file by its type, reading is an error. The file must have been opened with O_NONBLOCK. A file server that does
-// not answer is waited for all the same.
+// NoWait returns a reader of the file that does not wait for data: where there is none yet, as in /proc/kmsg, which is
+// a regular file by its type, reading is an error. The file must have been opened with O_NONBLOCK. A file server that
+// does not answer is waited for all the same.
 func NoWait(file *os.File) io.Reader {
 	conn, err := file.SyscallConn()
 	return noWait{file.Name(), conn, err}

@@ -23,8 +23,10 @@ func TestWaits(t *testing.T) {
 	}
 	defer root.Close()
 	for name, open := range map[string]func() (int, error){
-		"by its path":      func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) },
-		"from a directory": func() (int, error) { return unix.Openat(int(root.Fd()), "fifo", unix.O_RDONLY|unix.O_CLOEXEC, 0) },
+		"by its path": func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) },
+		"from a directory": func() (int, error) {
+			return unix.Openat(int(root.Fd()), "fifo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		},
 		"in a root filesystem": func() (int, error) {
 			return unix.Openat2(int(root.Fd()), "fifo", &unix.OpenHow{Flags: unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 		},
@@ -62,7 +64,10 @@ func TestWaitsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer memory.Close()
-	for _, text := range []string{"", "running\n", "-1 0x0 0x0", "x y z", "257 z 0x0", "257 0x0 0x1", "0 0xffffffffffffffff 0x0"} {
+	for _, text := range []string{
+		"", "running\n", "-1 0x0 0x0", "x y z", "257 z 0x0", "257 0x0 0x1",
+		"0 0xffffffffffffffff 0x0",
+	} {
 		if got := waitsFor(text, memory); got != "" {
 			t.Errorf("%q: %q", text, got)
 		}

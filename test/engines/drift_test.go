@@ -126,7 +126,7 @@ func TestStaleSpec(t *testing.T) {
 			s := stale(t)
 			o := e.run(s, asks("device=0"))
 			for _, part := range []string{
-				"E-STALE", "written for driver 580.65.06, the host runs 590.48.01", "1 of 2 host files",
+				"E-STALE", "written for driver 580.65.06, the host runs 590.48.01", "1 of its 2 host files",
 			} {
 				if said := s.said(e, o); o.Status == 0 || !strings.Contains(said, part) {
 					t.Errorf("status %d, no %q in: %s", o.Status, part, said)

@@ -325,7 +325,7 @@ func TestPrecreateRootless(t *testing.T) {
 			s.gaveAll(s.ended(s.Podman(b)))
 			unchangedNode(t, s.Host.Path("dev/nvidia0"))
 			last := s.lastOf(u)
-			if !strings.Contains(last, "(podman): applied") || !strings.Contains(last, "present") ||
+			if !strings.Contains(last, "got its devices") || !strings.Contains(last, "present") ||
 				strings.Contains(last, "warning") {
 				t.Errorf("last: %s", last)
 			}

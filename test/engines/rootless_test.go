@@ -93,7 +93,7 @@ func TestRootless(t *testing.T) {
 			o.has(t, "node /dev/nvidia0", "node /dev/nvidiactl", library, "open")
 			o.hasNot(t, "node /dev/nvidia1")
 			unchangedNode(t, s.Host.Path("dev/nvidia0"))
-			if last := s.lastOf(u); !strings.Contains(last, "(podman): applied") || strings.Contains(last, "W-CGROUP") {
+			if last := s.lastOf(u); !strings.Contains(last, "got its devices") || strings.Contains(last, "W-CGROUP") {
 				t.Errorf("last: %s", last)
 			}
 		})

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Linear fails if the function takes much more than four times as long for an input of 4n as for one of n: four times is
-// linear, sixteen times is quadratic. prepare makes an input and returns the function that is measured on it. n should
-// be so large that a run takes some milliseconds.
+// Linear fails if the function takes much more than four times as long for an input of 4n as for one of n: four times
+// is linear, sixteen times is quadratic. prepare makes an input and returns the function that is measured on it. n
+// should be so large that a run takes some milliseconds.
 func Linear(t *testing.T, n int, prepare func(n int) func()) {
 	t.Helper()
 	const factor, most, tries = 4, 10, 5

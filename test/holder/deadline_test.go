@@ -25,7 +25,10 @@ func silent(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "silent")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device.Fd())
 	if err := unix.Mount("silent", dir, "fuse", 0, options); err != nil {
 		t.Fatal(err)
@@ -63,7 +66,7 @@ devices:
 func TestPlanningIsBounded(t *testing.T) {
 	c := onSilent(t, annotated("device=0"))
 	r := c.run()
-	r.refused(t, "E-TIMEOUT", "1s", "/lib does not answer")
+	r.refused(t, "E-TIMEOUT", "1s", "/silent does not answer")
 	if r.report == nil || r.report.Result != "refused" || len(r.report.Requests) != 1 ||
 		r.report.Requests[0].Status != "unserved" {
 		t.Errorf("record: %+v", r.report)

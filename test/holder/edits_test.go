@@ -1,6 +1,7 @@
 package holder
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,10 +105,15 @@ devices:
 	}
 }
 
-// spec replaces the host's CDI Spec. HOST stands for the host's directory.
+// spec replaces the host's CDI Spec. HOST stands for the host's directory. If the Spec is too small to have
+// /dev/nvidiactl, the host has it neither.
 func (c *container) spec(text string) {
 	c.t.Helper()
-	if err := c.host.Write("cdi/nvidia.yaml", strings.ReplaceAll(text, "HOST", c.host.Dir), 0o644); err != nil {
+	err := c.host.Write("cdi/nvidia.yaml", strings.ReplaceAll(text, "HOST", c.host.Dir), 0o644)
+	if !strings.Contains(text, "nvidiactl") {
+		err = errors.Join(err, os.RemoveAll(c.host.Path("dev/nvidiactl")))
+	}
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }

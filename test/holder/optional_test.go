@@ -178,7 +178,7 @@ func TestStaleSpec(t *testing.T) {
 	c.before = c.snapshot()
 	r := c.run()
 	r.refused(t, "E-STALE", "written for driver 580.65.06, the host runs 590.48.01",
-		"1 of 2 host files that it needs are missing")
+		"1 of its 2 host files are missing")
 	hint := "gpu-hook: fix: " + c.host.Path("bin/nvidia-ctk") + " cdi generate --output=" + c.host.Path("cdi/nvidia.yaml")
 	if !strings.Contains(r.stderr, hint) {
 		t.Errorf("the fix does not generate it again: %s", r.stderr)

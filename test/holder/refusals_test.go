@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
@@ -27,7 +28,7 @@ func TestUnreadableStateAndBundle(t *testing.T) {
 		{"no JSON", "hello", "E-STATE", "invalid character"},
 		{"two objects", valid + valid, "E-STATE", "after top-level value"},
 		{"a list", "[]", "E-STATE", "cannot unmarshal array"},
-		{"too large", `{"id":"` + strings.Repeat("x", 1<<20) + `"}`, "E-STATE", "larger"},
+		{"too large", `{"id":"` + strings.Repeat("x", limits.State) + `"}`, "E-STATE", "larger"},
 		{"relative bundle", `{"bundle":"b",` + asks + `}`, "E-BUNDLE", `"b" cannot be a bundle`},
 		{"the host's root as bundle", `{"bundle":"/",` + asks + `}`, "E-BUNDLE", `"/" cannot be a bundle`},
 		{"no bundle there", `{"bundle":"/nowhere",` + asks + `}`, "E-BUNDLE", "/nowhere/config.json"},
@@ -87,14 +88,14 @@ func TestRefusals(t *testing.T) {
 		{"unknown kind", annotated("driver=cdi,device=acme.com/npu=7"), nil, []string{"E-NOSPEC", "acme.com/npu=7"}},
 		{
 			"all drivers fail", annotated("device=7"), nil,
-			[]string{"E-NAME", `"device=7": nvidia.com/gpu=7`},
+			[]string{"E-NAME", "gpu-hook/gpus=device=7: nvidia.com/gpu=7"},
 		},
 		{"count and ids", annotated("count=2,device=0"), nil, []string{"E-REQUEST", "both a count and device ids"}},
 		{"no --gpus syntax", annotated("some"), nil, []string{"E-REQUEST", `"some"`}},
 		{"empty annotation", annotated(""), nil, []string{"E-REQUEST", "empty"}},
 		{"empty id", annotated("device="), nil, []string{"E-REQUEST", "empty"}},
 		{"absurd count", annotated("1000000"), nil, []string{"E-REQUEST", "1000000"}},
-		{"unknown driver", annotated("driver=acme"), nil, []string{"E-REQUEST", `"acme"`, "nvidia.runtime-hook"}},
+		{"unknown driver", annotated("driver=acme"), nil, []string{"E-REQUEST", `"acme"`, "nvidia, amd"}},
 		{"unknown capability", annotated(`"capabilities=compute,magic"`), nil, []string{"E-REQUEST", "magic"}},
 		{"phrase of podman's", annotated("device=Permission Denied"), nil, []string{"E-REQUEST"}},
 		{"bad CDI annotation", annotated2("cdi.k8s.io/a", "0"), nil, []string{"E-REQUEST", "cdi.k8s.io/a"}},

@@ -16,7 +16,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
-var update = flag.Bool("update", false, "write docs/hosts.md")
+var update = flag.Bool("update", false, "write docs/sessions.md, and docs/hosts.md if all hosts are judged")
 
 // On every broken host the user reads the true cause and what mends it, does that, and the container has its GPU. With
 // GPU_HOOK_HOSTS=FILE, as in make test-hosts, all hosts are judged with both runtimes, and FILE gets the table.
@@ -31,6 +31,10 @@ func TestHosts(t *testing.T) {
 	var verdicts []**verdict
 	// The hosts are judged beside each other, in a test of their own that waits for them.
 	t.Run("host", func(t *testing.T) {
+		t.Run("sessions", func(t *testing.T) {
+			t.Parallel()
+			compareSessions(t, tree)
+		})
 		for i, h := range all() {
 			for j, runtime := range []string{"runc", "crun"} {
 				if table == "" && (!h.share || i%2 != j) {

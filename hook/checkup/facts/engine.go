@@ -13,6 +13,14 @@ import (
 // SystemHooks is where podman and CRI-O look for hook definitions unless they are configured otherwise.
 const SystemHooks = "/usr/share/containers/oci/hooks.d"
 
+// Directories in which gpu-hook install puts its definitions where the default ones are read-only, and the drop-in by
+// which podman reads its own.
+const (
+	AdminHooks       = "/etc/containers/oci/hooks.d"
+	AdminPodmanHooks = "/etc/gpu-hook/podman-hooks.d"
+	PodmanDropIn     = "/etc/containers/containers.conf.d/50-gpu-hook.conf"
+)
+
 // Engine is what an engine's configuration says of hooks, and what is there.
 type Engine struct {
 	Present bool
