@@ -16,10 +16,7 @@ import (
 
 // errnosOf returns the errors that a call can have.
 func errnosOf(call trace.Call) []unix.Errno {
-	switch {
-	case strings.HasPrefix(call.Detail, "anon_inode:[event"):
-		return nil // Go's runtime wakes itself by it
-	case strings.HasPrefix(call.Detail, "pipe:") && (call.Name == "read" || call.Name == "write"):
+	if strings.HasPrefix(call.Name, "pipe ") {
 		return []unix.Errno{unix.EINTR}
 	}
 	var out []unix.Errno
@@ -170,6 +167,9 @@ func (f *faultyContainer) isRefused(r result) string {
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
 	if !regexp.MustCompile(`^gpu-hook: E-[A-Z]+: [^: ]+ [^:]+: .+`).MatchString(lines[0]) || len(lines) > 3 {
 		problems = append(problems, "the message names no step")
+	}
+	if strings.Contains(lines[0], "has ended") {
+		problems = append(problems, "the message tells of an end of the process that runs")
 	}
 	for _, phrase := range []string{
 		"no such file or directory", "permission denied", "operation not permitted", "executable file not found",

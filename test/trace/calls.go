@@ -70,9 +70,18 @@ func flags(i info) bool {
 	return false
 }
 
-// nameOf returns the name of a call, and whether it is counted.
-func (t *tracer) nameOf(i info) (name string, counted bool) {
+// nameOf returns the name of a call, and whether it is counted. Pipes are read and written while other things are done,
+// so that these calls are counted by themselves. Go's runtime wakes itself by an event descriptor.
+func (t *tracer) nameOf(tid int, i info) (name string, counted bool) {
 	name, known := t.names[i.number]
+	if i.number == unix.SYS_READ || i.number == unix.SYS_WRITE {
+		switch on := file(tid, i.args[0]); {
+		case strings.HasPrefix(on, "anon_inode:[event"):
+			return "", false
+		case strings.HasPrefix(on, "pipe:"):
+			return "pipe " + name, true
+		}
+	}
 	switch {
 	case runtimes(i.number), flags(i), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
 		return "", false

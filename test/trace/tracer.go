@@ -122,7 +122,7 @@ func (t *tracer) call(tid int) error {
 	case i.op != opEntry:
 		return nil
 	}
-	name, counted := t.nameOf(i)
+	name, counted := t.nameOf(tid, i)
 	if t.outcome.Begun < t.plan.Times || !counted {
 		if (i.number == unix.SYS_NEWFSTATAT || i.number == unix.SYS_OPENAT) && text(tid, i.args[1]) == t.plan.Begin {
 			t.outcome.Begun++
