@@ -12,7 +12,8 @@ PLACES   = --bin-dir $(PREFIX)/bin $(if $(HOOKSDIR),--hooks-dir $(HOOKSDIR)) $(i
 
 export CGO_ENABLED = 0
 
-.PHONY: build packages test-packages demo test unit cve fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench vulncheck lint install uninstall clean
+.PHONY: build packages test-packages demo test unit cve faults faults-long soak soak-long fuzz fuzz-long mutants race-long engines systemd \
+	test-hosts test-trixie bench vulncheck lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
@@ -27,16 +28,39 @@ demo: build
 	test/setup demo
 	$(GO) run ./test/demo
 
-test: unit fuzz engines systemd cve
+test: unit fuzz engines systemd cve faults soak
+
+# They have targets of their own, which print what they find.
+LOADS = ^(TestFaults|TestSoak|TestSoakAtOnce)$$
 
 unit:
 	test/setup test
-	GPU_HOOK_RACE_SCALE=5 $(GO) test -p 1 -count=1 $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
+	GPU_HOOK_RACE_SCALE=5 $(GO) test -p 1 -count=1 -skip '$(LOADS)' $$($(GO) list ./... | grep -v -e /test/engines -e /test/systemd -e /test/cve)
 
 # Attacks as published vulnerabilities were exploited. In its own directory, go test shows the table that it prints.
 cve:
 	test/setup test
 	cd test/cve && $(GO) test -count=1 -timeout 20m
+
+# Fails system calls of the apply phase and kills the process at them, every tenth of all that can happen, and prints the
+# table. faults-long tries all.
+faults:
+	test/setup test
+	$(GO) test -count=1 -v -parallel 4 -timeout 30m -run '^TestFaults$$' ./test/holder
+
+faults-long:
+	test/setup test
+	GPU_HOOK_FAULTS=1 $(GO) test -count=1 -v -parallel 4 -timeout 0 -run '^TestFaults$$' ./test/holder
+
+# Starts 500 containers in a row and 200 at once, and prints what there is before and after. soak-long: 10,000 in a row.
+soak:
+	test/setup test
+	$(GO) test -count=1 -v -timeout 30m -run '^TestSoak' ./test/holder
+
+STARTS ?= 10000
+soak-long:
+	test/setup test
+	GPU_HOOK_SOAK=$(STARTS) $(GO) test -count=1 -v -timeout 0 -run '^TestSoak' ./test/holder
 
 # Races every operation in a root filesystem, 18 million times, and the whole hook 45,000 times; or until TIME is over,
 # which each of the three parts has: TIME=3m.

@@ -71,7 +71,8 @@ func openPidfd(pid int) (*os.File, error) {
 // Close closes the handle of the process, and does nothing to the process itself.
 func (p *Process) Close() error { return p.pidfd.Close() }
 
-// Alive returns an error if the process has ended, even if nobody has waited for it yet.
+// Alive returns an error if the process has ended, even if nobody has waited for it yet, or if that cannot be found
+// out.
 func (p *Process) Alive() error {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}} //nolint:gosec // file descriptors are ints
 	n := 0
@@ -79,13 +80,14 @@ func (p *Process) Alive() error {
 		n, err = unix.Poll(fds, 0)
 		return err
 	})
+	what := "process " + strconv.Itoa(p.PID)
 	switch {
-	case err == nil && n == 0:
-		return nil
-	case err == nil:
-		err = unix.ESRCH
+	case err != nil:
+		return fault.New(fault.State, what, "poll: %w", err).WithHint("start the container again")
+	case n > 0:
+		return fault.New(fault.State, what, "it has ended: %w", unix.ESRCH).WithHint(hintEnded)
 	}
-	return fault.New(fault.State, "process "+strconv.Itoa(p.PID), "it has ended: %w", err).WithHint(hintEnded)
+	return nil
 }
 
 // Namespace opens the process's namespace by its name in /proc/PID/ns.

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 
@@ -23,19 +24,27 @@ func inNamespaces(namespaces []*os.File, fn func() error) error {
 		runtime.LockOSThread()
 		stack.Grow()
 		done <- fault.Guard(func() error {
-			// Otherwise it could not change its mount namespace: see setns(2).
-			if err := linux.UnshareFS(); err != nil {
-				return err
-			}
-			for _, ns := range namespaces {
-				if err := linux.Setns(ns); err != nil {
-					return err
-				}
+			if err := join(namespaces); err != nil {
+				return fmt.Errorf("join the container's namespaces: %w", err)
 			}
 			return fn()
 		})
 	}()
 	return <-done
+}
+
+// join moves the calling thread into the namespaces, in order.
+func join(namespaces []*os.File) error {
+	// Otherwise it could not change its mount namespace: see setns(2).
+	if err := linux.UnshareFS(); err != nil {
+		return err
+	}
+	for _, ns := range namespaces {
+		if err := linux.Setns(ns); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // threadsFor returns how many threads it may take to carry the edits out and to undo that: one for each call of

@@ -92,7 +92,7 @@ func (f aFault) String() string {
 // faultsOf returns all that can happen at the calls.
 func faultsOf(calls []trace.Call) (out []aFault) {
 	for _, call := range calls {
-		for _, errno := range append(errnosOf(call.Name), 0) {
+		for _, errno := range append(errnosOf(call), 0) {
 			out = append(out, aFault{call, errno})
 		}
 	}
@@ -115,6 +115,7 @@ func newFaulty(t *testing.T, kind faulty) *faultyContainer {
 		b.Edit = func(config map[string]any) { config["linux"].(map[string]any)["cgroupsPath"] = f.group.name }
 	})
 	f.walk(func(path string) { f.image[path] = true })
+	f.record() // its first start makes the directories of the records
 	return f
 }
 

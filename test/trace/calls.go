@@ -58,11 +58,32 @@ func runtimes(number uint64) bool {
 	return false
 }
 
-// nameOf returns the name of a call, and whether it is counted.
-func nameOf(i info) (name string, counted bool) {
-	name, known := names()[i.number]
+// flags reports whether the call is fcntl(2) for a descriptor's flags, which cannot fail: Go reads them of each file.
+func flags(i info) bool {
+	if i.number != unix.SYS_FCNTL {
+		return false
+	}
+	switch i.args[1] {
+	case unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL:
+		return true
+	}
+	return false
+}
+
+// nameOf returns the name of a call, and whether it is counted. Pipes are read and written while other things are done,
+// so that these calls are counted by themselves. Go's runtime wakes itself by an event descriptor.
+func (t *tracer) nameOf(tid int, i info) (name string, counted bool) {
+	name, known := t.names[i.number]
+	if i.number == unix.SYS_READ || i.number == unix.SYS_WRITE {
+		switch on := file(tid, i.args[0]); {
+		case strings.HasPrefix(on, "anon_inode:[event"):
+			return "", false
+		case strings.HasPrefix(on, "pipe:"):
+			return "pipe " + name, true
+		}
+	}
 	switch {
-	case runtimes(i.number), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
+	case runtimes(i.number), flags(i), i.number == unix.SYS_CLONE && i.args[0]&unix.CLONE_THREAD != 0:
 		return "", false
 	case !known:
 		name = fmt.Sprintf("call %d", i.number)
@@ -86,7 +107,7 @@ func detail(tid int, i info) string {
 		return file(tid, i.args[2])
 	case unix.SYS_BPF, unix.SYS_PRCTL, unix.SYS_UNSHARE, unix.SYS_UMASK, unix.SYS_SOCKET, unix.SYS_WAITID, unix.SYS_PIPE2,
 		unix.SYS_CLONE, unix.SYS_CAPGET, unix.SYS_CAPSET, unix.SYS_PRLIMIT64:
-		return fmt.Sprint(int64(i.args[0])) //nolint:gosec // a number of a few bits
+		return fmt.Sprint(int64(i.args[0]))
 	case unix.SYS_PPOLL:
 		return ""
 	}
@@ -95,6 +116,6 @@ func detail(tid int, i info) string {
 
 // file returns what a descriptor of the thread is open for, or "".
 func file(tid int, fd uint64) string {
-	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", tid, int32(fd))) //nolint:gosec // descriptors have 32 bits
+	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", tid, int32(fd)))
 	return name
 }

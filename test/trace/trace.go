@@ -1,8 +1,8 @@
 //go:build amd64
 
-// Package trace runs a program under ptrace(2) and makes one of its system calls fail, or kills it there. strace can do
-// that too, but it counts the calls of each thread by themselves, and a Go program moves its work between threads: which
-// call is hit would depend on chance.
+// Package trace runs a program under ptrace(2) and makes one of its system calls fail, or kills it there. strace does
+// that too, but it counts the calls of each thread by themselves. A Go program moves its work between threads, so that
+// it would depend on chance which call is hit.
 package trace
 
 import (
@@ -28,7 +28,8 @@ type Plan struct {
 	Errno unix.Errno // that it fails with
 	Kill  bool       // the process is killed before it
 
-	// Enter is called before the program is started, on a thread that runs nothing else and ends with it. nil does nothing.
+	// Enter is called before the program is started, on a thread that runs nothing else and ends with it, if it is not
+	// nil.
 	Enter func() error
 }
 
@@ -79,7 +80,10 @@ func run(argv, env []string, dir string, files [3]*os.File, plan Plan) (Outcome,
 	if err != nil {
 		return Outcome{}, err
 	}
-	t := &tracer{pid: pid, plan: plan, counts: map[string]int{}, known: map[int]bool{pid: true}, failing: map[int]bool{}}
+	t := &tracer{
+		pid: pid, plan: plan, names: names(), counts: map[string]int{}, known: map[int]bool{pid: true},
+		failing: map[int]bool{},
+	}
 	hung := time.AfterFunc(patience, func() {
 		t.hung.Store(true)
 		_ = unix.Kill(pid, unix.SIGKILL)

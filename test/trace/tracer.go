@@ -17,6 +17,7 @@ type tracer struct {
 	pid     int
 	plan    Plan
 	outcome Outcome
+	names   map[uint64]string
 	counts  map[string]int // calls by their name, since the beginning
 	known   map[int]bool   // threads and processes whose first stop was seen
 	failing map[int]bool   // those in the call that is to fail
@@ -111,7 +112,7 @@ const (
 func (t *tracer) call(tid int) error {
 	var i info
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(i),
-		uintptr(unsafe.Pointer(&i)), 0, 0) //nolint:gosec // x/sys has no function for it
+		uintptr(unsafe.Pointer(&i)), 0, 0)
 	switch {
 	case errno != 0:
 		return errno
@@ -121,7 +122,7 @@ func (t *tracer) call(tid int) error {
 	case i.op != opEntry:
 		return nil
 	}
-	name, counted := nameOf(i)
+	name, counted := t.nameOf(tid, i)
 	if t.outcome.Begun < t.plan.Times || !counted {
 		if (i.number == unix.SYS_NEWFSTATAT || i.number == unix.SYS_OPENAT) && text(tid, i.args[1]) == t.plan.Begin {
 			t.outcome.Begun++
