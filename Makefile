@@ -12,10 +12,15 @@ PLACES   = --bin-dir $(PREFIX)/bin $(if $(HOOKSDIR),--hooks-dir $(HOOKSDIR)) $(i
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit cve faults faults-long soak soak-long fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench vulncheck lint install uninstall clean
+.PHONY: build packages test-packages demo test unit cve faults faults-long soak soak-long fuzz fuzz-long mutants race-long engines systemd test-hosts test-trixie bench vulncheck lint install uninstall clean
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/gpu-hook ./cmd/gpu-hook
+
+# .deb and .rpm in bin/packages, with an SBOM each. The same commit and VERSION make the same bytes.
+packages:
+	test/setup packages
+	GO=$(GO) $(if $(VERSION),VERSION=$(VERSION)) packages/build
 
 # Runs real containers on a synthetic GPU host and shows what each gets.
 demo: build
@@ -106,6 +111,12 @@ test-hosts:
 test-trixie:
 	test/setup test
 	test/trixie
+
+# The packages: built twice and compared, then installed, used, upgraded and removed in a Debian 12 that is made in bin. Not
+# a part of test.
+test-packages:
+	test/setup packages
+	test/packages/run
 
 # What gpu-hook costs at a container's start, beside what else does such work: docs/performance.md. ROUNDS=15 is quick.
 ROUNDS ?= 60

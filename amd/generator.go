@@ -1,11 +1,15 @@
 package amd
 
-import "github.com/gpu-hook/gpu-hook/contract"
+import (
+	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
+)
 
 // Generator returns the program of AMD's container toolkit that writes CDI Specs.
 func Generator() contract.Generator {
 	return contract.Generator{
-		Command: "amd-ctk cdi generate --output=", Package: "amd-container-toolkit", File: "amd.json",
+		Kind: "amd.com/gpu", Command: "amd-ctk cdi generate --output=FILE", Origin: "the package " + packages.AMD().Any,
+		File: "amd.json",
 	}
 }
 

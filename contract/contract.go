@@ -173,7 +173,11 @@ type Lack struct {
 	Node   string // path of the device node that is lacking, or of the first
 	What   string // what is lacking, and what does not work without it
 	Before string // command to run before the Specs are generated again, or ""
+	First  string // what else to do, as words: only if that does not help, the Specs are to be generated again; or ""
 }
+
+// OfSpecs reports whether the Specs lack it, and not the host.
+func (l Lack) OfSpecs() bool { return l.First == "" }
 
 // Node is a device node that a Spec wants, and that the host does not have like that.
 type Node struct {
@@ -185,10 +189,11 @@ type Node struct {
 	Spec   string // path of the Spec
 }
 
-// Generator is the vendor's program that writes CDI Specs.
+// Generator is the vendor's program that writes CDI Specs of a kind.
 type Generator struct {
-	Command string // how it is called, up to the name of the file
-	Package string // that it comes with
+	Kind    string // CDI kind; it would put its own devices in the place of another kind's Spec
+	Command string // how it is called; FILE stands for the path of the Spec, DIR for its directory
+	Origin  string // what it comes with, as in "the package amd-container-toolkit"
 	File    string // name of the file that it usually writes
 }
 
@@ -196,6 +201,9 @@ type Generator struct {
 type Delegate interface {
 	// Found returns why the hook, or a program that it runs, is missing or cannot be used, or nil.
 	Found() error
+	// Trial returns the program that does the hook's work, and arguments with which it says whether it works and changes
+	// nothing; "" if none is known. Only commands that a person calls may run it.
+	Trial() (program string, args []string)
 	// CheckID returns why the hook cannot serve the id of the part ("" for devices), or nil.
 	CheckID(part, id string) error
 	// Run plans one run of the hook that serves the whole order, or returns why it cannot: before all else, what Found

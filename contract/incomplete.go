@@ -12,5 +12,8 @@ func Incomplete(vendor Specs, g Given, l Lack) *fault.Error {
 	if l.Before != "" {
 		hint = l.Before + " && " + hint
 	}
+	if l.First != "" {
+		hint = l.First + ": " + hint
+	}
 	return fault.New(fault.StaleNote, strings.Join(g.Specs, " and "), "%s", l.What).WithHint("%s", hint)
 }

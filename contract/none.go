@@ -63,16 +63,16 @@ func (None) HasDriver() (loaded, known bool) { return false, false }
 
 // Generate names the vendor's generator.
 func (n None) Generate(kind, dir string) string {
-	if n.Generator.Command == "" {
+	if n.Generator.Command == "" || kind != n.Generator.Kind {
 		vendor, _, _ := strings.Cut(kind, "/")
 		return "generate one with the tool of " + vendor + ", or write it"
 	}
 	return n.Generator.write(path.Join(dir, n.Generator.File))
 }
 
-// Regenerate names the vendor's generator if there is one file and the generator is known.
-func (n None) Regenerate(_ string, files ...string) string {
-	if len(files) != 1 || n.Generator.Command == "" {
+// Regenerate names the vendor's generator if there is one file and the generator of its kind is known.
+func (n None) Regenerate(kind string, files ...string) string {
+	if len(files) != 1 || n.Generator.Command == "" || kind != n.Generator.Kind {
 		return "generate " + strings.Join(files, " and ") + " again with the tool that wrote it"
 	}
 	return n.Generator.write(files[0])
@@ -80,7 +80,8 @@ func (n None) Regenerate(_ string, files ...string) string {
 
 // write returns the command that writes the file, and where it comes from.
 func (g Generator) write(file string) string {
-	return fmt.Sprintf("%s%s # of the package %s", g.Command, file, g.Package)
+	command := strings.NewReplacer("FILE", file, "DIR", path.Dir(file)).Replace(g.Command)
+	return fmt.Sprintf("%s # of %s", command, g.Origin)
 }
 
 // MendNode knows nothing about the vendor's nodes.
@@ -129,6 +130,9 @@ func (n None) Lacking(g Given) []Lack {
 
 // Found returns an error: there is no hook.
 func (None) Found() error { return fault.New(fault.Delegate, "", "the vendor has no hook of its own") }
+
+// Trial returns no program.
+func (None) Trial() (program string, args []string) { return "", nil }
 
 // CheckID returns nil for every id.
 func (None) CheckID(_, _ string) error { return nil }

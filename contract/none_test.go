@@ -77,21 +77,38 @@ func TestNoneOfSpecs(t *testing.T) {
 
 // What it tells to do names the vendor's generator where that is known, and otherwise no tool.
 func TestNoneMends(t *testing.T) {
-	n, known := None{}, None{Generator: Generator{Command: "acme-ctk --out=", Package: "acme-tools", File: "acme.json"}}
+	n, known := None{}, None{Generator: Generator{
+		Kind: "acme.com/npu", Command: "acme-ctk --out=FILE", Origin: "the package acme-tools", File: "acme.json",
+	}}
 	gone := Node{Path: "/dev/acme0", Kind: "acme.com/npu", Spec: "/a.yaml"}
 	link := gone
 	link.Found = "a symbolic link"
 	mend := func(n None, node Node) string { _, hint := n.MendNode(node); return hint }
 	for want, got := range map[string]string{
-		"generate one with the tool of acme.com, or write it":                   n.Generate("acme.com/npu", "/cdi"),
-		"generate /a.yaml again with the tool that wrote it":                    n.Regenerate("acme.com/npu", "/a.yaml"),
-		"generate /a.yaml and /b.yaml again with the tool that wrote it":        known.Regenerate("", "/a.yaml", "/b.yaml"),
+		"generate one with the tool of acme.com, or write it": n.Generate("acme.com/npu", "/cdi"),
+		"generate /a.yaml again with the tool that wrote it":  n.Regenerate("acme.com/npu", "/a.yaml"),
+		"generate /a.yaml and /b.yaml again with the tool that wrote it": known.Regenerate(
+			"acme.com/npu", "/a.yaml", "/b.yaml"),
 		"acme-ctk --out=/cdi/acme.json # of the package acme-tools":             known.Generate("acme.com/npu", "/cdi"),
 		"acme-ctk --out=/a.yaml # of the package acme-tools":                    known.Regenerate("acme.com/npu", "/a.yaml"),
 		"make /dev/acme0 the device node again, or correct hostPath in /a.yaml": mend(n, link),
 		"load the device's driver; if the device is gone: " +
 			"acme-ctk --out=/a.yaml # of the package acme-tools": mend(known, gone),
 		"install /bin/h, or correct the hook's path in /a.yaml": n.MendProgram("/bin/h", "acme.com/npu", "/a.yaml"),
+	} {
+		if got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}
+
+// Its generator is not named for another kind, in whose place it would put its own devices.
+func TestGeneratorOfAnotherKind(t *testing.T) {
+	n := None{Generator: Generator{Kind: "acme.com/npu", Command: "acme-ctk --in=DIR", Origin: "acme", File: "a.json"}}
+	for want, got := range map[string]string{
+		"acme-ctk --in=/cdi # of acme":                        n.Generate("acme.com/npu", "/cdi"),
+		"generate one with the tool of acme.com, or write it": n.Generate("acme.com/tpu", "/cdi"),
+		"generate /c.yaml again with the tool that wrote it":  n.Regenerate("acme.com/tpu", "/c.yaml"),
 	} {
 		if got != want {
 			t.Errorf("%s, not %s", got, want)
@@ -113,6 +130,24 @@ func TestNoneDelegates(t *testing.T) {
 	}
 	if n.Given(everything().Spec, []string{"0"}) {
 		t.Error("its hook's work is done already")
+	}
+}
+
+// What Specs lack is mended by generating them again, after what comes first.
+func TestIncomplete(t *testing.T) {
+	n := None{Generator: Generator{Kind: "a.com/b", Command: "make FILE", Origin: "a"}}
+	g := Given{Kind: "a.com/b", Specs: []string{"/a.yaml"}}
+	for _, test := range []struct {
+		lack Lack
+		hint string
+	}{
+		{Lack{}, "make /a.yaml # of a"},
+		{Lack{Before: "load"}, "load && make /a.yaml # of a"},
+		{Lack{First: "look; removed for good"}, "look; removed for good: make /a.yaml # of a"},
+	} {
+		if got := Incomplete(n, g, test.lack).Hint(); got != test.hint {
+			t.Errorf("%q, not %q", got, test.hint)
+		}
 	}
 }
 

@@ -37,7 +37,9 @@ func TestSpecsAreBounded(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ text, want string }{
 		"unknown keys":             {head + repeated(95_000, "x%d: 1\n"), "it has 95003 keys, more than any Spec (256)"},
-		"unknown keys of a device": {head + repeated(95_000, "  x%d: 1\n"), "devices[0] has 95002 keys, more than any Spec (256)"},
+		"unknown keys of a device": {
+			head + repeated(95_000, "  x%d: 1\n"), "devices[0] has 95002 keys, more than any Spec (256)",
+		},
 		"quoted keys":              {head + repeated(80_000, "\"x%d\": 1\n"), "it has 80003 keys, more than any Spec (256)"},
 		"annotations": {
 			head + "annotations:\n" + repeated(300, "  x%d: y\n  \"y%[1]d\": z\n"),

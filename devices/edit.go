@@ -120,9 +120,10 @@ func (e *Edits) Clone() *Edits {
 	return out
 }
 
-// Append adds the edits of the others to e, in their order, as the CDI library does. A node or mount replaces the one on
-// its path, a variable the one of its name, and a network device the one of its name on the host. Equal hooks and groups
-// are added once. Mounts are in the order of the depth of their paths. Of Intel RDT settings only the last remains.
+// Append adds the edits of the others to e, in their order, as the CDI library does. A node or mount replaces the one
+// on its path, a variable the one of its name, and a network device the one of its name on the host. Equal hooks and
+// groups are added once. Mounts are in the order of the depth of their paths. Of Intel RDT settings only the last
+// remains.
 func (e *Edits) Append(others ...*Edits) {
 	for _, list := range editLists() {
 		list.merge(e, others)

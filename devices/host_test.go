@@ -283,7 +283,10 @@ func TestCompleteRefuses(t *testing.T) {
 			"@/null: the Spec has it as 1:0, on this host it is 1:3",
 		},
 		{"mount: missing", mounts("@/none", "/x"), fault.Mount, "mount of @/none: it is missing on this host"},
-		{"mount: a loop", mounts("@/loop", "/x"), fault.Mount, "mount of @/loop: open @/loop: too many levels of symbolic links"},
+		{
+			"mount: a loop", mounts("@/loop", "/x"), fault.Mount,
+			"mount of @/loop: open @/loop: too many levels of symbolic links",
+		},
 		{
 			"mount: relative on the host", mounts("lib", "/x"), fault.Mount,
 			"mount of lib: the path must be that of a file or directory below /",

@@ -261,7 +261,7 @@ func (r *Registry) Resolve(names []string) (*Resolved, error) {
 			return nil, r.unresolved(name)
 		}
 		if d.rival != "" {
-			return nil, fault.New(fault.Name, name, "two CDI Specs of one directory define it: %s and %s", d.rival, d.spec.path).
+			return nil, fault.New(fault.Name, name, "both %s and %s define it", d.rival, filepath.Base(d.spec.path)).
 				WithHint("%s", aside(d.rival, d.spec.path))
 		}
 		share := out.common(d.spec)

@@ -105,7 +105,7 @@ func TestResolve(t *testing.T) {
 			"a conflict in one directory",
 			map[string]string{"a/x.yaml": gpu("X", "0"), "a/y.yaml": gpu("Y", "0")},
 			"nvidia.com/gpu=0", "", fault.Name,
-			"nvidia.com/gpu=0: two CDI Specs of one directory define it: @/a/x.yaml and @/a/y.yaml",
+			"nvidia.com/gpu=0: both @/a/x.yaml and y.yaml define it",
 		},
 		{
 			"a conflict concerns its name alone",
@@ -116,7 +116,7 @@ func TestResolve(t *testing.T) {
 			"a conflict above another directory",
 			map[string]string{"a/w.yaml": gpu("W", "0"), "b/x.yaml": gpu("X", "0"), "b/y.yaml": gpu("Y", "0")},
 			"nvidia.com/gpu=0", "", fault.Name,
-			"nvidia.com/gpu=0: two CDI Specs of one directory define it: @/b/x.yaml and @/b/y.yaml",
+			"nvidia.com/gpu=0: both @/b/x.yaml and y.yaml define it",
 		},
 		{
 			"another class of the vendor",
@@ -159,7 +159,7 @@ func TestResolve(t *testing.T) {
 			"a rejected Spec",
 			map[string]string{"a/x.yaml": "kind: nvidia.com/gpu\n"},
 			"nvidia.com/gpu=0", "", fault.Parse,
-			"nvidia.com/gpu=0: no usable CDI Spec defines it; rejected: @/a/x.yaml: ",
+			"CDI Spec rejected: @/a/x.yaml: ",
 		},
 		{
 			"a rejected Spec hides nothing",

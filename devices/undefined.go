@@ -40,7 +40,8 @@ func (e *SpecError) Unwrap() error { return e.cause }
 func (r *Registry) undefined(what, kind string) error {
 	r.need("") // a Spec that cannot be used may be the one that should define it
 	if f := r.suspect(kind); f != nil {
-		return fault.New(f.problem.Code(), what, "no usable CDI Spec defines it; rejected: %w",
+		// Without the device's name: of the file it is not known which devices it would have defined.
+		return fault.New(f.problem.Code(), "CDI Spec rejected", "%w",
 			&SpecError{f.path, f.kindFor(kind), kind, f.problem}).WithHint("%s", f.problem.Hint())
 	}
 	text := fmt.Sprintf("no CDI Spec defines kind %s (looked in %s)", kind, r.looked())

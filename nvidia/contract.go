@@ -148,6 +148,15 @@ func (Contract) HostNodes() []string {
 	return out
 }
 
+// Trial implements [contract.Delegate]. With "info" the program loads NVIDIA's library and looks at the GPUs.
+func (n Contract) Trial() (program string, args []string) {
+	there, err := n.Toolkit.find()
+	if err != nil || there.cli == "" {
+		return "", nil
+	}
+	return there.cli, []string{"info"}
+}
+
 // CheckID implements [contract.Delegate]. It checks that the host has an IMEX channel, because NVIDIA's hook fails
 // without a message if it does not.
 func (Contract) CheckID(part, id string) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/internal/limits"
 	"github.com/gpu-hook/gpu-hook/internal/linux"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 )
@@ -30,7 +31,7 @@ const untrustedHint = "find out who could change it and what it says now; then i
 // installHint returns the hint of errors about a program that is missing.
 func installHint(program string) string {
 	if strings.HasPrefix(path.Base(program), "nvidia-container-") {
-		return "install the package " + toolkitPackage + ", or let CDI serve the request (driver nvidia.cdi)"
+		return "install the package " + packages.Hook().Any + ", or let CDI serve the request (driver nvidia.cdi)"
 	}
 	return "install " + program + ", or correct runtime-hook in gpu-hook's configuration"
 }

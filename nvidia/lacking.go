@@ -53,7 +53,7 @@ func dirOfGPUs(g contract.Given) string {
 func (h holdings) lacking(g contract.Given) []contract.Lack {
 	var out []contract.Lack
 	for _, find := range []func(contract.Given) (contract.Lack, bool){
-		h.control, h.uvm, h.capabilities, h.instances, h.gpu,
+		h.control, h.uvm, h.capabilities, h.instances, h.gpu, h.lost,
 	} {
 		if lack, found := find(g); found {
 			out = append(out, lack)
@@ -162,6 +162,38 @@ func (h holdings) gpu(g contract.Given) (contract.Lack, bool) {
 		Node: lacking[0],
 		What: fmt.Sprintf("it lacks %s: %q gives %d GPUs, and the driver has %d",
 			strings.Join(lacking, " and "), "all", len(given), len(given)+len(lacking)),
+	}, true
+}
+
+// lost is the lack of the GPU behind a node that the container gets: it has fallen off the bus, or was taken out, and
+// its node has stayed. A driver without any GPU in its list may be one that lists none, as Tegra's. Of each GPU more is
+// read only if there is a node after those of as many GPUs as the driver has.
+func (h holdings) lost(g contract.Given) (contract.Lack, bool) {
+	entries, _ := os.ReadDir(h.gpus)
+	if h.dir != "/dev" || len(entries) == 0 || !h.exists("/dev/nvidia"+strconv.Itoa(len(entries))) {
+		return contract.Lack{}, false
+	}
+	var served []string
+	for _, e := range entries {
+		about := information(h.gpus, e.Name())
+		if about["Device Minor"] == "" || about["GPU Excluded"] == "Yes" {
+			return contract.Lack{}, false // it may be the GPU of any node
+		}
+		served = append(served, "/dev/nvidia"+about["Device Minor"])
+	}
+	var lost []string
+	for _, n := range g.Nodes {
+		if node := n.HostPath; IsGPU(node) && !slices.Contains(served, node) && !slices.Contains(lost, node) {
+			lost = append(lost, node)
+		}
+	}
+	if len(lost) == 0 {
+		return contract.Lack{}, false
+	}
+	slices.Sort(lost)
+	return contract.Lack{
+		Node: lost[0], What: "NVIDIA's driver has no GPU for " + strings.Join(lost, " and ") + ": no program can open it",
+		First: "ask for another GPU; dmesg says why it is gone (NVRM, Xid 79); removed for good",
 	}, true
 }
 

@@ -50,6 +50,9 @@ func TestLacking(t *testing.T) {
 		}
 		return out
 	}
+	gone := map[string]string{
+		"devices": host["devices"], "gpus/0000:01:00.0/information": about("0", "No"), "dev/nvidia1": "x",
+	}
 	mig := with(map[string]string{
 		"nodes/nvidia-cap1": "x", "nodes/nvidia-cap2": "x", "nodes/nvidia-cap12": "x", "caps/gpu0/mig/gi1/access": "x",
 	})
@@ -59,6 +62,7 @@ func TestLacking(t *testing.T) {
 		noUVM     = "it lacks /dev/nvidia-uvm: nvidia-smi works in the container, CUDA does not"
 		noCaps    = "it gives MIG devices without nodes of /dev/nvidia-caps: no program can open them"
 		noMIG     = "it has none of the MIG instances of this host, and a GPU in MIG mode does not work as a whole"
+		lostGPU   = "NVIDIA's driver has no GPU for /dev/nvidia1: no program can open it"
 		noGPU     = `it lacks /dev/nvidia1: "all" gives 1 GPUs, and the driver has 2`
 	)
 	for _, test := range []struct {
@@ -102,6 +106,27 @@ func TestLacking(t *testing.T) {
 		{
 			"a GPU of two, and the other has no node", with(map[string]string{gpu1: "Model: X\n"}), whole[:3],
 			[]string{"=all"},
+			nil, nil,
+		},
+		{"a GPU of two is gone, and its node has stayed", gone, whole, []string{"=all"}, nil, []string{lostGPU}},
+		{"a GPU of two is gone, and the other was asked for", gone, whole[:3], []string{"=0"}, nil, nil},
+		{
+			"a GPU of two is gone with its node",
+			map[string]string{"gpus/0000:01:00.0/information": about("0", "No")},
+			whole[:3],
+			[]string{"=0"},
+			nil, nil,
+		},
+		{
+			"a GPU is gone that its driver leaves alone", with(map[string]string{
+				gpu1: about("1", "Yes"), "dev/nvidia2": "x",
+			}), whole, []string{"=0"}, nil, nil,
+		},
+		{
+			"no GPU is listed",
+			map[string]string{"gpus": "", "dev/nvidia0": "x", "dev/nvidia-uvm": "x"},
+			whole,
+			[]string{"=0"},
 			nil, nil,
 		},
 		{"a MIG device without its nodes", mig, whole, []string{"=0:1"}, nil, []string{noCaps}},

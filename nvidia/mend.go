@@ -15,10 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
-
-// toolkitPackage is the package that nvidia-ctk and nvidia-cdi-hook come with.
-const toolkitPackage = "nvidia-container-toolkit"
 
 // Where NVIDIA's driver tells of its GPUs and capabilities.
 const (
@@ -184,7 +182,7 @@ func (f facts) generate(kind, file string) string {
 		command += " --mode=" + mode + " --class=" + class
 	}
 	if f.ctk == "" {
-		command = "install the package " + toolkitPackage + ", then: " + command
+		command = "install the package " + packages.Toolkit().Any + ", then: " + command
 	}
 	if !f.driver {
 		return f.load(" && " + command)
@@ -471,5 +469,5 @@ func (n Contract) MendProgram(program, kind, file string) string {
 	if elsewhere := n.command(path.Base(program)); elsewhere != "" && elsewhere != program {
 		return n.Regenerate(kind, file)
 	}
-	return "install the package " + toolkitPackage + ", or name the program's place in " + file
+	return "install the package " + packages.Toolkit().Any + ", or name the program's place in " + file
 }

@@ -130,7 +130,12 @@ func installCommands() []command {
 				{"gpu-hook help E-NODE", "what an error code means and what to do about it"},
 			},
 		},
-		{name: "version", run: version, about: "print the version, as --version does"},
+		{
+			name: "version", args: "[--json]", run: version, about: "print the version, as --version does",
+			examples: []example{
+				{"gpu-hook version --json", "version, commit and its date, and the versions of Go and of the CDI library"},
+			},
+		},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/install"
+	"github.com/gpu-hook/gpu-hook/internal/probe"
 	definition "github.com/gpu-hook/gpu-hook/oci-hooks.d"
 )
 
@@ -41,6 +42,7 @@ func doctor(p process, options hook.Options, args []string) error {
 	places.Plan = func(gpus string) (*report.Report, error) {
 		return hook.Example{GPUs: &gpus, Annotations: map[string]string{}}.Explain(options)
 	}
+	places.Ask = probe.Ask
 	found := checkup.Run(options, places)
 	found.All = *all
 	if err := show(p, found, *asJSON); err != nil {

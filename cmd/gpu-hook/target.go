@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/checkup"
@@ -17,7 +18,8 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 		"the definition names it, and install says what its containers may ask for")
 	user := flags.Bool("user", false, "for this user's rootless podman alone, in the home directory")
 	flags.StringVar(&t.Bin, "bin-dir", "",
-		"the binary is in `DIR` instead of /usr/local/bin, or ~/.local/bin with --user")
+		"the binary is in `DIR` instead of /usr/local/bin, or "+install.PackageBin+" where a package has put this program, "+
+			"or ~/.local/bin with --user")
 	flags.StringVar(&t.Hooks, "hooks-dir", "", "the hook definition is in `DIR` instead of "+install.SystemHooks+
 		" ("+install.AdminHooks+" where that is read-only), or ~/.config/containers/oci/hooks.d with --user; "+
 		"without --user the engines must be told of it, and podman's precreate definition is left out")
@@ -39,7 +41,9 @@ func targetOf(command string, p process, args []string) (install.Target, error) 
 	}
 	t.Engine = name
 	if !*user {
-		return t, nil
+		// Without a path, the program is no package's.
+		program, _ := os.Executable()
+		return t.OfPackage(program), nil
 	}
 	if name != "" && name != "podman" {
 		return t, flags.wrong("--user is for rootless podman, and %s reads nothing in a home directory", *engine)

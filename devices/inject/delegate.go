@@ -48,8 +48,12 @@ func (t *Target) delegate(
 	ctx context.Context, r *rootfs, d Delegate,
 ) (made []*devices.DeviceNode, said string, err error) {
 	what := "delegate " + d.Path
-	hint := "see that it works by itself, or make CDI serve the request: " +
-		"nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+	hint := "see that it works by itself, or make CDI serve the request: "
+	if strings.HasPrefix(path.Base(d.Path), "nvidia-") {
+		hint += "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
+	} else {
+		hint += "its vendor's tool generates a Spec"
+	}
 	before, err := r.devNodes()
 	if err != nil {
 		return nil, "", fault.New(fault.Delegate, what, "read the container's /dev: %w", err).WithHint("%s", hint)

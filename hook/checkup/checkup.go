@@ -25,6 +25,7 @@ type Places struct {
 	Config  string // the configuration file of gpu-hook, or "" for the default
 
 	Plan Planner // which plans for a container, or nil
+	Ask  Asker   // which runs programs of the host, or nil
 }
 
 // Run examines the host and the installation: whether engines call gpu-hook, what keeps containers from devices, and
@@ -58,7 +59,8 @@ func (h *host) examine() []report.Check {
 	var out []report.Check
 	for _, check := range []func(*host) []report.Check{
 		checkEngines, checkDriver, checkConflicts, checkSpecFiles, checkDevices, checkTrials, checkNodeNumbers,
-		checkNVIDIASpecs, checkLacking, checkDelegates,
+		checkNVIDIASpecs, checkLacking, checkDelegates, checkToolkit,
+		checkPodmanSpecs,
 		checkNodeAccess, checkPolicy, checkSELinux, checkVolatile, checkOrder, checkRuntime,
 	} {
 		out = append(out, check(h)...)
@@ -70,7 +72,10 @@ func (h *host) examine() []report.Check {
 func (h *host) describe() string {
 	var parts []string
 	for _, program := range []string{"podman", "crio", "runc", "crun"} {
-		if h.Tool(program) {
+		if version := h.said.podman; program == "podman" && version != "" {
+			program += " " + version
+		}
+		if h.Tool(strings.Fields(program)[0]) {
 			parts = append(parts, program)
 		}
 	}

@@ -4,39 +4,15 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
 
-// packages are the names of one package in the distributions; "" where a distribution does not have it.
-type packages struct{ apt, dnf, zypper, pacman string }
-
-func toolkitPackage() packages {
-	return packages{
-		"nvidia-container-toolkit-base", "nvidia-container-toolkit-base", "nvidia-container-toolkit-base",
-		"nvidia-container-toolkit",
-	}
-}
-
-func amdPackage() packages {
-	return packages{"amd-container-toolkit", "amd-container-toolkit", "amd-container-toolkit", ""}
-}
-
 // install returns the command that installs a package on this distribution, or "" where none is known.
-func (h *host) install(p packages) string {
-	switch {
-	case h.OS.Is("debian", "ubuntu") && p.apt != "":
-		return "apt-get install " + p.apt
-	case h.OS.Is("fedora", "rhel", "centos", "rocky", "almalinux") && p.dnf != "":
-		return "dnf install " + p.dnf
-	case h.OS.Is("suse", "sles", "opensuse") && p.zypper != "":
-		return "zypper install " + p.zypper
-	case h.OS.Is("arch") && p.pacman != "":
-		return "pacman -S " + p.pacman
-	}
-	return ""
-}
+func (h *host) install(p packages.Package) string { return p.Install(h.OS.Is) }
 
 // with returns the command, behind the one that installs its program where that is missing.
-func (h *host) with(tool string, p packages, command string) string {
+func (h *host) with(tool string, p packages.Package, command string) string {
 	if install := h.install(p); !h.Tool(tool) && install != "" {
 		return install + " && " + command
 	}
@@ -45,11 +21,11 @@ func (h *host) with(tool string, p packages, command string) string {
 
 // lacks says which package a command needs that is not installed, where [host.with] cannot tell how to install it; or
 // returns "".
-func (h *host) lacks(tool string, p packages) string {
+func (h *host) lacks(tool string, p packages.Package) string {
 	if h.Tool(tool) || h.install(p) != "" {
 		return ""
 	}
-	return fmt.Sprintf("%s is of the package %s, which is not installed", tool, p.apt)
+	return fmt.Sprintf("%s is of the package %s, which is not installed", tool, p.Any)
 }
 
 // generate returns the command that writes the CDI Spec of a kind into the file. It is "" for a kind whose tool is not
@@ -62,26 +38,37 @@ func (h *host) generate(kind, file string) string {
 	}
 	switch {
 	case kind == nvidiaKind:
-		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate"+format+" --output="+file)
+		return h.with("nvidia-ctk", packages.Toolkit(), "nvidia-ctk cdi generate"+format+" --output="+file)
 	case vendor == "nvidia.com" && (class == "gds" || class == "mofed" || class == "gdrcopy" || class == "nvswitch"):
-		return h.with("nvidia-ctk", toolkitPackage(), "nvidia-ctk cdi generate --mode="+class+format+" --output="+file)
+		return h.with("nvidia-ctk", packages.Toolkit(), "nvidia-ctk cdi generate --mode="+class+format+" --output="+file)
 	case kind == amdKind:
-		return h.with("amd-ctk", amdPackage(), "amd-ctk cdi generate --output="+file)
+		return h.with("amd-ctk", packages.AMD(), "amd-ctk cdi generate --output="+file)
+	case kind == intelKind && h.Tool(intelGenerator):
+		return intelGenerator + " --cdi-dir=" + path.Dir(file) + " gpu"
 	}
 	return ""
 }
+
+// intelGenerator is Intel's program that writes CDI Specs. No distribution has a package of it.
+const intelGenerator = "intel-cdi-specs-generator"
 
 // regenerate is [host.generate], and words where no command is known or its program is missing.
 func (h *host) regenerate(kind, file string) (command, words string) {
 	command = h.generate(kind, file)
 	switch vendor, _, _ := strings.Cut(kind, "/"); {
 	case command != "" && vendor == "nvidia.com":
-		return command, h.lacks("nvidia-ctk", toolkitPackage())
+		return command, h.lacks("nvidia-ctk", packages.Toolkit())
+	case kind == amdKind:
+		return command, h.lacks("amd-ctk", packages.AMD())
 	case command != "":
-		return command, h.lacks("amd-ctk", amdPackage())
+		return command, ""
 	}
 	vendor, _, _ := strings.Cut(kind, "/")
-	return "", fmt.Sprintf("generate %s again with the tool of %s", file, vendor)
+	words = fmt.Sprintf("generate %s again with the tool of %s", file, vendor)
+	if kind == intelKind {
+		words += ": " + intelGenerator + ", of github.com/intel/intel-resource-drivers-for-kubernetes"
+	}
+	return "", words
 }
 
 // modprobe returns the command by which NVIDIA's own tool makes a node, or the one that does without it.

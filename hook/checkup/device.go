@@ -10,6 +10,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
 
 // checkDevices tries every device of every Spec against the host: first its nodes and files, of which the cause can be
@@ -83,7 +84,7 @@ func (h *host) badHook(d *device, program string) (report.Check, bool) {
 	c.Cause = "program " + program
 	switch path.Base(program) {
 	case "nvidia-cdi-hook", "nvidia-ctk":
-		c.Fix = h.install(toolkitPackage())
+		c.Fix = h.install(packages.Toolkit())
 		c.Hint = "or generate the Spec again with the installed tool, if its program is elsewhere now"
 		if h.Tool("nvidia-ctk") {
 			c.Fix, c.Hint = h.regenerate(d.Kind, d.Spec)
@@ -167,6 +168,9 @@ func (h *host) trial(t trial) []report.Check {
 		return nil // policy keeps the plan from coming about, which says nothing about the devices
 	case !t.refused() && (t.fallback == "" || len(t.specs) == 0):
 		by := strings.Join(t.specs, " ")
+		if by == "" && h.said.broken[t.vendor.Name] != "" {
+			return nil // the finding about the hook says it
+		}
 		if by == "" {
 			by = "by " + t.vendor.RuntimeHook
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/devices"
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
 
 // Causes that several checks come upon.
@@ -23,6 +24,7 @@ const (
 const (
 	nvidiaKind = "nvidia.com/gpu"
 	amdKind    = "amd.com/gpu"
+	intelKind  = "intel.com/gpu"
 	vendorPCI  = "0x10de" // NVIDIA's number on the PCI bus
 )
 
@@ -68,8 +70,10 @@ func checkDriver(h *host) []report.Check {
 	if c, found := h.mismatch(); found {
 		out = append(out, c)
 	}
-	if c, found := h.offTheBus(); found {
-		out = append(out, c)
+	for _, find := range []func() (report.Check, bool){h.offTheBus, h.lostGPU} {
+		if c, found := find(); found {
+			out = append(out, c)
+		}
 	}
 	if len(h.GPUs) > 0 && h.missing("/dev/nvidia-uvm") && !h.Paths[operatorUVM].Exists() {
 		out = append(out, h.loadedByHook(h.noUVM())...)
@@ -225,6 +229,66 @@ func (h *host) offTheBus() (report.Check, bool) {
 	return c, true
 }
 
+// lostGPU is the finding that a Spec gives nodes which the host has and whose GPUs are gone.
+func (h *host) lostGPU() (report.Check, bool) {
+	nodes := h.lostNodes()
+	if len(nodes) == 0 {
+		return report.Check{}, false
+	}
+	c := h.fail("NVIDIA driver", fmt.Sprintf("the GPU of %s is gone, and its node has stayed: programs cannot open it",
+		strings.Join(nodes, " and ")))
+	c.Cause = causeBus
+	switch silent, slot := h.silent(), h.lost(); {
+	case silent != "":
+		c.Details = []string{silent + " does not answer on the PCI bus: dmesg has a line with NVRM and Xid 79 that says why"}
+	case slot != "":
+		c.Details = []string{slot + " on the PCI bus is a GPU without a driver: dmesg has lines with NVRM that say why"}
+	default:
+		c.Details = []string{"the PCI bus has no such GPU: it has fallen off the bus (dmesg: NVRM, Xid 79), or was taken out"}
+	}
+	c.Details = append(c.Details, "NVIDIA's driver has these: "+h.gpuList())
+	c.Fix = reboot
+	c.Not = "nvidia-ctk cdi generate, unless the host is to do without that GPU"
+	return c, true
+}
+
+// lostNodes returns the nodes of Specs that the host has although their GPUs are not served, or do not answer. Where
+// the driver leaves a GPU alone, its node is not known.
+func (h *host) lostNodes() []string {
+	var served, out []string
+	for _, g := range h.GPUs {
+		if g.Node() == "" {
+			return nil
+		}
+		if !h.isSilent(g.Bus) {
+			served = append(served, g.Node())
+		}
+	}
+	for _, node := range h.nodesIn("") {
+		there := isGPU(node) && h.Paths[node].Type == "c"
+		if there && len(h.GPUs) > 0 && !slices.Contains(served, node) && !slices.Contains(out, node) {
+			out = append(out, node)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// isSilent reports whether the device at the place of the PCI bus does not answer.
+func (h *host) isSilent(slot string) bool {
+	return slices.ContainsFunc(h.PCI, func(d facts.PCI) bool { return d.Slot == slot && d.Silent })
+}
+
+// silent returns the place of the first of NVIDIA's GPUs that does not answer on the PCI bus, or "".
+func (h *host) silent() string {
+	for _, d := range h.PCI {
+		if d.Vendor == vendorPCI && d.Silent && !d.ForMachines() {
+			return d.Slot
+		}
+	}
+	return ""
+}
+
 // noUVM is the finding that CUDA's node is missing although the driver is loaded.
 func (h *host) noUVM() report.Check {
 	c := h.fail("nvidia_uvm", "/dev/nvidia-uvm is missing, without which CUDA does not work")
@@ -244,13 +308,14 @@ func (h *host) noUVM() report.Check {
 // without which no program computes, or libnvidia-ml, by which nvidia-smi and nvidia-ctk find GPUs. A host whose driver
 // is in a container has neither of them in these directories.
 func (h *host) noLibrary() (report.Check, bool) {
-	library, effect, p := "libnvidia-ml", "nvidia-smi and nvidia-ctk find no GPU", packages{
-		"libnvidia-ml1", "'libnvidia-ml.so.1()(64bit)'", "'libnvidia-ml.so.1()(64bit)'", "nvidia-utils",
+	library, effect, p := "libnvidia-ml", "nvidia-smi and nvidia-ctk find no GPU", packages.Package{
+		Apt: "libnvidia-ml1", Dnf: "'libnvidia-ml.so.1()(64bit)'", Zypper: "'libnvidia-ml.so.1()(64bit)'",
+		Pacman: "nvidia-utils",
 	}
 	there := h.Library.CUDA
 	if len(h.Library.CUDA) == 0 {
-		library, effect, p = "libcuda", "CUDA does not work", packages{
-			"libcuda1", "'libcuda.so.1()(64bit)'", "'libcuda.so.1()(64bit)'", "nvidia-utils",
+		library, effect, p = "libcuda", "CUDA does not work", packages.Package{
+			Apt: "libcuda1", Dnf: "'libcuda.so.1()(64bit)'", Zypper: "'libcuda.so.1()(64bit)'", Pacman: "nvidia-utils",
 		}
 		there = h.Library.NVML
 	}
@@ -260,7 +325,7 @@ func (h *host) noLibrary() (report.Check, bool) {
 	c := h.fail(library, library+".so of the driver is not installed: "+effect)
 	c.Cause = library
 	if branch, _, _ := strings.Cut(there[0], "."); h.OS.Is("ubuntu") {
-		p.apt = "--reinstall libnvidia-compute-" + branch
+		p.Apt = "--reinstall libnvidia-compute-" + branch
 	}
 	c.Fix = h.install(p)
 	if c.Fix == "" {

@@ -19,7 +19,7 @@ func TestFixes(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "gpu-hook")
 	install(t, hook, bin)
 	for _, host := range hosts() {
-		if host.cause == "" || host.alter != nil {
+		if host.cause == "" || host.alter != nil || host.said != nil {
 			continue
 		}
 		t.Run(host.name, func(t *testing.T) {
@@ -184,10 +184,15 @@ SPEC
 END
 `, "SPEC", amdHost()["/etc/cdi/amd.json"])
 	packages := script + `shift
+upgrade=
+upgraded() {
+	sed 's/^Version: .*/Version: 1.19.1-1/' /var/lib/dpkg/status >/status; mv /status /var/lib/dpkg/status
+}
 for p; do
 	case $p in
 	amd-container-toolkit) cp /root/pool/amd-ctk /root/bin/ ;;
-	nvidia-container-toolkit-base) cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/
+	nvidia-container-toolkit-base) [ ! "$upgrade" ] || { upgraded; continue; }
+		cp /root/pool/nvidia-ctk /root/bin/; cp /root/pool/nvidia-ctk /usr/bin/
 		cp /root/pool/nvidia-ctk /usr/bin/nvidia-cdi-hook ;;
 	libcuda1) touch /usr/lib/x86_64-linux-gnu/libcuda.so.$(cat /sys/module/nvidia/version) ;;
 	libnvidia-ml1) touch /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.$(cat /sys/module/nvidia/version) ;;
@@ -196,11 +201,14 @@ for p; do
 		touch /usr/lib/x86_64-linux-gnu/libcuda.so.580.65.06 /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.580.65.06 ;;
 	libnvidia-container-tools) cp /root/pool/nvidia-ctk /usr/bin/nvidia-container-cli ;;
 	linux-headers-*) ;;
+	--only-upgrade) upgrade=1 ;;
+	nvidia-container-toolkit) upgraded ;;
 	*) echo "no package $p"; exit 1 ;;
 	esac
 done
 `
 	out["/root/bin/apt-get"], out["/root/bin/dnf"] = packages, packages
+	out["/root/bin/intel-cdi-specs-generator"] = script + "sed -i s/renderD129/renderD128/ ${1#--cdi-dir=}/intel.yaml\n"
 	out["/root/bin/dkms"] = script + "echo dkms/nvidia.ko: >/lib/modules/6.1.0/modules.dep\n"
 	out["/root/bin/update-initramfs"] = script
 	out["/root/bin/setsebool"] = script + "echo 1 1 >/sys/fs/selinux/booleans/$(echo $2 | sed 's/=.*//')\n"

@@ -29,6 +29,7 @@ type host struct {
 	// conflicts are names that two Specs of one directory define.
 	conflicts []devices.Conflict
 	hooks     []delegate
+	said      answers
 	programs  map[string]error // of hook definitions, and why they must not be run
 }
 
@@ -76,6 +77,7 @@ type Planner func(gpus string) (*report.Report, error)
 // process's own root.
 func look(root string, c *config.Config, engine string, places Places) *host {
 	h := &host{config: c, engine: engine, places: places, programs: map[string]error{}}
+	h.said.broken = map[string]string{}
 	h.readSpecs()
 	h.Host = facts.Read(root, h.query())
 	for _, e := range []facts.Engine{h.Podman, h.CRIO} {
@@ -86,6 +88,7 @@ func look(root string, c *config.Config, engine string, places Places) *host {
 		}
 	}
 	h.tryAll()
+	h.ask()
 	return h
 }
 

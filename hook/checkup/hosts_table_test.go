@@ -39,6 +39,14 @@ func healthyHosts() []broken {
 			specFile: "", "/usr/bin/nvidia-container-runtime-hook": program, "/usr/bin/nvidia-container-cli": program,
 		})},
 		{name: "healthy, with GPUs of AMD's", tree: amdHost()},
+		{name: "healthy, with a GPU that its driver leaves alone", tree: healthy().with(tree{
+			"/proc/driver/nvidia/gpus/0000:02:00.0/information": gpu(1) + "GPU Excluded:\t Yes\n",
+			"/sys/bus/pci/devices/0000:02:00.0/config":          "\xde\x10\x30\x23",
+		})},
+		{name: "healthy, with a GPU that the Spec leaves out on purpose", tree: healthy().with(tree{
+			specFile: spec(loaded, common(), 0), "/etc/gpu-hook/config.toml": "[cdi]\non-incomplete = \"ignore\"\n",
+		})},
+		{name: "healthy, with NVIDIA's hook of a safe version", tree: toolkitHost("1.19.1-1")},
 	}
 }
 
@@ -48,6 +56,23 @@ func amdHost() tree {
 		"/sys/module/amdgpu/x": "1",
 		"/etc/cdi/amd.json": `{"cdiVersion": "0.5.0", "kind": "amd.com/gpu", "devices": [{"name": "0", "containerEdits":
  {"deviceNodes": [{"path": "/dev/kfd"}, {"path": "/dev/dri/renderD128"}]}}]}`,
+	})
+}
+
+// intelHost is a host whose Spec has a GPU of Intel's that is gone.
+func intelHost(changes tree) tree {
+	return machine().with(tree{
+		"/dev/dri/renderD128": "node c 226 128 666 0:105", "/sys/module/xe/x": "1",
+		"/etc/cdi/intel.yaml": "cdiVersion: \"0.5.0\"\nkind: intel.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n" +
+			"    deviceNodes:\n    - path: /dev/dri/renderD129\n",
+	}).with(changes)
+}
+
+// toolkitHost is a host with NVIDIA's hook of this version of its package.
+func toolkitHost(version string) tree {
+	return healthy().with(tree{
+		"/usr/bin/nvidia-container-runtime-hook": program, "/usr/bin/nvidia-container-cli": program,
+		"/var/lib/dpkg/status": "Package: nvidia-container-toolkit\nStatus: install ok installed\nVersion: " + version + "\n",
 	})
 }
 
@@ -188,6 +213,16 @@ func driverHosts() []broken {
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "",
 			"/sys/bus/pci/devices/0000:02:00.0/driver": "",
 		}), cause: "does not serve the GPU of /dev/nvidia1", fix: reboot},
+		{name: "one GPU is off the bus, and its node has stayed", tree: healthy().with(tree{
+			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/sys/bus/pci/devices/0000:02:00.0/driver": "",
+			"/sys/bus/pci/devices/0000:02:00.0/class": "", "/sys/bus/pci/devices/0000:02:00.0/vendor": "",
+		}), cause: "the GPU of /dev/nvidia1 is gone, and its node has stayed", fix: reboot},
+		{name: "the first GPU has lost its driver, and its node has stayed", tree: healthy().with(tree{
+			"/proc/driver/nvidia/gpus/0000:01:00.0/information": "", "/sys/bus/pci/devices/0000:01:00.0/driver": "",
+		}), cause: "the GPU of /dev/nvidia0 is gone, and its node has stayed", fix: reboot},
+		{name: "one GPU does not answer on the bus", tree: healthy().with(tree{
+			"/sys/bus/pci/devices/0000:02:00.0/config": "\xff\xff\xff\xff\xff\xff",
+		}), cause: "the GPU of /dev/nvidia1 is gone, and its node has stayed", fix: reboot},
 		{name: "a GPU was taken out", tree: healthy().with(tree{
 			"/proc/driver/nvidia/gpus/0000:02:00.0/information": "", "/dev/nvidia1": "",
 			"/sys/bus/pci/devices/0000:02:00.0/driver": "", "/sys/bus/pci/devices/0000:02:00.0/class": "",
@@ -392,6 +427,30 @@ func specHosts() []broken {
 			name: "MIG instances are in no Spec", tree: mig.with(tree{specFile: healthy()[specFile]}),
 			cause: "no CDI Spec defines one", fix: generate, warns: true,
 		},
+		{
+			name: "NVIDIA's hook has a vulnerability", tree: toolkitHost("1.19.0-1"), cause: "CVE-2026-24260",
+			fix: "apt-get install --only-upgrade nvidia-container-toolkit", warns: true,
+		},
+		{
+			name: "NVIDIA's hook has a vulnerability, on a host whose packages are not known", tree: toolkitHost(
+				"1.19.1~rc.1-1").with(tree{"/etc/os-release": "ID=nixos\n"}), cause: "CVE-2026-24260",
+			fix: "upgrade the package nvidia-container-toolkit to 1.19.1 or newer", warns: true,
+		},
+		{name: "a Spec runs a program with a vulnerability", tree: healthy().with(tree{
+			specFile: spec(loaded, common(), 0, 1) + "  hooks:\n  - {hookName: createContainer, path: " +
+				"/usr/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, update-ldcache]}\n",
+			"/usr/bin/nvidia-cdi-hook": program,
+			"/var/lib/dpkg/status": "Package: nvidia-container-toolkit-base\nStatus: install ok installed\nVersion: " +
+				"1.17.8-1\n",
+		}), cause: "/usr/bin/nvidia-cdi-hook is of version 1.17.8", fix: "apt-get install --only-upgrade " +
+			"nvidia-container-toolkit-base", warns: true},
+		{
+			name: "Intel's Spec wants a node that is gone", tree: intelHost(nil),
+			cause: "/etc/cdi/intel.yaml wants /dev/dri/renderD129", fix: "intel-cdi-specs-generator, of github.com/intel/",
+		},
+		{name: "Intel's Spec wants a node that is gone, and its generator is there", tree: intelHost(tree{
+			"/usr/local/bin/intel-cdi-specs-generator": program,
+		}), cause: "/etc/cdi/intel.yaml wants /dev/dri/renderD129", fix: "intel-cdi-specs-generator --cdi-dir=/etc/cdi gpu"},
 		{name: "NVIDIA's hook lacks its program", tree: healthy().with(tree{
 			specFile: "", "/usr/bin/nvidia-container-runtime-hook": program,
 		}), cause: "no CDI Spec defines nvidia.com/gpu", fix: generate},

@@ -1,6 +1,7 @@
 package checkup
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/gpu-hook/gpu-hook/hook"
 	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/probe"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
@@ -22,7 +24,8 @@ var update = flag.Bool("update", false, "write what was seen into testdata")
 type broken struct {
 	name  string
 	tree  tree
-	alter func(*host) // of what was read, for what a tree cannot show
+	alter func(*host)       // of what was read, for what a tree cannot show
+	said  map[string]string // what programs say; a line that begins with "!" is that of one that fails
 
 	engine string
 	user   bool
@@ -32,8 +35,10 @@ type broken struct {
 }
 
 func hosts() []broken {
-	return slices.Concat(healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts(),
-		readOnlyHosts())
+	return slices.Concat(
+		healthyHosts(), engineHosts(), driverHosts(), specHosts(), moreHosts(), incompleteHosts(), readOnlyHosts(),
+		askedHosts(),
+	)
 }
 
 // Every check is made on every host, so that the findings of one host are false alarms on the others.
@@ -95,6 +100,9 @@ func (b *broken) lookAt(t *testing.T, dir string) *report.Checkup {
 		if err != nil {
 			return err
 		}
+		if b.said != nil {
+			places.Ask = b.ask
+		}
 		h := look("/", c, b.engine, places)
 		if b.alter != nil {
 			b.alter(h)
@@ -109,6 +117,18 @@ func (b *broken) lookAt(t *testing.T, dir string) *report.Checkup {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// ask is an [Asker] of programs that say what the host has for them.
+func (b *broken) ask(program string, args ...string) (string, error) {
+	said, known := b.said[strings.Join(append([]string{program}, args...), " ")]
+	if !known {
+		return "", probe.ErrNoAnswer
+	}
+	if why, fails := strings.CutPrefix(said, "!"); fails {
+		return why, errors.New("exit status 1")
+	}
+	return said, nil
 }
 
 func text(t *testing.T, c *report.Checkup) string {

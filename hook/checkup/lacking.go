@@ -41,6 +41,9 @@ func lacking(c *config.Config, v *config.Vendor, registry *devices.Registry) []l
 	var out []lack
 	vendor := c.ContractOf(v)
 	for _, l := range vendor.Lacking(g) {
+		if l.OfSpecs() && c.CDI.OnIncomplete == config.Ignore {
+			continue
+		}
 		out = append(out, lack{l, g, contract.Incomplete(vendor, g, l)})
 	}
 	return out

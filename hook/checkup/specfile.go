@@ -141,6 +141,9 @@ func (h *host) rejected(f facts.SpecFile) (report.Check, bool) {
 		c.Fix, c.Hint = h.makeTrusted(f.Path), ""
 	case fault.Parse:
 		c.Fix, c.Hint = h.parsable(f)
+		if strings.HasSuffix(problem.Error(), "] is null") {
+			c.Details = append(c.Details, "podman's own --device and --gpus, as others with the CDI library, end in a panic")
+		}
 	case fault.NoSpec:
 		c.Fix = h.makeReadable(f.Path)
 	default:

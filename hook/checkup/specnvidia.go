@@ -1,12 +1,14 @@
 package checkup
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/report"
 )
 
@@ -94,12 +96,15 @@ func (h *host) withoutGPU(spec string) (report.Check, bool) {
 			lacking = append(lacking, node)
 		}
 	}
-	if len(lacking) == 0 {
+	if len(lacking) == 0 || h.config.CDI.OnIncomplete == config.Ignore {
 		return report.Check{}, false
 	}
 	c := h.warn("CDI Specs", "no CDI Spec has "+strings.Join(lacking, " and "))
 	c.Cause = "gone " + spec // with whatever else says that the Spec was made for other GPUs
-	c.Details = []string{"containers cannot ask for it, and do not get it with \"all\""}
+	c.Details = []string{
+		"containers cannot ask for it, and do not get it with \"all\"",
+		"if that is on purpose: on-incomplete = \"ignore\" under [cdi] in " + cmp.Or(h.places.Config, config.DefaultPath),
+	}
 	c.Fix, c.Hint = h.regenerate(nvidiaKind, spec)
 	return c, true
 }
@@ -138,7 +143,7 @@ func namesOf(d device) []string {
 
 // wrongUUID is the finding that a Spec names a GPU by a UUID that no GPU here, or another one, has.
 func (h *host) wrongUUID(spec string) (report.Check, bool) {
-	if len(h.GPUs) == 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool {
+	if len(h.GPUs) == 0 || len(h.lostNodes()) > 0 || slices.ContainsFunc(h.GPUs, func(g facts.GPU) bool {
 		return !strings.HasPrefix(g.UUID,
 			"GPU-")
 	}) {
@@ -187,6 +192,9 @@ func (h *host) withoutIndex(spec string) (report.Check, bool) {
 // wrongIndex is the finding that an index in a Spec is another GPU than the driver's: those count in the order of the
 // bus.
 func (h *host) wrongIndex(spec string) (report.Check, bool) {
+	if len(h.lostNodes()) > 0 {
+		return report.Check{}, false // the driver counts without them
+	}
 	order := slices.Clone(h.GPUs)
 	slices.SortFunc(order, func(a, b facts.GPU) int { return strings.Compare(a.Bus, b.Bus) })
 	for _, d := range h.devices {

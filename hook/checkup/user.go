@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpu-hook/gpu-hook/hook/checkup/facts"
 	"github.com/gpu-hook/gpu-hook/hook/report"
+	"github.com/gpu-hook/gpu-hook/internal/packages"
 )
 
 // checkNodeAccess looks whether the user whose rootless engine it is may open the nodes; for root, whether users may.
@@ -100,7 +101,7 @@ func (h *host) ofGroup(gid int, nodes []string) report.Check {
 		c.Cause = "group " + name
 		c.Fix = "podman --runtime crun run --group-add keep-groups …"
 		if !h.Tool("crun") {
-			c.Hint = "crun alone can keep groups, and is not installed: " + h.install(packages{"crun", "crun", "crun", "crun"})
+			c.Hint = "crun alone can keep groups, and is not installed: " + h.install(packages.CRun())
 		}
 	case slices.Contains(h.User.Member, gid):
 		c.Message = fmt.Sprintf("%s cannot open %s: added to the group %s only after this login", h.userName(), node, name)

@@ -36,6 +36,9 @@ const (
 // on-fallback says.
 const NextDriver = "next-driver"
 
+// Ignore is a value of on-incomplete: what Specs lack is left out on purpose, and nothing is reported.
+const Ignore = "ignore"
+
 // Values of env-all: what a variable that is just "all" means.
 const (
 	AllWeak   = "weak"   // an optional request: if no driver can serve it, the container starts without devices
@@ -86,10 +89,12 @@ type Engine struct {
 
 // CDI names the Spec directories and controls what happens if a Spec does not fit the host.
 type CDI struct {
-	SpecDirs []string  `toml:"spec-dirs"` // the last has the highest priority
-	OnStale  string    `toml:"on-stale"`  // a Spec was written for another driver, or for devices that are not there
-	Optional []Pattern `toml:"optional"`  // edits that are left out if they cannot be made
-	OnLate   string    `toml:"on-late"`   // a Spec has edits that a createRuntime hook cannot make
+	SpecDirs []string `toml:"spec-dirs"` // the last has the highest priority
+	OnStale  string   `toml:"on-stale"`  // a Spec was written for another driver, or for devices that are not there
+	// OnIncomplete is for a Spec that lacks what its vendor's containers need and the host has.
+	OnIncomplete string    `toml:"on-incomplete"`
+	Optional     []Pattern `toml:"optional"` // edits that are left out if they cannot be made
+	OnLate       string    `toml:"on-late"`  // a Spec has edits that a createRuntime hook cannot make
 
 	// AnnotationPrefixes are the prefixes of annotation keys that are requests of the source cdi-annotation.
 	AnnotationPrefixes []string `toml:"annotation-prefixes"`
@@ -151,7 +156,8 @@ func Defaults() *Config {
 		},
 		Engines: engines(),
 		CDI: CDI{
-			SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, Optional: optional(), OnLate: Warn,
+			SpecDirs: []string{"/etc/cdi", "/var/run/cdi"}, OnStale: NextDriver, OnIncomplete: Warn,
+			Optional: optional(), OnLate: Warn,
 			AnnotationPrefixes: []string{EnginePrefix},
 		},
 		Drivers: Drivers{OnFallback: Warn},

@@ -141,6 +141,7 @@ func TestParseRefuses(t *testing.T) {
 		{"[requests]\non-refused = \"\"", `requests.on-refused: "" is not one of: warn, error`},
 		{"[cdi]\non-late = \"x\"", `cdi.on-late: "x"`},
 		{"[cdi]\non-stale = \"delegate\"", `cdi.on-stale: "delegate" is not one of: next-driver, warn, error`},
+		{"[cdi]\non-incomplete = \"error\"", `cdi.on-incomplete: "error" is not one of: warn, ignore`},
 		{"[cdi]\noptional = [\"env:A\"]", `"env:A" is not of the form node:GLOB, mount:GLOB or hook:GLOB`},
 		{"[cdi]\noptional = [\"hook:\"]", `"hook:" is not of the form`},
 		{"[cdi]\noptional = [\"mount:usr/**\"]", `"mount:usr/**": paths in a container begin with a slash`},

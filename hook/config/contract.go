@@ -14,8 +14,11 @@ const (
 	DialectAMD    = "amd"
 )
 
-// amdKind is the kind of AMD's GPUs.
-const amdKind = "amd.com/gpu"
+// Kinds of GPUs of vendors whose generators are known.
+const (
+	amdKind   = "amd.com/gpu"
+	intelKind = "intel.com/gpu"
+)
 
 // dialects returns the grammars of visible-devices variables, by the names that a configuration uses.
 func dialects() map[string]contract.Dialect {
@@ -24,8 +27,14 @@ func dialects() map[string]contract.Dialect {
 
 // generator returns the program that writes Specs of the kind. NVIDIA's contract knows more of its own.
 func generator(kind string) contract.Generator {
-	if kind == amdKind {
+	switch kind {
+	case amdKind:
 		return amd.Generator()
+	case intelKind:
+		return contract.Generator{
+			Kind: kind, Command: "intel-cdi-specs-generator --cdi-dir=DIR gpu",
+			Origin: "github.com/intel/intel-resource-drivers-for-kubernetes", File: "intel.com-gpu.yaml",
+		}
 	}
 	return contract.Generator{}
 }

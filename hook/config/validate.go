@@ -95,6 +95,7 @@ func (c *Config) checkChoices() (errs []error) {
 		{"requests.on-conflict", c.Requests.OnConflict, []string{Warn, Error}},
 		{"requests.on-refused", c.Requests.OnRefused, []string{Warn, Error}},
 		{"cdi.on-stale", c.CDI.OnStale, []string{NextDriver, Warn, Error}},
+		{"cdi.on-incomplete", c.CDI.OnIncomplete, []string{Warn, Ignore}},
 		{"cdi.on-late", c.CDI.OnLate, []string{Warn, Error}},
 		{"drivers.on-fallback", c.Drivers.OnFallback, []string{Warn, Error}},
 		{"nvidia.requirements", c.NVIDIA.Requirements, []string{RequirementsEnforce, Warn, RequirementsIgnore}},

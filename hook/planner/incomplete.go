@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpu-hook/gpu-hook/contract"
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/hook/request"
 )
 
@@ -33,7 +34,8 @@ func (p *Planner) incomplete() {
 		}
 		vendor := p.Config.ContractOf(s.group.vendor)
 		for _, lack := range vendor.Lacking(g) {
-			if !p.mounted(lack.Node) {
+			onPurpose := lack.OfSpecs() && p.Config.CDI.OnIncomplete == config.Ignore
+			if !onPurpose && !p.mounted(lack.Node) {
 				p.Warn(contract.Incomplete(vendor, g, lack))
 			}
 		}

@@ -1,11 +1,13 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/gpu-hook/gpu-hook/hook/config"
 	"github.com/gpu-hook/gpu-hook/internal/fault"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -51,5 +53,17 @@ func TestIncomplete(t *testing.T) {
 				t.Errorf("%v %v", p.Errors, p.Warnings)
 			}
 		})
+	}
+}
+
+// A Spec that lacks something on purpose leaves no warning, if the administrator says so.
+func TestIncompleteOnPurpose(t *testing.T) {
+	s := scene{
+		host: func(h *gpuhost.Host) error { return h.Node("nvidia-uvm") }, gpus: "driver=nvidia",
+		configure: func(c *config.Config) { c.CDI.OnIncomplete = config.Ignore },
+	}
+	p, _ := s.plan(t)
+	if slices.ContainsFunc(p.Warnings, func(w *fault.Error) bool { return w.Code() == fault.StaleNote }) {
+		t.Errorf("%v", p.Warnings)
 	}
 }

@@ -142,8 +142,8 @@ func errorEntry(code Code) Entry {
 			Meaning: "CDI Specs define this kind of device, but no device of this name.",
 			Fix: "Ask for one of the names that gpu-hook devices lists, or generate the Spec again if the host's " +
 				"devices changed.",
-			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: two CDI Specs of one directory define ` +
-				`it: /var/run/cdi/again.yaml and /var/run/cdi/nvidia.yaml`,
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=0: both /var/run/cdi/again.yaml ` +
+				`and nvidia.yaml define it`,
 		}
 	case Parse:
 		return Entry{
@@ -151,8 +151,8 @@ func errorEntry(code Code) Entry {
 			Meaning: "A CDI Spec cannot be read: it is not valid JSON or YAML, or not what the CDI specification " +
 				"describes.",
 			Fix: "Generate the Spec again with the vendor's tool, or remove the file.",
-			Example: `cdi.k8s.io/mine=nvidia.com/gpu=all: no usable CDI Spec defines it; ` +
-				`rejected: /var/run/cdi/nvidia.yaml: yaml: line 1: did not find expected ',' or ']'`,
+			Example: `cdi.k8s.io/mine=nvidia.com/gpu=all: CDI Spec rejected: ` +
+				`/var/run/cdi/nvidia.yaml: yaml: line 1: did not find expected ',' or ']'`,
 		}
 	case Trust:
 		return Entry{
@@ -161,8 +161,8 @@ func errorEntry(code Code) Entry {
 			Fix: "Find out who could change the file, and what it says now. Then put it there again, as root's, in " +
 				"directories " +
 				"that nobody else may write.",
-			Example: `gpu-hook/gpus=driver=nvidia.cdi,device=0: nvidia.com/gpu=0: no usable ` +
-				`CDI Spec defines it; rejected: /var/run/cdi/nvidia.yaml: not trusted: it is writable ` +
+			Example: `gpu-hook/gpus=driver=nvidia.cdi,device=0: CDI Spec ` +
+				`rejected: /var/run/cdi/nvidia.yaml: not trusted: it is writable ` +
 				`by group or others (mode 0666)`,
 		}
 	case Node:
@@ -417,8 +417,9 @@ func warningEntry(code Code) Entry {
 		return Entry{
 			Kind: Note,
 			Meaning: "A CDI Spec does not fit the host, and was used all the same: it was written for another driver, and " +
-				"on-stale is \"warn\"; or it lacks something that the host has, such as /dev/nvidia-uvm.",
-			Fix:     "Do what the line says, which generates the Spec again.",
+				"on-stale is \"warn\"; or it lacks something that the host has, such as /dev/nvidia-uvm; or the GPU of " +
+				"a node has fallen off the bus.",
+			Fix:     "Do what the line says. on-incomplete under [cdi] is for a Spec that leaves something out on purpose.",
 			Example: `/var/run/cdi/nvidia.yaml: written for driver 580.65.06, the host runs 590.48.01`,
 		}
 	case Leftover:

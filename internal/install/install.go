@@ -4,7 +4,9 @@
 package install
 
 import (
+	"bytes"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -88,5 +90,15 @@ func (l *layout) files(o Options) ([]file, error) {
 	if c := (podmanConf{l}); l.conf != "" && c.knows() {
 		files = append(files, file{l.conf, c.dropIn(), 0o644})
 	}
-	return files, nil
+	// A package's files may be on a read-only filesystem.
+	return slices.DeleteFunc(files, l.asPackaged), nil
+}
+
+// asPackaged reports whether a package has put the file in place as Install would write it.
+func (l *layout) asPackaged(f file) bool {
+	if !l.ofPackage(f.path) {
+		return false
+	}
+	data, err := os.ReadFile(l.below(f.path))
+	return err == nil && bytes.Equal(data, f.data)
 }

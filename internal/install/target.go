@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,9 @@ const SystemHooks = "/usr/share/containers/oci/hooks.d"
 // PodmanHooks is a directory of definitions for podman alone: CRI-O does not start if a definition names a stage that
 // it does not know.
 const PodmanHooks = "/usr/share/gpu-hook/podman-hooks.d"
+
+// PackageBin is where a package puts the binary.
+const PackageBin = "/usr/bin"
 
 // Directories of definitions for a host on which the default ones cannot be written. Buildah and containerd's hook
 // injector read AdminHooks by default. Podman and CRI-O must be told of theirs.
@@ -37,6 +41,16 @@ type Target struct {
 	Hooks     string // directory of the definition that every engine reads, or "" for the default
 	Precreate string // directory of podman's own definitions, where CRI-O must not look, or "" for the default
 	Destdir   string // everything is written below this directory, which no file names
+	Packaged  bool   // a package has put the binary and the definitions in place, and it alone takes them away
+}
+
+// OfPackage returns the target with what a package has decided, if program is the path of a package's binary and the
+// target leaves the place of the binary open. Otherwise gpu-hook would be on the host twice.
+func (t Target) OfPackage(program string) Target {
+	if t.User == nil && t.Bin == "" && t.Destdir == "" && program == filepath.Join(PackageBin, "gpu-hook") {
+		t.Bin, t.Packaged = PackageBin, true
+	}
+	return t
 }
 
 // User is a user by the user's directories.
@@ -83,7 +97,8 @@ type layout struct {
 	bin, hooks   string
 	precreate    string // directory of podman's own definitions, or "" for none
 	conf         string // podman's drop-in, or "" for none
-	moved        bool   // whether the definitions are in the administrator's directories in the place of the default ones
+	packaged     bool
+	moved        bool // whether the definitions are in the administrator's directories in the place of the default ones
 }
 
 // layout fills in the default places and makes all of them absolute.
@@ -92,7 +107,7 @@ func (t Target) layout() (*layout, error) {
 	if t.User != nil {
 		bin, hooks = filepath.Join(t.User.Home, ".local", "bin"), userHooks(t.User.Config)
 	}
-	l := &layout{engine: t.Engine, dest: t.Destdir, user: t.User, precreate: t.Precreate}
+	l := &layout{engine: t.Engine, dest: t.Destdir, user: t.User, precreate: t.Precreate, packaged: t.Packaged}
 	l.bin, l.hooks = cmp.Or(t.Bin, bin), cmp.Or(t.Hooks, hooks)
 	for _, place := range []*string{&l.bin, &l.hooks, &l.precreate} {
 		if *place == "" {
@@ -123,7 +138,9 @@ func (t Target) writable() (*layout, error) {
 
 // movable reports whether the place of the definitions is left open: the caller has chosen none, and no package or
 // user, whose places are always the same.
-func (t Target) movable() bool { return t.Hooks == "" && t.User == nil && t.Destdir == "" }
+func (t Target) movable() bool {
+	return t.Hooks == "" && t.User == nil && t.Destdir == "" && !t.Packaged
+}
 
 // inEtc returns the layout with the administrator's directories in the place of the default ones.
 func (l *layout) inEtc() *layout {
@@ -163,6 +180,16 @@ func (l *layout) choosePodman() {
 
 // binary returns the path of the installed binary, as the engines see it.
 func (l *layout) binary() string { return filepath.Join(l.bin, "gpu-hook") }
+
+// ofPackage reports whether a package has put the file in place.
+func (l *layout) ofPackage(path string) bool {
+	return l.packaged && slices.Contains([]string{
+		filepath.Join(PackageBin, "gpu-hook"),
+		filepath.Join(SystemHooks, definition.CreateRuntime),
+		filepath.Join(PodmanHooks, definition.CreateRuntime),
+		filepath.Join(PodmanHooks, definition.Precreate),
+	}, path)
+}
 
 // below returns the path at which a place is written.
 func (l *layout) below(path string) string { return filepath.Join(l.dest, path) }

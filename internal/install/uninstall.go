@@ -17,8 +17,8 @@ import (
 // Uninstall removes what [Install] with the same arguments has written, unless it was changed since or is on a
 // read-only filesystem. It looks in all places that Install chooses from: the filesystem may have been read-only at one
 // time and not at the other. A definition is removed whatever engine it names, and the binary if it is Options.Program
-// and no definition runs it any more. A file that is not there is not in the list. On error the changes until then are
-// returned.
+// and no definition runs it any more. A file that is not there is not in the list. What is a package's stays.
+// On error the changes until then are returned.
 func Uninstall(t Target, o Options) ([]Change, error) {
 	l, err := t.layout()
 	if err != nil {
@@ -114,6 +114,9 @@ func (r *removal) userOfBinary() string {
 // remove removes a file whose content is as Install writes it, and leaves another one for the reason given. It removes
 // a symbolic link to such content and not the file that the link points to.
 func (r *removal) remove(path string, written func([]byte) bool, why string) error {
+	if r.ofPackage(path) {
+		written, why = func([]byte) bool { return false }, "it is a package's; remove the package"
+	}
 	path = r.below(path)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

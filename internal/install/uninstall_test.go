@@ -206,3 +206,29 @@ func TestFailedUninstall(t *testing.T) {
 		})
 	}
 }
+
+// On a host where a package has put gpu-hook in place, install adds podman's drop-in to it and no second gpu-hook, and
+// uninstall takes that away and leaves the package whole.
+func TestPackaged(t *testing.T) {
+	h := newHost(t, map[string]string{"/etc/containers/containers.conf": "[engine]\n"})
+	target := Target{}.OfPackage("/usr/bin/gpu-hook")
+	packaged := []string{"/usr/bin/gpu-hook", shared, precreate, ofPodman}
+	h.same("installed", h.install(target, h.options()), append(prefixed("installed", packaged...), "installed "+dropIn))
+	h.same("installed again", h.install(target, h.options()), prefixed("installed", dropIn))
+	var want []string
+	for _, path := range []string{shared, precreate, ofPodman, "/usr/bin/gpu-hook"} {
+		want = append(want, "left "+path+" it is a package's; remove the package")
+	}
+	got := h.uninstall(target, h.options())
+	h.same("uninstalled", got[0], "removed "+dropIn)
+	h.same("left", got[1:], want)
+	for _, path := range packaged {
+		h.read(path)
+	}
+	for name, other := range map[string]Target{
+		"another place": {Bin: "/opt/bin"}, "a tree": {Destdir: "/tree"}, "a user": {User: ann()},
+	} {
+		h.same(name, other.OfPackage("/usr/bin/gpu-hook"), other)
+	}
+	h.same("another program", Target{}.OfPackage("/home/ann/gpu-hook"), Target{})
+}

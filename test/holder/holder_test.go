@@ -260,8 +260,7 @@ func (c *container) snapshot() string {
 	return b.String() + string(mounts)
 }
 
-// described is look in one line, without what the caller may do. Of a large file not the content is looked at, but the
-// time.
+// described is look in one line, without what the caller may do. Of a large file the time is looked at, not the content.
 func described(path string, entry os.DirEntry) string {
 	const large = 64 << 10
 	if info, err := entry.Info(); err == nil && info.Mode().IsRegular() && info.Size() > large {

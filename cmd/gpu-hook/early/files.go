@@ -32,8 +32,8 @@ func commandLine() []string {
 	return args[1:]
 }
 
-// readInput reads standard input to its end, or at most that many bytes, or as much as comes without a pause of patience.
-// The kernel provides memory only for what is read.
+// readInput reads standard input to its end, or at most that many bytes, or as much as comes without a pause of
+// patience. The kernel provides memory only for what is read.
 func readInput(most int) (data []byte, ended bool) {
 	data = make([]byte, most)
 	n := 0

@@ -59,6 +59,7 @@ func (g GPU) Node() string {
 type PCI struct {
 	Slot, Vendor string // vendor as "0x10de"
 	Driver       string // kernel driver that is bound to it, or ""
+	Silent       bool   // whether it does not answer on the bus any more
 }
 
 // ForMachines reports whether the device is set apart for virtual machines.
@@ -134,6 +135,7 @@ func (r reader) pci() []PCI {
 		}
 		out = append(out, PCI{
 			Slot: slot, Vendor: r.text(dir + "/" + slot + "/vendor"), Driver: r.linkName(dir + "/" + slot + "/driver"),
+			Silent: strings.HasPrefix(r.text(dir+"/"+slot+"/config"), "\xff\xff\xff\xff"),
 		})
 	}
 	return out

@@ -119,7 +119,8 @@ func (r reader) exists(path string) bool {
 // tools looks for the programs that fixes name.
 func (r reader) tools(found map[string]string) {
 	for _, name := range []string{
-		"nvidia-ctk", "nvidia-modprobe", "nvidia-smi", "amd-ctk", "podman", "crio", "crun", "runc", "systemctl",
+		"nvidia-ctk", "nvidia-modprobe", "nvidia-smi", "amd-ctk", "intel-cdi-specs-generator", "podman", "crio", "crun",
+		"runc", "systemctl",
 		"ubuntu-drivers", "modprobe", "setsebool",
 	} {
 		for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {

@@ -82,7 +82,7 @@ func TestDriver(t *testing.T) {
 		{"/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access", 12}, {"/proc/driver/nvidia/capabilities/mig/config", 1},
 	})
 	same(t, "numbers", r.majors(), map[string]int64{"nvidia": 195, "nvidia-uvm": 510})
-	same(t, "PCI", r.pci(), []PCI{{"0000:01:00.0", "0x10de", "nvidia"}})
+	same(t, "PCI", r.pci(), []PCI{{Slot: "0000:01:00.0", Vendor: "0x10de", Driver: "nvidia"}})
 	same(t, "libraries", r.libraries(), Libraries{CUDA: []string{"580.65.06"}, NVML: []string{"580.65.06"}})
 	same(t, "start", r.started(), int64(1700000000))
 }
@@ -226,9 +226,15 @@ func TestSystem(t *testing.T) {
 		specs = append(specs, s)
 	}
 	same(t, "Specs", specs, []SpecFile{
-		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}}, {
+		{Path: "/etc/cdi/b.yml", Kinds: []string{"a.com/b"}, Version: "1"}, {
 			Path: "/run/cdi/a.yaml", Read: true,
-			Kinds: []string{"a.com/b"}, Tmpfs: true,
+			Kinds: []string{"a.com/b"}, Version: "1", Tmpfs: true,
 		},
 	})
+	for text, want := range map[string]string{
+		"cdiVersion: \"0.5.0\"\nkind: x\n": "0.5.0", `{"kind":"x","cdiVersion":"1.0.0"}`: "1.0.0", "cdiVersion: '0.6": "0.6",
+		"kind: a/b": "", "cdiVersion": "", "cdiVersion: 0.8.0": "0.8.0",
+	} {
+		same(t, text, cdiVersion(text), want)
+	}
 }

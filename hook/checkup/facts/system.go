@@ -50,7 +50,9 @@ type SpecFile struct {
 	Read  bool     // whether CDI reads files of this name
 	Away  bool     // whether its directory is not one of those that are read
 	Kinds []string // that are named in it: nvidia.com/gpu and the like
-	Tmpfs bool     // whether it is gone after the host's next start
+	// Version is its cdiVersion, or "".
+	Version string
+	Tmpfs   bool // whether it is gone after the host's next start
 	// Written is when it was last written, in seconds of Unix.
 	Written int64
 }
@@ -176,7 +178,8 @@ func (r reader) specs(dirs []string) []SpecFile {
 			if err == nil {
 				s.Written = info.ModTime().Unix()
 			}
-			s.Kinds, s.Tmpfs = kinds(r.text(file)), volatile(file)
+			text := r.text(file)
+			s.Kinds, s.Version, s.Tmpfs = kinds(text), cdiVersion(text), volatile(file)
 			if read || len(s.Kinds) > 0 {
 				out = append(out, s)
 			}
@@ -222,6 +225,17 @@ func kinds(text string) []string {
 			out = append(out, value)
 		}
 	}
+}
+
+// cdiVersion returns the value of the first line that looks like a Spec's version, in YAML or JSON, or "".
+func cdiVersion(text string) string {
+	_, rest, _ := strings.Cut(text, "cdiVersion")
+	rest = strings.TrimLeft(rest, "\"': \t")
+	end := strings.IndexFunc(rest, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end < 0 {
+		end = len(rest)
+	}
+	return rest[:end]
 }
 
 // mount is a line of /proc/mounts.
