@@ -28,7 +28,8 @@ func repeated(n int, format string) string {
 
 // A Spec that is large in whatever way is refused for it, before it takes time or memory.
 func TestSpecsAreBounded(t *testing.T) {
-	const head = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [A=B]\n"
+	const head = "cdiVersion: \"0.5.0\"\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n" +
+		"  containerEdits:\n    env: [A=B]\n"
 	const tooLarge = "it is larger or deeper than any Spec, by its aliases if not by itself"
 	const marks = "it has more line ends, commas, brackets and colons than any Spec (250000)"
 	nested := "x:\n- &a [1,1,1,1,1,1,1,1,1]\n"

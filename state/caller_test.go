@@ -107,7 +107,8 @@ func TestCallerNamesNoBundle(t *testing.T) {
 // A note may be anything: what is no file does not hold the start, and of a large one only the beginning is read.
 func TestReadSmall(t *testing.T) {
 	dir := t.TempDir()
-	err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/large", make([]byte, limits.SmallFile+1), 0o600))
+	large := make([]byte, limits.SmallFile+1)
+	err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/large", large, 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -324,8 +324,8 @@ func TestNameInPodmansPod(t *testing.T) {
 	}
 }
 
-// What an engine calls a container is what the engine itself has written: no annotation of an image or a pod counts, and
-// in doubt there is no name.
+// What an engine calls a container is what the engine itself has written: no annotation of an image or a pod counts,
+// and in doubt there is no name.
 func TestNamesOfEngines(t *testing.T) {
 	forged := map[string]string{
 		annotationName: "main", annotationPod: "p-0", annotationNamespace: "ml",

@@ -17,9 +17,10 @@ const (
 	longest = 4 << 10
 )
 
-// Search looks, in the config.json of a bundle that is too large to be decoded, for a string that begins with one of the
-// words and that matches. It returns the string, of which only the beginning is read if it is long, or "". Neither words
-// nor strings have characters that JSON escapes. It is an error if the file is too large even for that.
+// Search looks, in the config.json of a bundle that is too large to be decoded, for a string that begins with one of
+// the words and that matches. It returns the string, of which only the beginning is read if it is long, or "".
+// Neither words nor strings have characters that JSON escapes. It is an error if the file is too large even for
+// that.
 func Search(bundle string, words []string, matches func(unsafeText string) bool) (unsafeText string, err error) {
 	file, size, err := openConfig(filepath.Join(bundle, "config.json"))
 	if err != nil {

@@ -39,7 +39,8 @@ func TestTextOfHostileValues(t *testing.T) {
 
 func TestVisible(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain ü 日本": "plain ü 日本", "a\nb": `a\nb`, "\x1b[2J": `\x1b[2J`, "\u202eevil": `\u202eevil`, "'": "'", "\x00": `\x00`,
+		"plain ü 日本": "plain ü 日本", "a\nb": `a\nb`, "\x1b[2J": `\x1b[2J`,
+		"\u202eevil": `\u202eevil`, "'": "'", "\x00": `\x00`,
 	} {
 		if got := visible(text); got != want {
 			t.Errorf("%q: %q", text, got)

@@ -32,8 +32,8 @@ func (s *site) answering(p *engine.Podman, name, device string, b gpuhost.Bundle
 	return c
 }
 
-// holders returns which containers hold which devices, and by which request, according to gpu-hook ps of the user or, if
-// it is nil, of root. It leaves out those of other tests.
+// holders returns which containers hold which devices, and by which request, according to gpu-hook ps of the user or,
+// if it is nil, of root. It leaves out those of other tests.
 func (s *site) holders(u *gpuhost.User) []string {
 	s.t.Helper()
 	var o engine.Outcome
