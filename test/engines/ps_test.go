@@ -148,7 +148,8 @@ func TestPsRootless(t *testing.T) {
 		fmt.Sprintf(`podman ps-user of %d: ["nvidia.com/gpu=0"] by annotation:gpu-hook/gpus "device=0"`, u.UID),
 	}
 	var ofRoot []string
-	for end := time.Now().Add(time.Minute); len(ofRoot) == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	end := time.Now().Add(time.Minute)
+	for ; len(ofRoot) == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		ofRoot = s.holders(nil)
 	}
 	if diff := cmp.Diff(want, ofRoot); diff != "" {
