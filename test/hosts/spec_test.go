@@ -46,7 +46,7 @@ mkdir -p $ctk/usr/bin && mv /usr/bin/nvidia-ctk /usr/bin/nvidia-cdi-hook $ctk/us
 		{
 			name: "two Specs define the GPU", share: true,
 			breaks: "cp " + spec + " /etc/cdi/gpu.yaml && touch -d yesterday /etc/cdi/gpu.yaml",
-			cause:  []string{"/etc/cdi/gpu.yaml", spec},
+			cause:  []string{"/etc/cdi/gpu.yaml and nvidia.yaml define it"},
 		},
 		{
 			name: "the Spec's kind is misspelt", breaks: "sed -i 's/^kind:.*/kind: nvidia.com\\/gpus/' " + spec,

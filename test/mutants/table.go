@@ -681,7 +681,7 @@ func stateMutants() []mutant {
 			"state", "TestProcessEnds",
 		},
 		{
-			"a process that has ended is noticed", process, "case err == nil && n == 0:", "case err == nil && n >= 0:", "state", "TestProcessEnds",
+			"a process that has ended is noticed", process, "case n > 0:", "case n > 1:", "state", "TestProcessEnds",
 		},
 		{
 			"a container's root is not the host's", root, "if os.SameFile(info, host) {", "if os.SameFile(info, host) && resolved == \"\" {", "state", "TestRoot",
