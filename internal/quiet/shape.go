@@ -307,3 +307,10 @@ func lower(c byte) byte {
 	}
 	return c
 }
+
+func upper(c byte) byte {
+	if 'a' <= c && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	return c
+}
