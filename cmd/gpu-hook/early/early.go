@@ -127,8 +127,18 @@ func climbs(path string) bool {
 	return false
 }
 
-// userFiles returns the paths at which a user may have a configuration.
+// userFiles returns the paths at which a user may have a configuration. The host's root has none. It must not be looked
+// for: podman runs precreate with its caller's HOME, and a file that main never looks for is never in the kernel's
+// cache. So each start went the full way, 3.3 ms instead of 1.4.
 func userFiles() []string {
+	if syscall.Getuid() == 0 && isInitial(uidMap()) {
+		return nil
+	}
+	return filesOfUser()
+}
+
+// filesOfUser is userFiles by the environment alone.
+func filesOfUser() []string {
 	if dir, _ := syscall.Getenv("XDG_CONFIG_HOME"); dir != "" {
 		return []string{dir + userConfig}
 	}

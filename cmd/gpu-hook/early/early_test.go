@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/hook/config"
+	"github.com/gpu-hook/gpu-hook/internal/idmap"
+	"github.com/gpu-hook/gpu-hook/internal/trust"
 	"github.com/gpu-hook/gpu-hook/state"
 	"github.com/gpu-hook/gpu-hook/test/require"
 )
@@ -248,8 +250,25 @@ func TestConfigurations(t *testing.T) {
 		t.Setenv("XDG_CONFIG_HOME", "")
 		t.Setenv("HOME", "")
 		t.Setenv(test.name, test.value)
-		if files := userFiles(); len(files) != 1 || files[0] != test.want {
+		if files := filesOfUser(); len(files) != 1 || files[0] != test.want {
 			t.Errorf("%s: %v", test.name, files)
+		}
+		if files := userFiles(); os.Getuid() == 0 && trust.Identify().Rootless == (len(files) == 0) {
+			t.Errorf("%s: root has the files %v", test.name, files)
+		}
+	}
+}
+
+// The host's own user namespace is known by its map, as package idmap knows it.
+func TestIsInitial(t *testing.T) {
+	for _, text := range []string{
+		"         0          0 4294967295\n", "", "0 0 4294967295", "         0       1000          1\n",
+		"         0          0 4294967294\n", "         1          0 4294967295\n", "0 0 4294967295\n0 0 1\n",
+		"         0       1000          1\n         1     100000      65536\n",
+	} {
+		m, err := idmap.Parse(text)
+		if want := err == nil && m.Initial(); isInitial([]byte(text)) != want {
+			t.Errorf("%q: %t", text, !want)
 		}
 	}
 }

@@ -32,6 +32,39 @@ func commandLine() []string {
 	return args[1:]
 }
 
+// uidMap returns the beginning of the uid map of the process's user namespace, or nothing.
+func uidMap() []byte {
+	fd, err := syscall.Open("/proc/self/uid_map", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	const most = 128
+	data := make([]byte, most)
+	n, err := read(fd, data)
+	if err != nil {
+		return nil
+	}
+	return data[:n]
+}
+
+// isInitial reports whether a uid map is that of the host's own user namespace: it maps all ids to themselves.
+func isInitial(uidMap []byte) bool {
+	words, inWord := make([]string, 0, 4), false
+	for _, c := range uidMap {
+		isSpace := c == ' ' || c == '\n'
+		switch {
+		case isSpace:
+			inWord = false
+		case inWord:
+			words[len(words)-1] += string(c)
+		default:
+			words, inWord = append(words, string(c)), true
+		}
+	}
+	return len(words) == 3 && words[0] == "0" && words[1] == "0" && words[2] == "4294967295"
+}
+
 // readInput reads standard input to its end, or at most that many bytes, or as much as comes without a pause of
 // patience. The kernel provides memory only for what is read.
 func readInput(most int) (data []byte, ended bool) {
