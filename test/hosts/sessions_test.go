@@ -22,7 +22,8 @@ const sessionsHead = `# Sessions
 
 What gpu-hook prints, command by command. A test runs these commands on a synthetic GPU host with two GPUs, and compares
 the output with this page: ` + shownPodman + `, ` + shownRunc + `, NVIDIA's own nvidia-ctk, and gpu-hook as
-''gpu-hook install'' puts it in place. Ids and times are replaced; nothing else of the output is edited. The image
+''gpu-hook install'' puts it in place. Ids, times and the
+major number of nvidia_uvm are replaced; nothing else of the output is edited. The image
 ''cuda'' has a program of that name, which prints the GPUs and the driver version that it finds.
 `
 
