@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gpu-hook/gpu-hook/test/engine"
 	"github.com/gpu-hook/gpu-hook/test/gpuhost"
@@ -32,6 +35,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 		t.Fatalf("useradd: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
+		endAllOf(t, name)
 		if out, err := exec.Command("userdel", name).CombinedOutput(); err != nil {
 			t.Errorf("userdel: %v: %s", err, out)
 		}
@@ -54,6 +58,37 @@ func ordinary(t *testing.T) *gpuhost.User {
 		}
 	})
 	return &gpuhost.User{UID: uid, GID: gid, Name: name, Home: home}
+}
+
+// endAllOf ends what a rootless podman has left running of the test's user, such as the process that keeps its
+// namespaces, and waits for the end: userdel removes no user that still has a process.
+func endAllOf(t *testing.T, name string) {
+	t.Helper()
+	found, err := user.Lookup(name)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for range 1000 {
+		left := 0
+		statuses, _ := filepath.Glob("/proc/[0-9]*/status")
+		for _, status := range statuses {
+			data, err := os.ReadFile(status)
+			if err != nil || !strings.Contains(string(data), "\nUid:\t"+found.Uid+"\t") {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(status)))
+			if err == nil {
+				left++
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("processes of %s do not end", name)
 }
 
 // rootless makes a site that keeps its records where those of a user are kept.
