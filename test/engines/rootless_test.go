@@ -35,7 +35,7 @@ func ordinary(t *testing.T) *gpuhost.User {
 		t.Fatalf("useradd: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		endAllOf(t, name)
+		endAllOf(t, home)
 		if out, err := exec.Command("userdel", name).CombinedOutput(); err != nil {
 			t.Errorf("userdel: %v: %s", err, out)
 		}
@@ -61,24 +61,20 @@ func ordinary(t *testing.T) *gpuhost.User {
 }
 
 // endAllOf ends what a rootless podman has left running of the test's user, such as the process that keeps its
-// namespaces, and waits for the end: userdel removes no user that still has a process.
-func endAllOf(t *testing.T, name string) {
+// namespaces, and waits for the end: userdel removes no user that still has a process. It knows them by the user's home
+// in their environment. The user's id may be that of another test's user, in a root directory of its own.
+func endAllOf(t *testing.T, home string) {
 	t.Helper()
-	found, err := user.Lookup(name)
-	if err != nil {
-		t.Error(err)
-		return
-	}
 	for range 1000 {
 		left := 0
-		statuses, _ := filepath.Glob("/proc/[0-9]*/status")
-		for _, status := range statuses {
-			data, err := os.ReadFile(status)
-			if err != nil || !strings.Contains(string(data), "\nUid:\t"+found.Uid+"\t") {
+		files, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil || !strings.Contains(string(data), "HOME="+home+"\x00") {
 				continue
 			}
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(status)))
-			if err == nil {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err == nil && pid != os.Getpid() {
 				left++
 				_ = unix.Kill(pid, unix.SIGKILL)
 			}
@@ -88,7 +84,7 @@ func endAllOf(t *testing.T, name string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("processes of %s do not end", name)
+	t.Errorf("processes of the user with the home %s do not end", home)
 }
 
 // rootless makes a site that keeps its records where those of a user are kept.
