@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 // A filesystem is configured, made and mounted by handles; what is wrong with a parameter says the context.
 func TestFilesystem(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("it takes root")
-	}
+	require.Root(t)
 	if _, err := Fsopen("none"); err == nil || err.Error() != "fsopen: no such device" {
 		t.Errorf("a filesystem that is none: %v", err)
 	}

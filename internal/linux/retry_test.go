@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gpu-hook/gpu-hook/test/require"
 )
 
 // waits has time for so many tries.
@@ -47,9 +49,7 @@ func TestUntilAnswered(t *testing.T) {
 }
 
 func TestErrorsNameTheCall(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("open_tree takes root")
-	}
+	require.Root(t)
 	dir, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
